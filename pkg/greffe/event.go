@@ -1,0 +1,93 @@
+package greffe
+
+import "time"
+
+// Object names bytes in the archive for ever.
+type Object struct {
+	Key     string `json:"key"`
+	Version string `json:"version,omitempty"` // S3 version id; empty in a directory
+	SHA256  Digest `json:"sha256"`
+	Size    int64  `json:"size"`
+}
+
+// IsZero reports whether o names nothing.
+func (o Object) IsZero() bool { return o.Key == "" }
+
+// Received says that the raw bytes of a message wait in the spool. The fetcher
+// publishes it; storage keeps the bytes, the parser reads them.
+type Received struct {
+	ID     MessageID `json:"id"`
+	Origin Origin    `json:"origin"`
+	Size   int64     `json:"size"`             // bytes, as read; as announced when Refused
+	SHA256 Digest    `json:"sha256,omitempty"` // of the raw bytes; empty when Refused
+	Spool  string    `json:"spool,omitempty"`  // name in the spool; empty when Refused
+	// Refused is set for a message whose bytes were not taken (over the size cap,
+	// or a message that keeps breaking the connection). It is shown and stays in
+	// its mailbox.
+	Refused *Finding  `json:"refused,omitempty"`
+	At      time.Time `json:"at"` // when the fetcher took it, UTC
+}
+
+// Parsed is all that was read in a message.
+type Parsed struct {
+	Received  Received   `json:"received"`
+	Message   Message    `json:"message"`
+	Parts     []Part     `json:"parts"`
+	Documents []Document `json:"documents,omitempty"`
+	Findings  []Finding  `json:"findings,omitempty"` // about the message as a whole
+	Verdict   Verdict    `json:"verdict"`
+	At        time.Time  `json:"at"`
+	Parser    string     `json:"parser"` // version of the program that read it
+}
+
+// Archived says that a message, its parts and its manifest are in the archive
+// and in the index: the mailbox may now be touched, the documents may be delivered.
+type Archived struct {
+	ID        MessageID    `json:"id"`
+	Origin    Origin       `json:"origin"`
+	Manifest  Object       `json:"manifest"`
+	Documents []DocumentID `json:"documents,omitempty"`
+	State     State        `json:"state"` // of the message
+	At        time.Time    `json:"at"`
+}
+
+// Outcome is what became of one attempt to deliver one document.
+type Outcome struct {
+	DI        string    `json:"di,omitempty"`        // name in the configuration; empty when nothing was sent
+	Action    string    `json:"action,omitempty"`    // T02, T10, T04, POST, PATCH
+	Control   string    `json:"control,omitempty"`   // MSH-10 or FHIR identifier: the same for each repeat
+	State     State     `json:"state"`               // what the document becomes
+	Code      string    `json:"code,omitempty"`      // MSA-1 or HTTP status, and application code: "AE 902"
+	Text      string    `json:"text,omitempty"`      // French, for the queue
+	Reference string    `json:"reference,omitempty"` // what the DI calls it, when it says so
+	At        time.Time `json:"at"`
+}
+
+// Delivered says what became of one document: sent and accepted, refused,
+// waiting for a person, a duplicate. It is published each time that changes.
+type Delivered struct {
+	Document DocumentID `json:"document"`
+	Origin   Origin     `json:"origin"`
+	Outcome  Outcome    `json:"outcome"`
+	// Message is the state of the whole message after this outcome.
+	Message State `json:"message"`
+}
+
+// Verb is what a person decides about a document.
+type Verb string
+
+// Verbs of a decision.
+const (
+	VerbRetry   Verb = "retry"   // send to the DI again
+	VerbDismiss Verb = "dismiss" // needs nothing, with a reason
+)
+
+// Decided is a person's decision about one document.
+type Decided struct {
+	ID       string     `json:"id"` // random; the decision is applied once
+	Document DocumentID `json:"document"`
+	Verb     Verb       `json:"verb"`
+	Reason   string     `json:"reason,omitempty"`
+	By       string     `json:"by"` // login
+	At       time.Time  `json:"at"`
+}
