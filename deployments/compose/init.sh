@@ -1,0 +1,21 @@
+#!/bin/sh
+# Makes the keys and passwords of docker-compose.yml, once. Needs openssl.
+set -eu
+cd "$(dirname "$0")"
+[ ! -e secrets/pgpass ] || { echo "secrets/ is there already; remove it to start afresh" >&2; exit 1; }
+umask 022
+mkdir -p secrets && cd secrets
+rnd() { openssl rand -hex 20 | tr -d '\n'; }
+rnd > mailbox_password
+rnd > postgres_password
+printf 'postgres:5432:greffe:greffe:%s\n' "$(cat postgres_password)" > pgpass
+rnd > s3_access
+rnd > s3_secret
+printf 'ROOT_ACCESS_KEY=%s\nROOT_SECRET_KEY=%s\n' "$(cat s3_access)" "$(cat s3_secret)" > s3.env
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=Greffe trial CA" \
+  -keyout mail_ca.key -out mail_ca.pem 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=dovecot" -keyout mail_key.pem -out mail.csr 2>/dev/null
+printf 'subjectAltName=DNS:dovecot\nextendedKeyUsage=serverAuth\n' > mail.ext
+openssl x509 -req -in mail.csr -CA mail_ca.pem -CAkey mail_ca.key -CAcreateserial -days 825 -extfile mail.ext -out mail_cert.pem 2>/dev/null
+rm -f mail.csr mail.ext mail_ca.key mail_ca.srl
+echo "secrets made in $(pwd)"
