@@ -1,0 +1,354 @@
+package archive
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// dirStore is the directory driver. It never replaces a file and leaves files
+// read-only, but whoever administers the machine can remove them: it makes
+// tampering evident (digests, manifests), not impossible.
+//
+// The whole directory must be one file system that supports hard links.
+type dirStore struct {
+	root *os.Root
+
+	mu    sync.Mutex
+	known map[string]struct{} // directories whose own entry is durable
+}
+
+const (
+	tempDir   = ".tmp"         // no key begins with a dot
+	tempAge   = 24 * time.Hour // a temporary file this old belongs to nobody
+	maxKnown  = 10_000         // directories remembered
+	copyChunk = 128 << 10
+)
+
+// OpenDir opens the directory dir as a Store, making it when it is not there
+// and removing what writers that died left behind. Several processes may have
+// it open.
+func OpenDir(dir string) (Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("archive: make directory: %w", outage(err))
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("archive: open directory: %w", outage(err))
+	}
+	d := &dirStore{root: root, known: make(map[string]struct{})}
+	if err := d.sweep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("archive: temporary files: %w", outage(err)), root.Close())
+	}
+	return d, nil
+}
+
+// sweep makes the directory of temporary files and removes old ones.
+func (d *dirStore) sweep() error {
+	if err := d.root.Mkdir(tempDir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := d.root.Open(tempDir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(1000)
+		for _, e := range entries {
+			fi, err := e.Info()
+			if err != nil || time.Since(fi.ModTime()) < tempAge {
+				continue
+			}
+			if err := d.root.Remove(tempDir + "/" + e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *dirStore) Close() error { return d.root.Close() }
+
+// Put writes beside and links into place. System calls, in this order:
+//
+//	mkdir(parent), fsync(its parent)         for each directory not yet known to be durable
+//	open(.tmp/x, O_CREAT|O_EXCL, 0400), write…, fsync, close
+//	link(.tmp/x, key)                        fails when key is there: never replaces
+//	unlink(.tmp/x)
+//	fsync(parent)
+//
+// The last fsync is also done when the key was there already: another writer may
+// have linked it and not be that far yet.
+func (d *dirStore) Put(ctx context.Context, key string, r io.Reader, size int64, sha greffe.Digest) (greffe.Object, error) {
+	if err := checkPut(key, size, sha); err != nil {
+		return greffe.Object{}, err
+	}
+	body := Checked(contextReader{ctx, r}, size, sha)
+	err := d.put(ctx, key, body)
+	if errors.Is(err, fs.ErrExist) {
+		err = d.same(ctx, key, body, size, sha)
+	}
+	if err == nil {
+		err = d.syncDir(path.Dir(key))
+	}
+	if err != nil {
+		return greffe.Object{}, fmt.Errorf("archive: put %s: %w", key, outage(err))
+	}
+	return greffe.Object{Key: key, SHA256: sha, Size: size}, nil
+}
+
+// put stores body at key; fs.ErrExist when something is there.
+func (d *dirStore) put(ctx context.Context, key string, body io.Reader) error {
+	if _, err := d.root.Lstat(key); err == nil {
+		return fs.ErrExist // spares writing what came before
+	}
+	if err := d.makeDirs(path.Dir(key)); err != nil {
+		return err
+	}
+	temp := tempDir + "/" + rand.Text()
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
+	if err != nil {
+		return err
+	}
+	defer d.root.Remove(temp) // best effort: sweep removes what is left
+	_, err = copyChunks(f, body)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return d.root.Link(temp, key)
+}
+
+// same reads body to its end and the file at key to its end: nil when both are
+// size bytes of digest sha.
+func (d *dirStore) same(ctx context.Context, key string, body io.Reader, size int64, sha greffe.Digest) error {
+	if _, err := copyChunks(io.Discard, body); err != nil {
+		return err
+	}
+	f, err := d.root.Open(key)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := copyChunks(io.Discard, Checked(contextReader{ctx, f}, size, sha)); err != nil {
+		if errors.Is(err, ErrDigest) {
+			return ErrExists
+		}
+		return err
+	}
+	return nil
+}
+
+// makeDirs makes dir and its parents and makes their entries durable. A
+// directory that another writer made a moment ago is synced too: its maker may
+// not be that far yet.
+func (d *dirStore) makeDirs(dir string) error {
+	if dir == "." || d.isKnown(dir) {
+		return nil
+	}
+	if err := d.makeDirs(path.Dir(dir)); err != nil {
+		return err
+	}
+	if err := d.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := d.syncDir(path.Dir(dir)); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.known) >= maxKnown {
+		clear(d.known)
+	}
+	d.known[dir] = struct{}{}
+	return nil
+}
+
+func (d *dirStore) isKnown(dir string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.known[dir]
+	return ok
+}
+
+func (d *dirStore) syncDir(dir string) error {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d *dirStore) Open(ctx context.Context, o greffe.Object) (io.ReadSeekCloser, error) {
+	if !validKey(o.Key) {
+		return nil, fmt.Errorf("archive: open: %w: %.40q", ErrKey, o.Key)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	f, err := d.root.Open(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("archive: open %s: %w", o.Key, absent(err))
+	}
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("archive: open %s: %w", o.Key, ErrNotFound), err, f.Close())
+	}
+	return &dirReader{contextReader{ctx, f}, f}, nil
+}
+
+// dirReader is an open file that stops when its context is done.
+type dirReader struct {
+	io.Reader
+	f *os.File
+}
+
+func (r *dirReader) Seek(offset int64, whence int) (int64, error) { return r.f.Seek(offset, whence) }
+func (r *dirReader) Close() error                                 { return r.f.Close() }
+
+func (d *dirStore) Stat(ctx context.Context, key string) (Info, error) {
+	if !validKey(key) {
+		return Info{}, fmt.Errorf("archive: stat: %w: %.40q", ErrKey, key)
+	}
+	if err := ctx.Err(); err != nil {
+		return Info{}, context.Cause(ctx)
+	}
+	fi, err := d.root.Lstat(key)
+	if err != nil {
+		return Info{}, fmt.Errorf("archive: stat %s: %w", key, absent(err))
+	}
+	if !fi.Mode().IsRegular() {
+		return Info{}, fmt.Errorf("archive: stat %s: %w", key, ErrNotFound)
+	}
+	return dirInfo(key, fi), nil
+}
+
+func dirInfo(key string, fi fs.FileInfo) Info {
+	return Info{Object: greffe.Object{Key: key, Size: fi.Size()}, Stored: fi.ModTime().UTC()}
+}
+
+// List holds the names of one directory at a time. Files that no key names are
+// passed over.
+func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		dir, _, found := cutLast(prefix)
+		if !found {
+			dir = "."
+		} else if !validKey(dir) {
+			return // no key begins so
+		}
+		if err := d.walk(ctx, dir, prefix, yield); err != nil && !errors.Is(err, errStop) {
+			yield(Info{}, fmt.Errorf("archive: list %.40q: %w", prefix, outage(err)))
+		}
+	}
+}
+
+var errStop = errors.New("stop")
+
+func (d *dirStore) walk(ctx context.Context, dir, prefix string, yield func(Info, error) bool) error {
+	f, err := d.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	entries, err := f.ReadDir(-1)
+	err = errors.Join(err, f.Close())
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil // an object: no key goes on below it
+	} else if err != nil {
+		return err
+	}
+	// A directory sorts as its keys do: with the slash.
+	order := func(e fs.DirEntry) string {
+		if e.IsDir() {
+			return e.Name() + "/"
+		}
+		return e.Name()
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(order(a), order(b)) })
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		key := path.Join(dir, e.Name())
+		switch {
+		case !validName(e.Name()):
+		case e.IsDir():
+			// Inside the prefix, or on the way to it.
+			if strings.HasPrefix(key+"/", prefix) || strings.HasPrefix(prefix, key+"/") {
+				if err := d.walk(ctx, key, prefix, yield); err != nil {
+					return err
+				}
+			}
+		case e.Type().IsRegular() && strings.HasPrefix(key, prefix):
+			fi, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			if !yield(dirInfo(key, fi), nil) {
+				return errStop
+			}
+		}
+	}
+	return nil
+}
+
+// absent gives fs.ErrNotExist the name that every driver uses.
+func absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return outage(err)
+}
+
+// outages are the errors that are about the file system or the machine, not
+// about one object: somebody has to mend something, then the same call works.
+var outages = []error{
+	syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EIO, syscall.ENXIO,
+	syscall.ENODEV, syscall.ESTALE, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ETIMEDOUT,
+}
+
+func outage(err error) error {
+	for _, o := range outages {
+		if errors.Is(err, o) {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return err
+}
+
+var chunks = sync.Pool{New: func() any { b := make([]byte, copyChunk); return &b }}
+
+// copyChunks is io.Copy through a pooled buffer.
+func copyChunks(w io.Writer, r io.Reader) (int64, error) {
+	b := chunks.Get().(*[]byte)
+	defer chunks.Put(b)
+	// The wrappers hide ReadFrom and WriteTo, which would take their own buffer.
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, *b)
+}
