@@ -1,0 +1,187 @@
+package index
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// ErrJournal is returned by VerifyJournal for a journal that was changed.
+var ErrJournal = errors.New("index: the journal does not hold together")
+
+// genesis is Prev of the first entry, whose Seq is 1.
+var genesis = greffe.Digest(strings.Repeat("0", 64))
+
+// HashEntry returns the Hash that e must have, from its Prev and its other
+// fields. It is the SHA-256 of these bytes, in this order:
+//
+//   - the line "greffe-journal/1" and a line feed;
+//   - nine fields as netstrings (length in decimal, colon, bytes, comma): Prev in
+//     64 hexadecimal digits, Seq in decimal, At in milliseconds since 1970 UTC in
+//     decimal, then Actor, Action, Subject, From, Result and Detail in UTF-8.
+//
+// Prev of the first entry (Seq 1) is 64 zeros, of any other the Hash of the one
+// before; Seq grows by one.
+func HashEntry(e Entry) greffe.Digest {
+	h := sha256.New()
+	io.WriteString(h, "greffe-journal/1\n")
+	for _, s := range []string{
+		string(e.Prev), strconv.FormatInt(e.Seq, 10), strconv.FormatInt(e.At.UnixMilli(), 10),
+		e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
+	} {
+		fmt.Fprintf(h, "%d:%s,", len(s), s)
+	}
+	return greffe.DigestFrom(h.Sum(nil))
+}
+
+// note adds an entry to the journal of the transaction; a service caused it.
+func (t *tx) note(actor, action, subject, result, detail string) {
+	t.entries = append(t.entries, Entry{
+		Actor: actor, Action: action, Subject: subject, From: t.db.host, Result: result, Detail: detail,
+	})
+}
+
+// writeEntries appends the gathered entries to the chain. Writers take turns, so
+// the newest entry it reads is the newest; were that ever untrue, the primary
+// key on seq would refuse the fork.
+func (t *tx) writeEntries() error {
+	if len(t.entries) == 0 {
+		return nil
+	}
+	var seq int64
+	prev := string(genesis)
+	err := t.QueryRowContext(t.ctx, `SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1`).Scan(&seq, &prev)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	rows := make([][]any, 0, len(t.entries))
+	for _, e := range t.entries {
+		seq++
+		e.Seq, e.At, e.Prev = seq, now, greffe.Digest(prev)
+		for _, s := range []*string{&e.Actor, &e.Action, &e.Subject, &e.From, &e.Result, &e.Detail} {
+			*s = clean(*s, 256)
+		}
+		e.Hash = HashEntry(e)
+		prev = string(e.Hash)
+		rows = append(rows, []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
+			string(e.Prev), string(e.Hash)})
+	}
+	return t.insert(`INSERT INTO journal (seq, at, actor, action, subject, origin, result, detail, prev, hash) VALUES `, rows, ``)
+}
+
+// Append writes an entry that stands for itself: a login, a page that was read.
+// Seq, At, Prev and Hash are given by the index; texts are cut at 256 bytes. The
+// entry is durable when Append returns: call it before showing what it records.
+func (db *DB) Append(ctx context.Context, e Entry) error {
+	err := db.update(ctx, func(t *tx) error {
+		if e.From == "" {
+			e.From = db.host
+		}
+		t.entries = append(t.entries, e)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("append to journal: %w", err)
+	}
+	return nil
+}
+
+const entryColumns = `seq, at, actor, action, subject, origin, result, detail, prev, hash`
+
+func (db *DB) entries(ctx context.Context, query string, args ...any) ([]Entry, error) {
+	rows, err := db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Entry
+	for rows.Next() {
+		var e Entry
+		var at int64
+		if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &e.Subject, &e.From, &e.Result, &e.Detail, &e.Prev, &e.Hash); err != nil {
+			return nil, err
+		}
+		// Not moment: an entry of 1970 must keep its hash.
+		e.At = time.UnixMilli(at).UTC()
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
+// Journal returns entries from the newest, at most limit (at most 1,000), before
+// seq (0: from the newest).
+func (db *DB) Journal(ctx context.Context, before int64, limit int) ([]Entry, error) {
+	if before <= 0 {
+		before = 1<<63 - 1
+	}
+	list, err := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE seq < $1 ORDER BY seq DESC LIMIT $2`,
+		before, min(max(limit, 1), 1000))
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return list, nil
+}
+
+// JournalAfter returns the entries that follow seq (0: from the first), oldest
+// first, at most limit (at most 10,000): for sealing and export.
+func (db *DB) JournalAfter(ctx context.Context, seq int64, limit int) ([]Entry, error) {
+	list, err := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2`,
+		seq, min(max(limit, 1), 10000))
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return list, nil
+}
+
+// history returns the entries about a message and its documents, whose ids begin
+// with the id of the message and a hyphen; "." is the character after it. A
+// message that is looked at often keeps its newest 500 entries here.
+func (db *DB) history(ctx context.Context, id greffe.MessageID) ([]Entry, error) {
+	list, err := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE subject >= $1 AND subject < $2 ORDER BY seq DESC LIMIT 500`,
+		string(id), string(id)+".")
+	slices.Reverse(list)
+	return list, err
+}
+
+// VerifyJournal reads the whole journal and checks that its entries are chained
+// without a gap. It returns ErrJournal, with the number of the first entry that
+// does not fit, when the journal was changed. A journal cut at its end still
+// chains: compare its last entry with the sealed segments of the archive.
+// progress, when not nil, is told how many entries were checked, now and then.
+func (db *DB) VerifyJournal(ctx context.Context, progress func(checked int64)) error {
+	var seq int64
+	prev := genesis
+	for {
+		list, err := db.JournalAfter(ctx, seq, 2000)
+		if err != nil {
+			return fmt.Errorf("verify journal: %w", err)
+		}
+		for _, e := range list {
+			switch {
+			case e.Seq != seq+1:
+				return fmt.Errorf("%w: entry %d is missing", ErrJournal, seq+1)
+			case e.Prev != prev:
+				return fmt.Errorf("%w: entry %d does not follow the one before", ErrJournal, e.Seq)
+			case HashEntry(e) != e.Hash:
+				return fmt.Errorf("%w: entry %d was changed", ErrJournal, e.Seq)
+			}
+			seq, prev = e.Seq, e.Hash
+		}
+		if progress != nil {
+			progress(seq)
+		}
+		if len(list) == 0 {
+			return nil
+		}
+	}
+}

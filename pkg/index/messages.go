@@ -1,0 +1,307 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// SaveReceived records that the raw message is in the archive (zero raw: refused
+// unread), with a journal entry. Repeating it changes nothing; nor does calling
+// it after SaveArchived, which records the same first when it comes earlier.
+func (db *DB) SaveReceived(ctx context.Context, r greffe.Received, raw greffe.Object) error {
+	err := db.update(ctx, func(t *tx) error {
+		_, err := t.insertReceived(r, raw)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save received %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// insertReceived writes the row of a message unless there is one; it reports
+// whether it did.
+func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) {
+	state, verdict, kind, detail := greffe.StateReceived, greffe.Verdict(""), greffe.MessageKind(""), string(r.SHA256)
+	if r.Refused != nil {
+		// Nothing more happens to it by itself: a person sees it.
+		state, verdict, kind, detail = greffe.StateTodo, greffe.VerdictRefused, greffe.KindUnread, r.Refused.Rule
+	}
+	n, err := t.exec(`INSERT INTO messages (id, mailbox, folder, uidvalidity, uid, internal_date, received_at, archived_at,
+			state, verdict, kind, size, subject, sender, header_id)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$9,$10,$11,'','','') ON CONFLICT (id) DO NOTHING`,
+		string(r.ID), clean(r.Origin.Mailbox, 320), clean(r.Origin.Folder, 1000), int64(r.Origin.UIDValidity), int64(r.Origin.UID),
+		millis(r.Origin.InternalDate), millis(r.At), string(state), string(verdict), string(kind), r.Size)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	received, err1 := encode(r)
+	rawJSON, err2 := encode(raw)
+	if err := errors.Join(err1, err2); err != nil {
+		return false, err
+	}
+	if _, err := t.exec(`INSERT INTO message_facts (message_id, received_json, raw_json, parsed_json, manifest_json, objects_json)
+		VALUES ($1,$2,$3,'','','')`, string(r.ID), received, rawJSON); err != nil {
+		return false, err
+	}
+	t.count("message", clean(r.Origin.Mailbox, 320), state, 1)
+	t.note("storage", "received", string(r.ID), string(state), detail)
+	return true, nil
+}
+
+// SaveArchived records a message, its parts and documents and the journal
+// entries in one transaction. Repeating it changes nothing and returns the same.
+// Documents start in StateArchived (the integrator decides), the message as
+// greffe.Summary says: archivé when it has documents, else à traiter or classé
+// sans suite by its kind. objects are the archived parts, by part path.
+func (db *DB) SaveArchived(ctx context.Context, p greffe.Parsed, manifest, raw greffe.Object, objects map[string]greffe.Object) (greffe.Archived, error) {
+	var a greffe.Archived
+	err := db.update(ctx, func(t *tx) (err error) {
+		a, err = t.saveArchived(p, manifest, raw, objects)
+		return err
+	})
+	if err != nil {
+		return greffe.Archived{}, fmt.Errorf("save archived %s: %w", p.Received.ID, err)
+	}
+	return a, nil
+}
+
+func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects map[string]greffe.Object) (greffe.Archived, error) {
+	id := p.Received.ID
+	states := make([]greffe.State, len(p.Documents))
+	documents := make([]greffe.DocumentID, len(p.Documents))
+	for i := range p.Documents {
+		states[i], documents[i] = greffe.StateArchived, greffe.NewDocumentID(id, i+1)
+	}
+	a := greffe.Archived{
+		ID: id, Origin: p.Received.Origin, Manifest: manifest, Documents: documents,
+		State: greffe.Summary(p.Message.Kind, states), At: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	before := greffe.StateReceived
+	var archived int64
+	fresh, err := t.insertReceived(p.Received, raw)
+	if err != nil {
+		return a, err
+	}
+	if !fresh || p.Received.Refused != nil {
+		err := t.QueryRowContext(t.ctx, `SELECT archived_at, state FROM messages WHERE id = $1`, string(id)).Scan(&archived, &before)
+		if err != nil {
+			return a, err
+		}
+	}
+	if archived != 0 {
+		return t.archivedBefore(a, moment(archived))
+	}
+
+	parsed, err1 := encode(p)
+	manifestJSON, err2 := encode(manifest)
+	rawJSON, err3 := encode(raw)
+	objectsJSON, err4 := encode(objects)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return a, err
+	}
+	m := &p.Message
+	sender, header := "", ""
+	if len(m.From) > 0 {
+		if sender = m.From[0].Name; strings.TrimSpace(sender) == "" {
+			sender = m.From[0].Address
+		}
+	}
+	if len(m.MessageIDs) > 0 {
+		header = m.MessageIDs[0]
+	}
+	if _, err := t.exec(`UPDATE messages SET archived_at=$2, state=$3, verdict=$4, kind=$5, subject=$6, sender=$7, header_id=$8 WHERE id=$1`,
+		string(id), millis(a.At), string(a.State), string(p.Verdict), string(m.Kind),
+		clean(m.Subject, 2000), clean(sender, 500), clean(header, 1000)); err != nil {
+		return a, err
+	}
+	if _, err := t.exec(`UPDATE message_facts SET raw_json=$2, parsed_json=$3, manifest_json=$4, objects_json=$5 WHERE message_id=$1`,
+		string(id), rawJSON, parsed, manifestJSON, objectsJSON); err != nil {
+		return a, err
+	}
+	mailbox := clean(p.Received.Origin.Mailbox, 320)
+	t.count("message", mailbox, before, -1)
+	t.count("message", mailbox, a.State, 1)
+	t.note("storage", "archived", string(id), string(a.State), string(manifest.SHA256))
+	for i := range p.Documents {
+		if err := t.insertDocument(&p, i, a.At, objects); err != nil {
+			return a, fmt.Errorf("document %d: %w", i+1, err)
+		}
+	}
+	if err := t.insertWords(&p); err != nil {
+		return a, err
+	}
+	return a, nil
+}
+
+// archivedBefore completes a with what the first SaveArchived returned.
+func (t *tx) archivedBefore(a greffe.Archived, at time.Time) (greffe.Archived, error) {
+	var parsedJSON, manifestJSON string
+	if err := t.QueryRowContext(t.ctx, `SELECT parsed_json, manifest_json FROM message_facts WHERE message_id = $1`, string(a.ID)).
+		Scan(&parsedJSON, &manifestJSON); err != nil {
+		return a, err
+	}
+	var p greffe.Parsed
+	var manifest greffe.Object
+	if err := errors.Join(decode(parsedJSON, &p), decode(manifestJSON, &manifest)); err != nil {
+		return a, err
+	}
+	states := slices.Repeat([]greffe.State{greffe.StateArchived}, len(p.Documents))
+	documents := make([]greffe.DocumentID, len(p.Documents))
+	for i := range documents {
+		documents[i] = greffe.NewDocumentID(a.ID, i+1)
+	}
+	return greffe.Archived{
+		ID: a.ID, Origin: p.Received.Origin, Manifest: manifest, Documents: documents,
+		State: greffe.Summary(p.Message.Kind, states), At: at,
+	}, nil
+}
+
+// insertWords writes the words that the queue's text filter finds the message by.
+func (t *tx) insertWords(p *greffe.Parsed) error {
+	texts := []string{p.Message.Subject}
+	for _, from := range p.Message.From {
+		texts = append(texts, from.Name, from.Address)
+	}
+	for i := range p.Documents {
+		d := &p.Documents[i]
+		texts = append(texts, d.Patient.BirthFamily, d.Patient.UsedFamily, d.Patient.Givens, d.Patient.UsedGiven, d.Title)
+	}
+	var rows [][]any
+	for _, w := range searchWords(texts...) {
+		rows = append(rows, []any{w, string(p.Received.ID)})
+	}
+	return t.insert(`INSERT INTO message_words (word, message_id) VALUES `, rows, ` ON CONFLICT DO NOTHING`)
+}
+
+const messageColumns = `m.id, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date, m.received_at, m.archived_at,
+	m.state, m.verdict, m.kind, m.size, m.subject, m.sender, m.header_id`
+
+func scanMessage(rows *sql.Rows, m *Message) error {
+	var internal, received, archived int64
+	if err := rows.Scan(&m.ID, &m.Origin.Mailbox, &m.Origin.Folder, &m.Origin.UIDValidity, &m.Origin.UID, &internal, &received, &archived,
+		&m.State, &m.Verdict, &m.Kind, &m.Size, &m.Subject, &m.From, &m.MessageID); err != nil {
+		return err
+	}
+	m.Origin.InternalDate, m.ReceivedAt, m.ArchivedAt = moment(internal), moment(received), moment(archived)
+	return nil
+}
+
+// messages runs a query of messageColumns and adds the documents of what it
+// finds: two queries for any number of messages.
+func (db *DB) messages(ctx context.Context, query string, args ...any) ([]Message, error) {
+	rows, err := db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Message
+	for rows.Next() {
+		var m Message
+		if err := scanMessage(rows, &m); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	if err := rows.Err(); err != nil || len(list) == 0 {
+		return list, err
+	}
+	place := make(map[greffe.MessageID]int, len(list))
+	ids := make([]greffe.MessageID, len(list))
+	for i := range list {
+		place[list[i].ID], ids[i] = i, list[i].ID
+	}
+	documents, err := db.documentsOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range documents {
+		m := &list[place[d.Message]]
+		m.Documents = append(m.Documents, d)
+	}
+	return list, nil
+}
+
+// Message returns one message; ErrNotFound when there is none.
+func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) {
+	list, err := db.details(ctx, `WHERE m.id = $1`, string(id))
+	if err != nil {
+		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
+	}
+	if len(list) == 0 {
+		return Detail{}, fmt.Errorf("read message: %w", ErrNotFound)
+	}
+	d := list[0]
+	attempts, err1 := db.attempts(ctx, id)
+	decisions, err2 := db.decisions(ctx, id)
+	history, err3 := db.history(ctx, id)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
+	}
+	d.Outcomes, d.Decisions, d.History = attempts, decisions, history
+	return d, nil
+}
+
+// EachMessage calls f for every message in id order, which is the order of their
+// internal dates, with its facts, objects and documents but without outcomes,
+// decisions and history. An error of f ends the walk and is returned. The walk
+// reads a hundred messages at a time and sees those that arrive behind it not at all.
+func (db *DB) EachMessage(ctx context.Context, f func(Detail) error) error {
+	last := ""
+	for {
+		list, err := db.details(ctx, `WHERE m.id > $1 ORDER BY m.id LIMIT 100`, last)
+		if err != nil {
+			return fmt.Errorf("read messages after %q: %w", last, err)
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		for _, d := range list {
+			if err := f(d); err != nil {
+				return err
+			}
+			last = string(d.ID)
+		}
+	}
+}
+
+// details reads messages with their facts.
+func (db *DB) details(ctx context.Context, where string, args ...any) ([]Detail, error) {
+	messages, err := db.messages(ctx, `SELECT `+messageColumns+` FROM messages m `+where, args...)
+	if err != nil || len(messages) == 0 {
+		return nil, err
+	}
+	list := make([]Detail, len(messages))
+	place := make(map[string]int, len(messages))
+	ids := make([]greffe.MessageID, len(messages))
+	for i, m := range messages {
+		list[i].Message, place[string(m.ID)], ids[i] = m, i, m.ID
+	}
+	var a arguments
+	rows, err := db.read.QueryContext(ctx, `SELECT message_id, received_json, raw_json, parsed_json, manifest_json, objects_json
+		FROM message_facts WHERE message_id IN (`+marks(&a, ids)+`)`, a...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, received, raw, parsed, manifest, objects string
+		if err := rows.Scan(&id, &received, &raw, &parsed, &manifest, &objects); err != nil {
+			return nil, err
+		}
+		d := &list[place[id]]
+		err := errors.Join(decode(received, &d.Received), decode(raw, &d.Raw), decode(parsed, &d.Parsed),
+			decode(manifest, &d.Manifest), decode(objects, &d.Objects))
+		if err != nil {
+			return nil, fmt.Errorf("facts of %s: %w", id, err)
+		}
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,171 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// tx is a write transaction. Writers take turns over the whole index, so that
+// the journal has one order: what a transaction reads, nobody changes before it
+// ends. Journal entries and changes of the counts are gathered and written at
+// the end.
+type tx struct {
+	*sql.Tx
+	ctx     context.Context
+	db      *DB
+	entries []Entry
+	counts  map[count]int64
+}
+
+// count names one row of the table tallies.
+type count struct {
+	kind    string // message | document
+	mailbox string
+	state   greffe.State
+}
+
+// update runs f in a write transaction. Nothing is written when f or the commit
+// fails. The transaction is READ COMMITTED on PostgreSQL: the lock is its first
+// statement, and each later one sees what the writer before has committed.
+func (db *DB) update(ctx context.Context, f func(t *tx) error) error {
+	sqlTx, err := db.write.BeginTx(ctx, nil) // SQLite: BEGIN IMMEDIATE
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer sqlTx.Rollback()
+	t := &tx{Tx: sqlTx, ctx: ctx, db: db, counts: map[count]int64{}}
+	if db.postgres {
+		// The key depends on the schema, so that two indexes in one database do not wait for each other.
+		if _, err := t.exec(`SELECT pg_advisory_xact_lock(hashtext('greffe journal ' || current_schema()))`); err != nil {
+			return fmt.Errorf("wait for writers: %w", err)
+		}
+	}
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.writeCounts(); err != nil {
+		return fmt.Errorf("write counts: %w", err)
+	}
+	if err := t.writeEntries(); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	res, err := t.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// count notes that mailbox has by more (or less) of kind in state.
+func (t *tx) count(kind, mailbox string, state greffe.State, by int64) {
+	t.counts[count{kind, mailbox, state}] += by
+}
+
+func (t *tx) writeCounts() error {
+	var rows [][]any
+	for c, n := range t.counts {
+		if n != 0 {
+			rows = append(rows, []any{c.kind, c.mailbox, string(c.state), n})
+		}
+	}
+	return t.insert(`INSERT INTO tallies (kind, mailbox, state, n) VALUES `, rows,
+		` ON CONFLICT (kind, mailbox, state) DO UPDATE SET n = tallies.n + excluded.n`)
+}
+
+// insert writes rows of equal length, many in one statement.
+func (t *tx) insert(head string, rows [][]any, tail string) error {
+	for len(rows) > 0 {
+		n := min(len(rows), 50)
+		var args []any
+		for _, r := range rows[:n] {
+			args = append(args, r...)
+		}
+		if _, err := t.exec(head+values(n, len(rows[0]))+tail, args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// values returns the placeholders of n rows of width columns: ($1,$2),($3,$4).
+func values(n, width int) string {
+	var b strings.Builder
+	for i := range n * width {
+		switch {
+		case i == 0:
+			b.WriteString("($")
+		case i%width == 0:
+			b.WriteString("),($")
+		default:
+			b.WriteString(",$")
+		}
+		b.WriteString(strconv.Itoa(i + 1))
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// arguments gathers the values of a query built piece by piece.
+type arguments []any
+
+// add notes v and returns its placeholder.
+func (a *arguments) add(v any) string {
+	*a = append(*a, v)
+	return "$" + strconv.Itoa(len(*a))
+}
+
+// marks notes the values and returns their placeholders, separated by commas.
+func marks[T ~string](a *arguments, values []T) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = a.add(string(v))
+	}
+	return strings.Join(list, ",")
+}
+
+// encode returns v as JSON. Its values come from events that were JSON before,
+// so it cannot fail but for a time out of range.
+func encode(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// decode reads JSON that encode wrote; an empty text leaves v alone.
+func decode(s string, v any) error {
+	if s == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), v)
+}
+
+// millis returns t as the time columns hold it, 0 for the zero time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// moment is the reverse of millis, in UTC.
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
