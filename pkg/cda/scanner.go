@@ -1,0 +1,323 @@
+package cda
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"greffe/pkg/greffe"
+)
+
+// Limits of one XML document. The largest of the official examples has 3 MB,
+// 60,000 elements and a depth of 30.
+const (
+	MaxInput    = 256 << 20 // bytes of UTF-8, after any transcoding
+	maxDepth    = 128       // nested elements
+	maxAttrs    = 100       // attributes of one element
+	maxTag      = 256 << 10 // bytes of one tag
+	maxElements = 2_000_000
+	maxNames    = 4096 // names kept for reuse
+	window      = 64 << 10
+)
+
+// Kind tells what Scanner.Next found.
+type Kind uint8
+
+// Kinds of token. An empty element gives Start, then End.
+const (
+	Start Kind = iota + 1
+	End
+	Text
+)
+
+// Scanner reads XML 1.0 with namespaces as a flow of tokens, in memory that does
+// not grow with the document. It is strict where leniency would be a risk: one
+// root, tags that match, bound prefixes, no attribute twice, no document type, no
+// entity but the five of XML, no forbidden character. It is lenient where real
+// files are untidy and nothing can be misread: blanks or a BOM before the XML.
+// It does not refuse "]]>" in text.
+//
+// What it returns is valid until the next call of Next.
+type Scanner struct {
+	r        io.Reader
+	readErr  error // what r returned, when it was not io.EOF
+	buf      []byte
+	pos, end int
+	base     int64 // offset of buf[0] in the document
+	eof      bool
+
+	space, local string
+	attrs        []attr
+	text         []byte
+	scratch      []byte
+
+	stack    []element
+	bindings []binding
+	names    map[string]string
+	elements int
+	cdata    bool // inside a CDATA section
+	closing  bool // the End of an empty element comes next
+	done     bool // the root was closed
+
+	// Leading reports, once the root was met, that blanks came before the XML
+	// declaration or the root.
+	Leading bool
+}
+
+type attr struct {
+	space, local string
+	prefix       string
+	value        []byte
+}
+
+type element struct {
+	raw, space, local string
+	bindings          int // how many there were outside
+}
+
+type binding struct{ prefix, uri string }
+
+// SyntaxError says why a document cannot be read. Any error of this package is
+// either one of these or the error of the reader that was given.
+type SyntaxError struct {
+	Rule   greffe.Rule // the rule that is broken
+	Reason string      // French, a few words
+	Offset int64       // bytes of UTF-8 before the place
+}
+
+// Error names the rule and the place, never the content.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("read XML: %s at byte %d", e.Rule.ID, e.Offset)
+}
+
+// Finding returns the finding that the error stands for.
+func (e *SyntaxError) Finding(where string) greffe.Finding {
+	if e.Reason == "" {
+		return e.Rule.At(where)
+	}
+	return e.Rule.At(where, e.Reason)
+}
+
+func (s *Scanner) fail(rule greffe.Rule, reason string) error {
+	return &SyntaxError{Rule: rule, Reason: reason, Offset: s.base + int64(s.pos)}
+}
+
+// NewScanner returns a Scanner of r. It reads the first bytes of r to learn the
+// character encoding; an encoding that is not known is an error of Next.
+func NewScanner(r io.Reader) *Scanner {
+	s := &Scanner{buf: make([]byte, window), names: make(map[string]string, 64)}
+	s.r, s.readErr = decode(r)
+	return s
+}
+
+// Name returns the namespace and the local name of a Start or End.
+func (s *Scanner) Name() (space, local string) { return s.space, s.local }
+
+// Is reports whether the Start or End is the named element.
+func (s *Scanner) Is(space, local string) bool { return s.local == local && s.space == space }
+
+// Text returns the characters of a Text. One text may come in several.
+func (s *Scanner) Text() []byte { return s.text }
+
+// Depth returns the number of open elements: 1 at the Start of the root, 0 after its End.
+func (s *Scanner) Depth() int { return len(s.stack) }
+
+// Attr returns the value of the attribute without namespace, or "".
+func (s *Scanner) Attr(local string) string {
+	for i := range s.attrs {
+		if a := &s.attrs[i]; a.local == local && a.space == "" {
+			return string(a.value)
+		}
+	}
+	return ""
+}
+
+// Next reads the next token. It returns io.EOF after a complete document, a
+// *SyntaxError for a bad one, or the error of the reader.
+func (s *Scanner) Next() (Kind, error) {
+	if s.closing {
+		s.closing = false
+		return s.pop(), nil
+	}
+	for {
+		if s.pos == s.end && !s.fill() {
+			return 0, s.finish()
+		}
+		switch {
+		case s.cdata:
+			if kind, err := s.nextCDATA(); kind != 0 || err != nil {
+				return kind, err
+			}
+		case s.buf[s.pos] == '<':
+			if kind, err := s.markup(); kind != 0 || err != nil {
+				return kind, err
+			}
+		default:
+			if kind, err := s.nextText(); kind != 0 || err != nil {
+				return kind, err
+			}
+		}
+	}
+}
+
+// finish says what the end of the input means.
+func (s *Scanner) finish() error {
+	switch {
+	case s.readErr != nil:
+		return s.readErr
+	case !s.done && s.elements == 0:
+		return s.fail(RuleXML, "le fichier ne contient pas de XML")
+	case !s.done:
+		return s.fail(RuleXML, "le fichier est tronqué")
+	}
+	return io.EOF
+}
+
+// fill reads more bytes behind s.end, moving or growing the window when there is
+// no room. It returns false at the end of the input.
+func (s *Scanner) fill() bool {
+	if s.eof || s.readErr != nil {
+		return false
+	}
+	if s.pos > 0 && (s.pos == s.end || s.end == len(s.buf)) {
+		s.base += int64(s.pos)
+		s.end = copy(s.buf, s.buf[s.pos:s.end])
+		s.pos = 0
+	}
+	if s.end == len(s.buf) {
+		s.buf = append(s.buf, make([]byte, len(s.buf))...)
+	}
+	for range 100 {
+		n, err := s.r.Read(s.buf[s.end:])
+		s.end += n
+		switch {
+		case s.base+int64(s.end) > MaxInput:
+			s.readErr = s.fail(RuleLimits, "le fichier est trop volumineux")
+			s.end -= n
+			return false
+		case err == io.EOF:
+			s.eof = true
+			return n > 0
+		case err != nil:
+			s.readErr = err
+			return n > 0
+		case n > 0:
+			return true
+		}
+	}
+	s.readErr = io.ErrNoProgress
+	return false
+}
+
+// need makes n bytes available from s.pos, or as many as there are.
+func (s *Scanner) need(n int) []byte {
+	for s.end-s.pos < n && s.fill() {
+	}
+	return s.buf[s.pos:min(s.pos+n, s.end)]
+}
+
+// nextText takes the text from s.pos up to the next markup or the end of the
+// window. It returns 0 when it only skipped blanks outside the root.
+func (s *Scanner) nextText() (Kind, error) {
+	if len(s.stack) > 0 && s.buf[s.pos] == '&' {
+		return s.reference()
+	}
+	w := s.buf[s.pos:s.end]
+	whole := false // markup follows: the last character is complete
+	if i := bytes.IndexByte(w, '<'); i >= 0 {
+		w, whole = w[:i], true
+	}
+	if len(s.stack) == 0 {
+		if len(bytes.TrimLeft(w, " \t\r\n")) > 0 {
+			return 0, s.fail(RuleXML, "du texte se trouve hors de l’élément racine")
+		}
+		s.Leading = s.Leading || s.base+int64(s.pos) == 0
+		s.pos += len(w)
+		return 0, nil
+	}
+	if i := bytes.IndexByte(w, '&'); i >= 0 {
+		w, whole = w[:i], true
+	}
+	return s.emit(w, whole)
+}
+
+// emit returns the bytes w at s.pos as Text. Unless whole, a character cut by the
+// end of the window waits for its rest.
+func (s *Scanner) emit(w []byte, whole bool) (Kind, error) {
+	if !whole {
+		n := cutRune(w)
+		if n == 0 && len(w) > 0 {
+			if s.fill() {
+				return 0, nil // again, with the rest
+			}
+			n = len(w) // the end of the input cuts the character: not valid
+		}
+		w = w[:n]
+	}
+	if !validText(w) {
+		return 0, s.fail(RuleXML, "un caractère est interdit ou mal codé")
+	}
+	s.text = w
+	s.pos += len(w)
+	return Text, nil
+}
+
+// cutRune returns the length of w without the incomplete character at its end.
+func cutRune(w []byte) int {
+	for i := 1; i <= 3 && i <= len(w); i++ {
+		if c := w[len(w)-i]; utf8.RuneStart(c) {
+			if c >= utf8.RuneSelf && !utf8.FullRune(w[len(w)-i:]) {
+				return len(w) - i
+			}
+			break
+		}
+	}
+	return len(w)
+}
+
+// validText reports whether b is UTF-8 without forbidden control characters.
+func validText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return false
+		}
+	}
+	return utf8.Valid(b)
+}
+
+// nextCDATA takes text of a CDATA section; 0 at its end.
+func (s *Scanner) nextCDATA() (Kind, error) {
+	w := s.buf[s.pos:s.end]
+	if i := bytes.Index(w, []byte("]]>")); i >= 0 {
+		if i == 0 {
+			s.pos += 3
+			s.cdata = false
+			return 0, nil
+		}
+		return s.emit(w[:i], true)
+	}
+	if len(w) <= 2 {
+		if !s.fill() {
+			return 0, s.finish()
+		}
+		return 0, nil
+	}
+	return s.emit(w[:len(w)-2], false)
+}
+
+// skip passes over everything up to and including delim.
+func (s *Scanner) skip(delim string) error {
+	for {
+		w := s.buf[s.pos:s.end]
+		if i := bytes.Index(w, []byte(delim)); i >= 0 {
+			s.pos += i + len(delim)
+			return nil
+		}
+		s.pos += max(0, len(w)-len(delim)+1)
+		if !s.fill() {
+			s.pos = s.end
+			return s.finish()
+		}
+	}
+}
