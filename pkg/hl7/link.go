@@ -1,0 +1,80 @@
+package hl7
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"sync"
+)
+
+// answerLimit is the longest acknowledgement that is read.
+const answerLimit = 1 << 20
+
+// link is one connection of a client with its reader, so that the end of an idle
+// connection is noticed when it happens and not when the next message is lost on it.
+type link struct {
+	conn    net.Conn
+	answers chan ACK
+	dead    chan struct{} // closed when the reader ended
+	gone    chan struct{} // closed by close
+	once    sync.Once
+	err     error // why the reader ended; set before dead is closed
+	heard   bool  // a broken frame came; set before dead is closed
+}
+
+// read passes on acknowledgements until the connection ends. Frames that are not
+// acknowledgements, or not finished, are skipped: the right one may follow.
+func (l *link) read() {
+	defer close(l.dead)
+	defer l.conn.Close()
+	r := bufio.NewReader(l.conn)
+	for {
+		f, err := nextFrame(r)
+		if err != nil {
+			l.err = err
+			return
+		}
+		b, err := io.ReadAll(io.LimitReader(f, answerLimit+1))
+		if len(b) > answerLimit {
+			l.err, l.heard = ErrTooLong, true
+			return
+		}
+		if err != nil {
+			l.err, l.heard = err, true
+			if r.Buffered() > 0 { // another frame begins inside this one
+				continue
+			}
+			return
+		}
+		a, err := ParseACK(b)
+		if err != nil {
+			continue
+		}
+		select {
+		case l.answers <- a:
+		case <-l.gone:
+			return
+		}
+	}
+}
+
+// alive reports whether the connection was open a moment ago, and drops answers
+// that came late.
+func (l *link) alive() bool {
+	for {
+		select {
+		case <-l.dead:
+			return false
+		case <-l.answers:
+		default:
+			return true
+		}
+	}
+}
+
+func (l *link) close() {
+	l.once.Do(func() {
+		close(l.gone)
+		l.conn.Close()
+	})
+}

@@ -1,0 +1,235 @@
+package hl7
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// Event is what an MDM message asks for.
+type Event string
+
+// Events of the volet. The message structure is MDM_T02 for all three.
+const (
+	First   Event = "T02" // a new document
+	Replace Event = "T10" // takes the place of its parent; also a change of visibility
+	Delete  Event = "T04" // withdraws the document itself
+)
+
+// order and status give ORC-1 and the OBX-11 of the document.
+func (e Event) order() (string, string) {
+	switch e {
+	case Replace:
+		return "RO", "C"
+	case Delete:
+		return "CA", "D"
+	}
+	return "NW", "F"
+}
+
+// Service is the unit of the hospital that a mailbox belongs to: the receiver
+// routes by it.
+type Service struct {
+	Code      string // number of the unit (UF)
+	Name      string
+	Authority string // FINESS of the hospital
+}
+
+// MDM is one message about one document.
+type MDM struct {
+	Event    Event
+	Control  string    // MSH-10, at most 20 characters; the same for each repeat
+	At       time.Time // MSH-7 and EVN-2, in its own location
+	Document greffe.Document
+	Parent   greffe.OID // TXA-13; required for Replace
+	Mail     greffe.Message
+	Mailbox  string // address that received the mail
+	Service  Service
+	// VisibilityChanged sets MODIF_CONF_CODE: the replacement shows or hides what
+	// its parent did not.
+	VisibilityChanged bool
+}
+
+// controlLimit is the length of MSH-10 that every version of HL7 v2 accepts.
+const controlLimit = 20
+
+// recipientLimit bounds the PRT segments of a mail sent to a whole list.
+const recipientLimit = 20
+
+// Encode writes the message, without MLLP frame, and reads the document from
+// content while it does. It returns the first error of w or content; what was
+// written until then is not a message.
+func (m *MDM) Encode(w io.Writer, s Settings, content io.Reader) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if err := s.Check(); err != nil {
+		return err
+	}
+	out := &script{w: w, charset: s.charset()}
+	for _, d := range m.head(s) {
+		out.segment(d)
+	}
+	out.raw("OBX|1|ED|" + kind(m.Document.Type) + "||" + comp("", s.subtype(), "XML", "Base64") + "^")
+	if out.err != nil {
+		return out.err
+	}
+	b := base64.NewEncoder(base64.StdEncoding, w)
+	if _, err := io.Copy(b, content); err != nil {
+		return fmt.Errorf("write document to HL7 message: %w", err)
+	}
+	if err := b.Close(); err != nil {
+		return fmt.Errorf("write document to HL7 message: %w", err)
+	}
+	_, status := m.Event.order()
+	out.raw("||||||" + status + "\r")
+	for _, d := range m.tail(s) {
+		out.segment(d)
+	}
+	return out.err
+}
+
+func (m *MDM) check() error {
+	switch {
+	case m.Event != First && m.Event != Replace && m.Event != Delete:
+		return fmt.Errorf("hl7: event %q", string(m.Event))
+	case m.Control == "" || len(m.Control) > controlLimit:
+		return fmt.Errorf("hl7: MSH-10 of %d characters: want 1 to %d", len(m.Control), controlLimit)
+	case m.Event == Replace && m.Parent.IsZero():
+		return errors.New("hl7: a replacement without the number of its parent")
+	case m.Document.UniqueID.IsZero():
+		return errors.New("hl7: a document without number cannot go in an MDM message")
+	}
+	return nil
+}
+
+// stamp is a date-time as the official messages write it: local, to the second.
+func stamp(t time.Time) string { return t.Format("20060102150405") }
+
+// head is everything before the document.
+func (m *MDM) head(s Settings) []*draft {
+	d := &m.Document
+	order, _ := m.Event.order()
+	sendApp, sendOrg, _ := strings.Cut(s.Sending, "^")
+	recvApp, recvOrg, _ := strings.Cut(s.Receiving, "^")
+	at := stamp(m.At)
+	msh := newDraft("MSH").
+		set(2, `^~\&`).
+		set(3, sendApp).set(4, sendOrg).set(5, recvApp).set(6, recvOrg).
+		set(7, at).
+		set(9, "MDM^"+string(m.Event)+"^MDM_T02").
+		set(10, escape(m.Control)).
+		set(11, s.processing()).
+		set(12, "2.6").
+		set(17, "FRA").
+		set(18, string(s.charset())).
+		set(21, s.profile())
+	txa := newDraft("TXA").
+		set(1, "1").
+		set(2, escape(d.Type.Code)).
+		set(3, "TEXT").
+		set(4, dateTime(or(d.ServiceStart, d.Created))).
+		set(12, s.number(d.UniqueID)).
+		set(13, s.number(m.Parent)).
+		set(17, "AU")
+	return []*draft{
+		msh,
+		newDraft("EVN").set(2, at),
+		m.pid(s),
+		newDraft("PV1").set(1, "1").set(2, "N"),
+		newDraft("ORC").set(1, order),
+		newDraft("OBR").set(1, "1").set(4, kind(d.Type)),
+		txa,
+	}
+}
+
+// kind is OBR-4: the type of document with the name of its code system.
+func kind(t greffe.Code) string {
+	system := t.System
+	switch t.System {
+	case "2.16.840.1.113883.6.1", "":
+		system = "LN"
+	case "1.2.250.1.213.1.1.4.12":
+		system = "TRE_A05"
+	}
+	return comp(escape(t.Code), escape(t.Label), escape(system))
+}
+
+// dateTime passes a TS of CDA through when it is a DTM of HL7 v2: at least a
+// year, digits, perhaps a fraction and an offset. Anything else is left out.
+func dateTime(ts string) string {
+	digits := 0
+	for digits < len(ts) && ts[digits] >= '0' && ts[digits] <= '9' {
+		digits++
+	}
+	if digits < 4 || digits > 14 || digits%2 != 0 {
+		return ""
+	}
+	for i := digits; i < len(ts); i++ {
+		if c := ts[i]; (c < '0' || c > '9') && c != '.' && c != '+' && c != '-' {
+			return ""
+		}
+	}
+	return ts
+}
+
+// tail is everything after the document.
+func (m *MDM) tail(s Settings) []*draft {
+	var out []*draft
+	out = append(out, m.sender())
+	out = append(out, m.recipients()...)
+	for i, a := range m.Mail.ReplyTo {
+		if i == recipientLimit {
+			break
+		}
+		out = append(out, participation("REPLY", "Reply To").set(15, mailbox(a.Address)))
+	}
+	out = append(out, newDraft("OBX").set(1, "2").set(2, "ED").
+		set(3, comp(m.messageID(s), escape(m.subject()))).
+		set(5, "^text^^Base64^"+base64.StdEncoding.EncodeToString(s.charset().encode(m.Mail.Body))).
+		set(11, "F"))
+	for i, x := range []struct {
+		code, label string
+		yes         bool
+	}{
+		{"MASQUE_PS", "Masqué aux professionnels de Santé", m.Document.Marked(greffe.MaskedToProfessionals)},
+		{"INVISIBLE_PATIENT", "Document Non Visible par le patient", m.Document.Marked(greffe.HiddenFromPatient)},
+		// The HL7 table and JDV_J08 do not spell this code alike.
+		{"INVISIBLE_REP_LEGAUX", "Non visible par les représentants Légaux du patient", m.Document.Marked(greffe.HiddenFromGuardians)},
+		{"MODIF_CONF_CODE", "Modification Confidentiality Code", m.VisibilityChanged},
+	} {
+		answer := "N"
+		if x.yes {
+			answer = "Y"
+		}
+		out = append(out, newDraft("OBX").set(1, strconv.Itoa(i+3)).set(2, "CWE").
+			set(3, comp(x.code, x.label, "MetaDMPMSS")).
+			set(5, comp(answer, "", "expandedYes-NoIndicator")).
+			set(11, "F"))
+	}
+	return out
+}
+
+func (m *MDM) subject() string {
+	if m.Mail.XDMMarker {
+		return "XDM/1.0/DDM+" + m.Mail.Subject
+	}
+	return m.Mail.Subject
+}
+
+func (m *MDM) messageID(s Settings) string {
+	if len(m.Mail.MessageIDs) == 0 {
+		return ""
+	}
+	id := "<" + m.Mail.MessageIDs[0] + ">"
+	if r := []rune(id); s.MessageIDLimit > 0 && len(r) > s.MessageIDLimit {
+		id = string(r[:s.MessageIDLimit])
+	}
+	return escape(id)
+}
