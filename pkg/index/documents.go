@@ -126,6 +126,9 @@ func (db *DB) documentsOf(ctx context.Context, ids []greffe.MessageID) ([]Docume
 
 // Document returns one document; ErrNotFound when there is none.
 func (db *DB) Document(ctx context.Context, id greffe.DocumentID) (Document, error) {
+	if !id.Valid() {
+		return Document{}, fmt.Errorf("read document: %w", ErrNotFound)
+	}
 	list, err := db.documents(ctx, `SELECT `+documentColumns+fromDocuments+`WHERE d.id = $1`, string(id))
 	if err != nil {
 		return Document{}, fmt.Errorf("read document %s: %w", id, err)

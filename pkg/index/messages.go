@@ -231,6 +231,9 @@ func (db *DB) messages(ctx context.Context, query string, args ...any) ([]Messag
 
 // Message returns one message; ErrNotFound when there is none.
 func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) {
+	if !id.Valid() {
+		return Detail{}, fmt.Errorf("read message: %w", ErrNotFound)
+	}
 	list, err := db.details(ctx, `WHERE m.id = $1`, string(id))
 	if err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)

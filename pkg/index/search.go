@@ -223,9 +223,9 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 	if err != nil {
 		return nil, "", err
 	}
-	// The search by mailbox alone has an index of its own; others are narrow enough.
 	narrow := in
-	if len(f.Mailboxes) > 0 {
+	byMailbox := ins == "" && !byName && f.BirthDate == "" && len(f.Mailboxes) > 0
+	if len(f.Mailboxes) > 0 && !byMailbox {
 		narrow += " AND mailbox IN (" + marks(&a, f.Mailboxes) + ")"
 	}
 	if f.BirthDate != "" {
@@ -233,6 +233,12 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 	}
 	var page string
 	switch {
+	case byMailbox: // one index range for each
+		var branches []string
+		for _, m := range f.Mailboxes {
+			branches = append(branches, "mailbox = "+a.add(m))
+		}
+		page = newest("documents", branches, in, n+1)
 	case ins != "":
 		where := "ins = " + a.add(ins)
 		if len(ins) == 13 {
@@ -245,14 +251,8 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 	case byName:
 		page = fmt.Sprintf(`SELECT document_id AS id, received_at FROM (%s) AS h ORDER BY received_at DESC, document_id DESC LIMIT %d`,
 			strings.ReplaceAll(namesQuery(&a, words, narrow), "SELECT document_id", "SELECT document_id, received_at"), n+1)
-	case f.BirthDate != "" || len(f.Mailboxes) == 0:
-		page = newest("documents", []string{"1 = 1"}, narrow, n+1)
 	default:
-		var branches []string
-		for _, m := range f.Mailboxes {
-			branches = append(branches, "mailbox = "+a.add(m))
-		}
-		page = newest("documents", branches, in, n+1)
+		page = newest("documents", []string{"1 = 1"}, narrow, n+1)
 	}
 	list, err := db.documents(ctx, `WITH page AS MATERIALIZED (`+page+`) SELECT `+documentColumns+
 		` FROM page CROSS JOIN documents d CROSS JOIN messages m WHERE d.id = page.id AND m.id = d.message_id
