@@ -175,7 +175,7 @@ func (db *DB) Claim(ctx context.Context, identity string, id greffe.DocumentID) 
 		if _, err := t.exec(`INSERT INTO claims (identity, document_id) VALUES ($1,$2) ON CONFLICT (identity) DO NOTHING`, identity, string(id)); err != nil {
 			return err
 		}
-		return t.QueryRowContext(ctx, `SELECT document_id FROM claims WHERE identity = $1`, identity).Scan(&holder)
+		return t.row([]any{&holder}, `SELECT document_id FROM claims WHERE identity = $1`, identity)
 	})
 	if err != nil {
 		return "", fmt.Errorf("claim for document %s: %w", id, err)

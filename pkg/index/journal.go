@@ -59,7 +59,7 @@ func (t *tx) writeEntries() error {
 	}
 	var seq int64
 	prev := string(genesis)
-	err := t.QueryRowContext(t.ctx, `SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1`).Scan(&seq, &prev)
+	err := t.row([]any{&seq, &prev}, `SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1`)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

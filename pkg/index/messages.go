@@ -91,7 +91,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 		return a, err
 	}
 	if !fresh || p.Received.Refused != nil {
-		err := t.QueryRowContext(t.ctx, `SELECT archived_at, state FROM messages WHERE id = $1`, string(id)).Scan(&archived, &before)
+		err := t.row([]any{&archived, &before}, `SELECT archived_at, state FROM messages WHERE id = $1`, string(id))
 		if err != nil {
 			return a, err
 		}
@@ -144,8 +144,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 // archivedBefore completes a with what the first SaveArchived returned.
 func (t *tx) archivedBefore(a greffe.Archived, at time.Time) (greffe.Archived, error) {
 	var parsedJSON, manifestJSON string
-	if err := t.QueryRowContext(t.ctx, `SELECT parsed_json, manifest_json FROM message_facts WHERE message_id = $1`, string(a.ID)).
-		Scan(&parsedJSON, &manifestJSON); err != nil {
+	if err := t.row([]any{&parsedJSON, &manifestJSON}, `SELECT parsed_json, manifest_json FROM message_facts WHERE message_id = $1`, string(a.ID)); err != nil {
 		return a, err
 	}
 	var p greffe.Parsed

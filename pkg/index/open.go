@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -28,6 +29,8 @@ type DB struct {
 	postgres bool
 	host     string // From of the journal entries that services cause
 	log      *slog.Logger
+
+	statements sync.Map // prepared on the write connection of SQLite: text to *sql.Stmt
 }
 
 // Open opens the index and brings its schema up to date. dsn is a PostgreSQL URL
@@ -178,6 +181,9 @@ func (db *DB) migrate(ctx context.Context, dialect goose.Dialect, text, own stri
 // Close closes the connections. It waits for queries that run.
 func (db *DB) Close() error {
 	var errs []error
+	for _, s := range db.statements.Range {
+		errs = append(errs, s.(*sql.Stmt).Close())
+	}
 	if db.read != nil && db.read != db.write {
 		errs = append(errs, db.read.Close())
 	}

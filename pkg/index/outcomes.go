@@ -39,9 +39,8 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 		state, message    greffe.State
 		kind              greffe.MessageKind
 	)
-	err := t.QueryRowContext(t.ctx, `SELECT d.mailbox, d.state, d.outcome_json, m.state, m.kind
-		FROM documents d JOIN messages m ON m.id = d.message_id WHERE d.id = $1`, string(id)).
-		Scan(&mailbox, &state, &lastJSON, &message, &kind)
+	err := t.row([]any{&mailbox, &state, &lastJSON, &message, &kind}, `SELECT d.mailbox, d.state, d.outcome_json, m.state, m.kind
+		FROM documents d JOIN messages m ON m.id = d.message_id WHERE d.id = $1`, string(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}
@@ -164,7 +163,7 @@ func (db *DB) SaveDecision(ctx context.Context, d greffe.Decided) (bool, error) 
 			return err
 		}
 		var one int
-		err = t.QueryRowContext(ctx, `SELECT 1 FROM documents WHERE id = $1`, string(d.Document)).Scan(&one)
+		err = t.row([]any{&one}, `SELECT 1 FROM documents WHERE id = $1`, string(d.Document))
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}

@@ -240,10 +240,11 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 		}
 		page = newest("documents", branches, in, n+1)
 	case ins != "":
-		where := "ins = " + a.add(ins)
+		to := ins
 		if len(ins) == 13 {
-			where = "ins >= " + a.add(ins) + " AND ins < " + a.add(after(ins))
+			to = after(ins)
 		}
+		where := "ins >= " + a.add(ins) + " AND ins <= " + a.add(to)
 		if len(words) > 0 {
 			where += " AND id IN (" + namesQuery(&a, words, "") + ")"
 		}
