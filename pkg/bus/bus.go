@@ -1,18 +1,39 @@
 // Package bus carries events, spooled bytes and small shared state between the
-// services, over NATS JetStream.
+// services, over NATS JetStream. It alone acknowledges, retries and gives up:
+// a service is a function that is called until it succeeds.
+//
+// # What is kept where
+//
+// One stream, GREFFE, holds every event for 30 days on the subjects
+// greffe.event.<topic>; each service reads it through durable consumers of its
+// own, so an event published before a service's first start still reaches it.
+// What no attempt could handle waits for a person in a second stream,
+// GREFFE_DEAD, without an age limit. Raw messages travel by claim check in the
+// object store "spool"; events that are too large for a message in "claims".
+// Leases and retry counts live in key-value buckets.
+//
+// The bus is transport, never the only copy of anything for long: the archive
+// is the truth, and the fetcher takes again what never reached it.
+//
+// # Dependencies
+//
+// nats.go is the client, nats-server/v2 the same server as in a cluster, run
+// inside the process: one code path whether the bus is embedded or shared.
 package bus
 
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
 	"time"
 
-	"greffe/pkg/greffe"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
-
-var errTODO = errors.New("bus: being built")
 
 // Config says where the bus is. The zero value with a Dir is an embedded server.
 type Config struct {
@@ -25,134 +46,189 @@ type Config struct {
 }
 
 // Bus is a connection to the bus. Its methods may be called at once.
-type Bus struct{}
+type Bus struct {
+	cfg Config
+	log *slog.Logger
+	nc  *nats.Conn
+	js  jetstream.JetStream
 
-// Open starts or joins the bus and makes its streams and buckets.
-func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) { return nil, errTODO }
+	spool  *objects // raw messages and large dead letters, until dropped
+	claims *objects // large events; they age out after the events
+	counts jetstream.KeyValue
+	leases jetstream.KeyValue
+
+	srv      *server.Server // nil unless embedded
+	lock     *os.File       // held while the embedded server uses Dir
+	running  *running       // nil unless embedded
+	lookouts lookouts       // what this process saw of leases held by others
+
+	ctx     context.Context // ends when Close begins
+	stop    context.CancelCauseFunc
+	mu      sync.Mutex // guards closing and the Add of work
+	closing bool
+	work    sync.WaitGroup // running Consume, Watch and Lease loops
+	once    sync.Once
+	end     error
+
+	pace pace
+}
+
+// pace holds the delays of the bus; tests shorten them.
+type pace struct {
+	backoff   []time.Duration // before the second attempt, the third, ...; the last one repeats
+	outage    time.Duration   // longest wait before asking an unavailable dependency again
+	grace     time.Duration   // a running call may finish within this after its service is told to stop
+	abandon   time.Duration   // then it is cancelled, and left behind after this
+	patience  time.Duration   // longest time that Publish and Spool try to reach the server
+	reconnect time.Duration   // between two attempts to reach a server that went away
+}
+
+func defaultPace() pace {
+	return pace{
+		backoff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second,
+			2 * time.Minute, 10 * time.Minute, 15 * time.Minute},
+		outage:    2 * time.Minute,
+		grace:     5 * time.Second,
+		abandon:   5 * time.Second,
+		patience:  30 * time.Second,
+		reconnect: time.Second,
+	}
+}
+
+// ErrClosed is returned by what was still going on when the bus was closed.
+var ErrClosed = errors.New("bus: closed")
+
+// Open starts or joins the bus and makes its streams and buckets. An embedded
+// server has its Dir for itself: a second one on the same Dir is an error.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Bus, error) {
+	b := &Bus{cfg: cfg, log: log, pace: defaultPace()}
+	b.ctx, b.stop = context.WithCancelCause(context.Background())
+	if err := b.open(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Bus) open(ctx context.Context) error {
+	if b.cfg.URL == "" {
+		if err := b.embed(); err != nil {
+			return err
+		}
+	}
+	if err := b.connect(); err != nil {
+		return err
+	}
+	// A window of eight chunks in flight bounds the memory of Spool; waiting for a
+	// free place is normal there, so the wait before "stalled" is long.
+	js, err := jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(spoolWindow))
+	if err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	b.js = js
+	ctx, cancel := context.WithTimeout(ctx, b.pace.patience)
+	defer cancel()
+	if err := b.makeStreams(ctx); err != nil {
+		return err
+	}
+	if b.running != nil {
+		return b.countCrashes(ctx)
+	}
+	return nil
+}
+
+// connect dials the server, or the embedded one through a pipe in memory.
+func (b *Bus) connect() error {
+	opts := []nats.Option{
+		nats.Name("greffe"),
+		nats.MaxReconnects(-1), // a bus that went away is waited for, never given up
+		nats.ReconnectWait(b.pace.reconnect),
+		nats.Timeout(5 * time.Second),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("bus connection error", slog.Any("error", err))
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if b.ctx.Err() == nil {
+				b.log.Warn("bus disconnected", slog.Any("error", err))
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { b.log.Info("bus reconnected") }),
+	}
+	url := b.cfg.URL
+	if b.srv != nil {
+		opts = append(opts, nats.InProcessServer(b.srv))
+	} else {
+		if b.cfg.CA != "" {
+			opts = append(opts, nats.RootCAs(b.cfg.CA))
+		}
+		if b.cfg.Certificate != "" {
+			opts = append(opts, nats.ClientCert(b.cfg.Certificate, b.cfg.Certificate))
+		}
+		if b.cfg.Credentials != "" {
+			opts = append(opts, nats.UserCredentials(b.cfg.Credentials))
+		}
+	}
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		return fmt.Errorf("bus: connect: %w", err)
+	}
+	b.nc = nc
+	return nil
+}
 
 // Close stops consuming, flushes and leaves; the embedded server stops after it.
-func (b *Bus) Close() error { return errTODO }
-
-// Topic is one kind of event.
-type Topic[T any] struct {
-	Name string         // last token of the subject
-	ID   func(T) string // Nats-Msg-Id: the same for each repeat of the same event
+// It waits for running calls as long as Consume does, and is safe to repeat.
+func (b *Bus) Close() error {
+	b.once.Do(func() {
+		b.mu.Lock()
+		b.closing = true
+		b.mu.Unlock()
+		b.stop(ErrClosed)
+		b.work.Wait()
+		if b.nc != nil {
+			if b.nc.IsConnected() {
+				b.end = b.nc.FlushTimeout(5 * time.Second)
+			}
+			b.nc.Close()
+		}
+		b.unembed()
+	})
+	return b.end
 }
 
-// Topics of Greffe.
-var (
-	Received  = Topic[greffe.Received]{"received", func(e greffe.Received) string { return string(e.ID) }}
-	Parsed    = Topic[greffe.Parsed]{"parsed", func(e greffe.Parsed) string { return string(e.Received.ID) }}
-	Archived  = Topic[greffe.Archived]{"archived", func(e greffe.Archived) string { return string(e.ID) }}
-	Delivered = Topic[greffe.Delivered]{"delivered", func(e greffe.Delivered) string { return "" }} // to be decided: unique per outcome
-	Decided   = Topic[greffe.Decided]{"decided", func(e greffe.Decided) string { return e.ID }}
-)
-
-// Publish returns once the event is durable on the bus.
-func Publish[T any](ctx context.Context, b *Bus, t Topic[T], v T) error { return errTODO }
-
-// Consumer says how a service reads a topic.
-type Consumer struct {
-	Name        string        // durable name: "storage-keep"; processes with the same name share the work
-	Concurrency int           // calls at once in this process; 0 means 1
-	AckWait     time.Duration // a call that takes longer is heartbeaten; 0 means 30 s
-	MaxAttempts int           // after so many failures the event becomes a dead letter; 0 means 12
+// begin notes that a loop runs until its done is called. The loop's context ends
+// with ctx, or with ErrClosed as cause when the bus is closed.
+func (b *Bus) begin(ctx context.Context) (_ context.Context, done func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return nil, nil, ErrClosed
+	}
+	b.work.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(b.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		unhook()
+		cancel(context.Canceled)
+		b.work.Done()
+	}, nil
 }
 
-// Consume calls f for each event of the topic until ctx is done; it returns nil
-// then. f must be repeatable: nil means done, an error means again later.
-func Consume[T any](ctx context.Context, b *Bus, t Topic[T], c Consumer, f func(context.Context, T) error) error {
-	return errTODO
+// ended turns the end of a loop into what its caller is told: nil when the
+// caller asked for it, ErrClosed when the bus went first.
+func ended(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), ErrClosed) {
+		return ErrClosed
+	}
+	return nil
 }
 
-// Pipe is Consume whose result is published on out before the input is acked.
-func Pipe[In, Out any](ctx context.Context, b *Bus, in Topic[In], out Topic[Out], c Consumer, f func(context.Context, In) (Out, error)) error {
-	return errTODO
+// sleep waits for d or until ctx is done.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
-
-// Watch calls f for each new event of the topic from now on, in this process
-// only, at most once each: for live pages. It returns nil when ctx is done.
-func Watch[T any](ctx context.Context, b *Bus, t Topic[T], f func(T)) error { return errTODO }
-
-// ErrPermanent marks an error that trying again cannot mend: the event becomes a
-// dead letter at once. ErrUnavailable marks a dependency that is down: the event
-// is tried again for ever and never becomes a dead letter.
-var (
-	ErrPermanent   = errors.New("permanent")
-	ErrUnavailable = errors.New("unavailable")
-)
-
-// Later is an error that asks for the event again after a delay, without
-// counting an attempt.
-type Later struct {
-	After  time.Duration
-	Reason string
-}
-
-func (l Later) Error() string { return "later: " + l.Reason }
-
-// DeadLetter is an event that no attempt could handle.
-type DeadLetter struct {
-	ID       string // opaque
-	Consumer string
-	Topic    string
-	Attempts int
-	Error    string
-	At       time.Time
-	Payload  []byte // JSON of the event
-}
-
-// DeadLetters lists the dead letters that wait for a person, oldest first.
-func (b *Bus) DeadLetters(ctx context.Context) ([]DeadLetter, error) { return nil, errTODO }
-
-// Replay gives the event of a dead letter to its consumer again and removes the letter.
-func (b *Bus) Replay(ctx context.Context, id string) error { return errTODO }
-
-// ErrNotFound is returned for a name that the spool or a bucket does not hold.
-var ErrNotFound = errors.New("bus: not found")
-
-// Spool streams r into the spool under name, replacing what was there, and
-// returns once it is durable.
-func (b *Bus) Spool(ctx context.Context, name string, r io.Reader) error { return errTODO }
-
-// Unspool opens a spooled object; ErrNotFound when it is gone.
-func (b *Bus) Unspool(ctx context.Context, name string) (io.ReadCloser, error) { return nil, errTODO }
-
-// Drop removes a spooled object; removing one that is gone is not an error.
-func (b *Bus) Drop(ctx context.Context, name string) error { return errTODO }
-
-// Bucket is a small shared map of the bus (JetStream KV). Keys may be any text:
-// they are encoded. Revision 0 means "not there".
-type Bucket struct{}
-
-// Bucket opens or makes the bucket called name.
-func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) { return nil, errTODO }
-
-// Get returns the value and its revision; ErrNotFound when there is none.
-func (k *Bucket) Get(ctx context.Context, key string) ([]byte, uint64, error) { return nil, 0, errTODO }
-
-// ErrConflict is returned by Put when the revision is not the newest.
-var ErrConflict = errors.New("bus: changed by another")
-
-// Put writes the value if the newest revision is rev (0: if there is none).
-func (k *Bucket) Put(ctx context.Context, key string, value []byte, rev uint64) (uint64, error) {
-	return 0, errTODO
-}
-
-// Lease is an exclusive right that ends by itself when its holder dies.
-type Lease struct{}
-
-// ErrHeld is returned by Lease when another process holds it.
-var ErrHeld = errors.New("bus: lease held by another")
-
-// Lease takes the named lease for ttl, renewed until Release; ErrHeld when it is
-// not free. The lease's context ends when it was lost.
-func (b *Bus) Lease(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
-	return nil, errTODO
-}
-
-// Context is done when the lease was lost or released.
-func (l *Lease) Context() context.Context { return nil }
-
-// Release gives the lease up.
-func (l *Lease) Release() error { return errTODO }

@@ -1,0 +1,11 @@
+package bus
+
+import "time"
+
+// Quicken makes the back-off of b short enough for tests.
+func (b *Bus) Quicken() {
+	b.pace.backoff = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond}
+	b.pace.outage = 20 * time.Millisecond
+	b.pace.grace = 200 * time.Millisecond
+	b.pace.abandon = 5 * time.Second
+}

@@ -1,0 +1,321 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNotFound is returned for a name that the spool or a bucket does not hold.
+var ErrNotFound = errors.New("bus: not found")
+
+// Spool streams r into the spool under name, replacing what was there, and
+// returns once it is durable. It holds at most 5 MiB in memory. An error of r is
+// returned as it is and leaves what was there before.
+func (b *Bus) Spool(ctx context.Context, name string, r io.Reader) error {
+	if err := b.spool.put(ctx, name, r); err != nil {
+		return fmt.Errorf("bus: spool: %w", err)
+	}
+	return nil
+}
+
+// Unspool opens a spooled object; ErrNotFound when it is gone. The reader holds
+// one chunk of 512 KiB, may be read as slowly as one likes, checks the digest at
+// the end and returns an error instead of io.EOF when bytes are missing or wrong.
+func (b *Bus) Unspool(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := b.spool.open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("bus: unspool: %w", err)
+	}
+	return r, nil
+}
+
+// Drop removes a spooled object; removing one that is gone is not an error.
+func (b *Bus) Drop(ctx context.Context, name string) error {
+	if err := b.spool.drop(ctx, name); err != nil {
+		return fmt.Errorf("bus: drop: %w", err)
+	}
+	return nil
+}
+
+const (
+	chunkSize   = 512 << 10 // bytes in one message of the object store
+	spoolWindow = 8         // chunks sent and not yet acknowledged
+	digestKind  = "SHA-256="
+)
+
+// errDamaged is an object whose chunks are not those that were put.
+var errDamaged = errors.New("bus: spooled object damaged")
+
+// objects is a JetStream object store. It writes and reads the chunks itself,
+// in the documented format (NATS ADR-20), because the client's Put keeps up to
+// 4000 chunks in flight and its Get must end within the deadline of its call.
+type objects struct {
+	b      *Bus
+	name   string
+	store  jetstream.ObjectStore
+	stream jetstream.Stream
+}
+
+func (b *Bus) openObjects(ctx context.Context, name string, ttl time.Duration, replicas int) (*objects, error) {
+	store, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: name, TTL: ttl, Storage: jetstream.FileStorage, Replicas: replicas,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bus: make object store %s: %w", name, err)
+	}
+	stream, err := b.js.Stream(ctx, "OBJ_"+name)
+	if err != nil {
+		return nil, fmt.Errorf("bus: open object store %s: %w", name, err)
+	}
+	return &objects{b, name, store, stream}, nil
+}
+
+func (o *objects) chunks(id string) string { return "$O." + o.name + ".C." + id }
+
+// put streams r into chunks under a subject of their own, then publishes the
+// description that makes them the object.
+func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
+	old, err := o.info(ctx, name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	info := jetstream.ObjectInfo{Bucket: o.name, NUID: rand.Text()}
+	info.Name = name
+	info.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}
+	if err = o.putChunks(ctx, &info, r); err == nil {
+		err = o.describe(ctx, info)
+	}
+	if err != nil {
+		o.purge(ctx, info.NUID)
+		return err
+	}
+	if old != nil {
+		o.purge(ctx, old.NUID)
+	}
+	return nil
+}
+
+// describe publishes the description of an object in place of the one before.
+func (o *objects) describe(ctx context.Context, info jetstream.ObjectInfo) error {
+	m := nats.NewMsg("$O." + o.name + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name)))
+	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	var err error
+	if m.Data, err = json.Marshal(info); err != nil {
+		return err
+	}
+	_, err = o.b.send(ctx, m)
+	return err
+}
+
+// purge removes chunks that no object is made of any more. It goes on after ctx
+// is done, for it mends what a cut left behind; what it misses costs disk only.
+func (o *objects) purge(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(id))); err != nil {
+		o.b.log.Warn("bus chunks left behind", "store", o.name, "error", err)
+	}
+}
+
+// putChunks sends r with a few chunks in flight and returns once all are
+// acknowledged; it fills in size, count and digest.
+func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader) error {
+	digest := sha256.New()
+	var flying []jetstream.PubAckFuture
+	// A chunk's memory is used again only once its message is acknowledged: the
+	// client keeps it to send it again.
+	var free [][]byte
+	land := func() error {
+		f := flying[0]
+		flying = flying[1:]
+		select {
+		case <-f.Ok():
+			free = append(free, f.Msg().Data[:0])
+			return nil
+		case err := <-f.Err():
+			return err
+		case <-time.After(o.b.pace.patience):
+			return nats.ErrTimeout
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for end := false; !end; {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		var chunk []byte
+		if len(free) > 0 {
+			chunk, free = free[len(free)-1], free[:len(free)-1]
+		}
+		chunk, err := fill(r, chunk)
+		if end = errors.Is(err, io.EOF); err != nil && !end {
+			return err
+		}
+		if len(chunk) == 0 {
+			break
+		}
+		digest.Write(chunk)
+		info.Size += uint64(len(chunk))
+		info.Chunks++
+		if len(flying) == spoolWindow {
+			if err := land(); err != nil {
+				return err
+			}
+		}
+		m := nats.NewMsg(o.chunks(info.NUID))
+		m.Data = chunk
+		f, err := o.b.js.PublishMsgAsync(m, jetstream.WithStallWait(o.b.pace.patience))
+		if err != nil {
+			return err
+		}
+		flying = append(flying, f)
+	}
+	for len(flying) > 0 {
+		if err := land(); err != nil {
+			return err
+		}
+	}
+	info.Digest = digestKind + base64.URLEncoding.EncodeToString(digest.Sum(nil))
+	return nil
+}
+
+// fill reads up to one chunk. Its memory grows with what is read: most messages
+// are far smaller than a chunk. The error is io.EOF after the last bytes.
+func fill(r io.Reader, chunk []byte) ([]byte, error) {
+	for {
+		if len(chunk) == cap(chunk) {
+			if len(chunk) == chunkSize {
+				return chunk, nil
+			}
+			grown := make([]byte, len(chunk), min(max(4*cap(chunk), 32<<10), chunkSize))
+			copy(grown, chunk)
+			chunk = grown
+		}
+		n, err := r.Read(chunk[len(chunk):cap(chunk)])
+		chunk = chunk[:len(chunk)+n]
+		if err != nil {
+			return chunk, err
+		}
+	}
+}
+
+// info returns the description of an object; ErrNotFound when there is none. A
+// replica that lags may not know it yet: with replicas, "no" is asked again.
+func (o *objects) info(ctx context.Context, name string) (*jetstream.ObjectInfo, error) {
+	info, err := o.store.GetInfo(ctx, name)
+	for range o.lag() {
+		if !errors.Is(err, jetstream.ErrObjectNotFound) {
+			break
+		}
+		sleep(ctx, 100*time.Millisecond)
+		info, err = o.store.GetInfo(ctx, name)
+	}
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, ErrNotFound
+	}
+	return info, err
+}
+
+// lag is how many times an answer "not there" is asked again.
+func (o *objects) lag() int {
+	if o.b.cfg.Replicas > 1 {
+		return 3
+	}
+	return 0
+}
+
+func (o *objects) open(ctx context.Context, name string) (io.ReadCloser, error) {
+	info, err := o.info(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	want, err := jetstream.DecodeObjectDigest(info.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return &object{ctx: ctx, o: o, info: info, want: string(want), digest: sha256.New()}, nil
+}
+
+func (o *objects) drop(ctx context.Context, name string) error {
+	err := o.store.Delete(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	return err
+}
+
+// object reads a spooled object chunk by chunk, each when it is needed.
+type object struct {
+	ctx    context.Context
+	o      *objects
+	info   *jetstream.ObjectInfo
+	want   string
+	digest hash.Hash
+	chunk  []byte // not yet read
+	seq    uint64 // of the last chunk in the stream
+	read   uint32 // chunks
+	err    error
+}
+
+func (r *object) Read(p []byte) (int, error) {
+	for len(r.chunk) == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		if r.err = r.next(); r.err != nil {
+			return 0, r.err
+		}
+	}
+	n := copy(p, r.chunk)
+	r.chunk = r.chunk[n:]
+	return n, nil
+}
+
+// next fetches the next chunk, or returns io.EOF after the last one when all the
+// bytes are those that were put.
+func (r *object) next() error {
+	if r.read == r.info.Chunks {
+		if string(r.digest.Sum(nil)) != r.want {
+			return fmt.Errorf("%w: digest differs", errDamaged)
+		}
+		return io.EOF
+	}
+	subject := jetstream.WithGetMsgSubject(r.o.chunks(r.info.NUID))
+	m, err := r.o.stream.GetMsg(r.ctx, r.seq+1, subject)
+	for range r.o.lag() {
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		sleep(r.ctx, 100*time.Millisecond)
+		m, err = r.o.stream.GetMsg(r.ctx, r.seq+1, subject)
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		// Dropped or replaced while it was read.
+		return fmt.Errorf("%w: chunk %d of %d is gone", errDamaged, r.read+1, r.info.Chunks)
+	}
+	if err != nil {
+		return fmt.Errorf("bus: read chunk %d of %d: %w", r.read+1, r.info.Chunks, err)
+	}
+	r.seq, r.chunk = m.Sequence, m.Data
+	r.read++
+	r.digest.Write(m.Data)
+	return nil
+}
+
+// Close ends the reading; it frees nothing on the server.
+func (r *object) Close() error {
+	r.chunk, r.err = nil, io.ErrClosedPipe
+	return nil
+}

@@ -1,0 +1,89 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names on the server. Subjects end with a topic, a consumer or a letter id.
+const (
+	streamEvents  = "GREFFE"
+	streamDead    = "GREFFE_DEAD"
+	subjectEvent  = "greffe.event."
+	subjectReplay = "greffe.replay."
+	subjectDead   = "greffe.dead."
+)
+
+// DedupWindow is how long the bus remembers the id of an event: a repeat within
+// it is dropped, a repeat after it is handed out again. What is taken again
+// because it never reached the archive must be older than this.
+const DedupWindow = 10 * time.Minute
+
+// eventAge is how long an event is kept, read or not. A service that was stopped
+// for longer loses events; the fetcher's reconciliation takes them again.
+const eventAge = 30 * 24 * time.Hour
+
+// makeStreams makes or updates the streams, stores and buckets. It may run in
+// several processes at once.
+func (b *Bus) makeStreams(ctx context.Context) error {
+	replicas := max(b.cfg.Replicas, 1)
+	for _, cfg := range []jetstream.StreamConfig{
+		{
+			Name:       streamEvents,
+			Subjects:   []string{subjectEvent + ">", subjectReplay + ">"},
+			Retention:  jetstream.LimitsPolicy,
+			Storage:    jetstream.FileStorage,
+			MaxAge:     eventAge,
+			Duplicates: DedupWindow,
+			Replicas:   replicas,
+		},
+		{
+			// One letter per subject: the same event that fails again replaces its letter.
+			Name:              streamDead,
+			Subjects:          []string{subjectDead + ">"},
+			Retention:         jetstream.LimitsPolicy,
+			Storage:           jetstream.FileStorage,
+			MaxMsgsPerSubject: 1,
+			Replicas:          replicas,
+		},
+	} {
+		if _, err := b.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("bus: make stream %s: %w", cfg.Name, err)
+		}
+	}
+	var err error
+	if b.spool, err = b.openObjects(ctx, "spool", 0, replicas); err != nil {
+		return err
+	}
+	if b.claims, err = b.openObjects(ctx, "claims", eventAge+24*time.Hour, replicas); err != nil {
+		return err
+	}
+	if b.counts, err = b.keyValue(ctx, "attempts", eventAge+24*time.Hour, jetstream.FileStorage); err != nil {
+		return err
+	}
+	// No other process can hold a lease of an embedded bus: its leases end with it.
+	storage := jetstream.FileStorage
+	if b.srv != nil {
+		storage = jetstream.MemoryStorage
+	}
+	b.leases, err = b.keyValue(ctx, "leases", 0, storage)
+	return err
+}
+
+// keyValue makes or updates a bucket whose values live for ttl (0: for ever).
+func (b *Bus) keyValue(ctx context.Context, name string, ttl time.Duration, storage jetstream.StorageType) (jetstream.KeyValue, error) {
+	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:   name,
+		History:  1,
+		TTL:      ttl,
+		Storage:  storage,
+		Replicas: max(b.cfg.Replicas, 1),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bus: make bucket %s: %w", name, err)
+	}
+	return kv, nil
+}

@@ -1,0 +1,5 @@
+package bus_test
+
+import "os"
+
+func victim(dir string) { os.Exit(3) }
