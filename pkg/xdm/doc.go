@@ -1,0 +1,12 @@
+// Package xdm opens the archives that carry documents in MSSanté mail: IHE XDM, a ZIP
+// with one or more sets of documents, each described by a METADATA.XML (ebRIM).
+//
+// Open lists every entry of a ZIP, whether it is XDM or not, reads the metadata and
+// matches each document with its entry by URI, size and SHA-1. OpenEntry gives the
+// bytes of one entry. What is untidy but leaves no doubt is read and reported: case of
+// names, backslashes, wrapping folders, noise files, a second copy of the tree, blanks
+// before the XML, references to ids that do not exist (values are bound to the object
+// that they are nested in). What is dangerous or contradictory is refused.
+//
+// Nothing is written anywhere and no name of an entry is ever used as a path.
+package xdm

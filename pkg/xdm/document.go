@@ -1,0 +1,261 @@
+package xdm
+
+import (
+	"crypto/sha1" //nolint:gosec // the hash that IHE XDS prescribes; it proves transport only
+	"encoding/hex"
+	"io"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"greffe/pkg/greffe"
+)
+
+// DocumentEntry is what METADATA.XML says about one document.
+type DocumentEntry struct {
+	Entry           int    // index of its entry; -1 when it is missing
+	URI             string // as written
+	Size            int64  // bytes, as the metadata say; -1 when they do not
+	SHA1            string // 40 hexadecimal digits, lower-case, as the metadata say; "" when they do not
+	Action          string // "" new, "C" replace, "D" delete, anything else as written
+	UniqueID        greffe.OID
+	EntryUUID       string
+	MimeType        string
+	Type            greffe.Code
+	Class           greffe.Code
+	Format          greffe.Code
+	Facility        greffe.Code
+	Practice        greffe.Code
+	Confidentiality []greffe.Code
+	Events          []greffe.Code
+	Title           string
+	Language        string
+	Created         string // HL7 TS as received, in UTC
+	ServiceStart    string
+	ServiceStop     string
+	Authors         []greffe.Person
+	PatientID       greffe.OID     // Root is the assigning authority
+	Patient         greffe.Patient // sourcePatientInfo with the ids
+	Replaces        greffe.OID     // target of an RPLC association: an entryUUID in Root
+	Findings        []greffe.Finding
+
+	id    string // of the object, for associations
+	where string
+}
+
+func (d *DocumentEntry) add(r greffe.Rule, args ...any) {
+	d.Findings = append(d.Findings, r.At(d.where, args...))
+}
+
+// readDocument reads an ExtrinsicObject.
+func readDocument(o object) DocumentEntry {
+	d := DocumentEntry{
+		Entry:           -1,
+		Size:            -1,
+		URI:             joinURI(slots(o.n, "URI")),
+		SHA1:            strings.ToLower(o.slot("hash")),
+		Action:          o.slot("urn:action:extraMetadataSlot"),
+		UniqueID:        parseOID(o.identifier(docUniqueID)),
+		EntryUUID:       clip(o.n.Attr("id")),
+		MimeType:        strings.ToLower(clip(o.n.Attr("mimeType"))),
+		Type:            o.code(docType),
+		Class:           o.code(docClass),
+		Format:          o.code(docFormat),
+		Facility:        o.code(docFacility),
+		Practice:        o.code(docPractice),
+		Confidentiality: o.codes(docConfidentiality),
+		Events:          o.codes(docEvent),
+		Title:           o.name(),
+		Language:        o.slot("languageCode"),
+		Created:         o.slot("creationTime"),
+		ServiceStart:    o.slot("serviceStartTime"),
+		ServiceStop:     o.slot("serviceStopTime"),
+		Authors:         o.authors(docAuthor),
+		PatientID:       parseCX(o.identifier(docPatientID)),
+		id:              o.n.Attr("id"),
+	}
+	if v, err := strconv.ParseInt(o.slot("size"), 10, 64); err == nil && v >= 0 {
+		d.Size = v
+	}
+	d.Patient = parsePatient(slots(o.n, "sourcePatientInfo"), d.PatientID, parseCX(o.slot("sourcePatientId")))
+	if d.URI == "" {
+		if v := clip(o.n.Attr("uri")); v != "" {
+			d.URI = v
+			d.Findings = append(d.Findings, ruleURIAttribute.At(""))
+		}
+	}
+	return d
+}
+
+var numbered = regexp.MustCompile(`^[0-9]{1,3}\|`)
+
+// joinURI puts the values of an URI slot together: a long one is cut into numbered
+// pieces, "1|…", "2|…" (IHE ITI TF-3 §4.2.3.2.27).
+func joinURI(values []string) string {
+	if len(values) == 1 {
+		return numbered.ReplaceAllString(values[0], "")
+	}
+	slices.SortStableFunc(values, func(a, b string) int {
+		x, _, _ := strings.Cut(a, "|")
+		y, _, _ := strings.Cut(b, "|")
+		m, _ := strconv.Atoi(x)
+		n, _ := strconv.Atoi(y)
+		return m - n
+	})
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteString(numbered.ReplaceAllString(v, ""))
+	}
+	return clip(b.String())
+}
+
+// parseOID reads a uniqueId: root, or root^extension.
+func parseOID(v string) greffe.OID {
+	root, ext, _ := strings.Cut(v, "^")
+	return greffe.OID{Root: strings.TrimPrefix(root, "urn:oid:"), Extension: ext}
+}
+
+// match finds the entry of every document of the set and checks it.
+func (a *Archive) match(set *SubmissionSet) {
+	for i := range set.Documents {
+		d := &set.Documents[i]
+		d.where = where(set.Metadata)
+		for j := range d.Findings {
+			d.Findings[j].Where = d.where
+		}
+		a.locate(set, d)
+		if d.Entry >= 0 {
+			d.where = where(d.Entry)
+			a.verify(d)
+		}
+		d.complete()
+	}
+}
+
+// locate looks for the file of d: beside the METADATA.XML, else under a path from the
+// top, both without regard to case; else, for a name that does not exist, by its hash.
+func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
+	if d.URI == "" {
+		d.add(ruleURI)
+		return
+	}
+	if unsafePath(d.URI) && !strings.HasPrefix(d.URI, "/") && strings.IndexFunc(d.URI, func(r rune) bool { return r < ' ' }) < 0 {
+		// "../SUBSET02/DOC.XML" may name another folder of the archive; nothing is unpacked.
+		d.add(ruleURICase)
+	}
+	folder := a.folderOf(set.Metadata)
+	for _, uri := range []string{d.URI, unescape(d.URI)} {
+		clean := cleanPath(uri)
+		for _, name := range []string{cleanPath(folder + uri), clean} {
+			if i := a.find(func(p string) bool { return p == name }); i >= 0 {
+				d.Entry = i
+				return
+			}
+		}
+		for _, name := range []string{fold(cleanPath(folder + uri)), fold(clean)} {
+			i := a.find(func(p string) bool {
+				return fold(p) == name || strings.Contains(clean, "/") && strings.HasSuffix(fold(p), "/"+name)
+			})
+			if i >= 0 {
+				d.Entry = i
+				d.add(ruleURICase)
+				return
+			}
+		}
+	}
+	if d.SHA1 != "" {
+		for i := range a.Entries {
+			if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.paths[i], strings.TrimSuffix(folder, "/")+"") {
+				if sum, _, err := a.hash(i); err == nil && sum == d.SHA1 {
+					d.Entry = i
+					d.add(ruleURIHash)
+					return
+				}
+			}
+		}
+	}
+	d.add(ruleDocument)
+}
+
+// find returns the first file whose path is accepted, or -1.
+func (a *Archive) find(accept func(string) bool) int {
+	for i, p := range a.paths {
+		if !a.Entries[i].Dir && accept(p) {
+			return i
+		}
+	}
+	return -1
+}
+
+func unescape(uri string) string {
+	if u, err := url.PathUnescape(uri); err == nil {
+		return u
+	}
+	return uri
+}
+
+// hash returns the SHA-1 of an entry and its size.
+func (a *Archive) hash(i int) (string, int64, error) {
+	rc, err := a.OpenEntry(i)
+	if err != nil {
+		return "", 0, err
+	}
+	defer rc.Close()
+	h := sha1.New()
+	n, err := io.Copy(h, rc)
+	if err != nil {
+		return "", n, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), n, nil
+}
+
+// verify compares size and hash of the entry with the metadata.
+func (a *Archive) verify(d *DocumentEntry) {
+	sum, n, err := a.hash(d.Entry)
+	if err != nil {
+		d.add(ruleEntry)
+		return
+	}
+	switch {
+	case d.Size < 0:
+		d.add(ruleNoSize)
+	case d.Size != n:
+		d.add(ruleSize, n, strconv.FormatInt(d.Size, 10))
+	}
+	switch {
+	case d.SHA1 == "":
+		d.add(ruleNoHash)
+	case d.SHA1 != sum:
+		d.add(ruleHash)
+	}
+}
+
+// complete reports what the metadata lack.
+func (d *DocumentEntry) complete() {
+	if d.UniqueID.IsZero() {
+		d.add(ruleUniqueID)
+	}
+	if d.PatientID.IsZero() {
+		d.add(rulePatientID)
+	}
+	if d.Action != "" && d.Action != "C" && d.Action != "D" {
+		d.add(ruleAction, d.Action)
+	}
+	var missing []string
+	for _, c := range []struct {
+		code greffe.Code
+		what string
+	}{{d.Type, "le type"}, {d.Class, "la classe"}, {d.Format, "le format"}} {
+		if c.code.Code == "" {
+			missing = append(missing, c.what)
+		}
+	}
+	if len(d.Confidentiality) == 0 {
+		missing = append(missing, "la confidentialité")
+	}
+	if len(missing) > 0 {
+		d.add(ruleCodes, "il manque "+strings.Join(missing, ", "))
+	}
+}
