@@ -21,7 +21,6 @@ type bodies struct {
 	plain, html             *string // of the outer mail
 	nestedPlain, nestedHTML *string
 	originals               []string // Original-Message-ID of reports
-	original                bool     // a report part was read
 }
 
 // capture decides whether the beginning of a leaf is wanted, and how much of it.
