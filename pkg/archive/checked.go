@@ -85,17 +85,22 @@ func (c *checked) finish() error {
 	return io.ErrNoProgress
 }
 
-// contextReader stops reading when ctx is done.
+// contextReader stops reading when ctx is done. It looks again after reading, so
+// that an end that comes after the cancellation does not pass for a good one.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
 func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if c.ctx.Err() != nil {
 		return 0, context.Cause(c.ctx)
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return n, err
 }
 
 // checkPut refuses what no driver can store.

@@ -254,11 +254,12 @@ func dirInfo(key string, fi fs.FileInfo) Info {
 // passed over.
 func (d *dirStore) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
+		if !validPrefix(prefix) {
+			return // no key begins so
+		}
 		dir, _, found := cutLast(prefix)
 		if !found {
 			dir = "."
-		} else if !validKey(dir) {
-			return // no key begins so
 		}
 		if err := d.walk(ctx, dir, prefix, yield); err != nil && !errors.Is(err, errStop) {
 			yield(Info{}, fmt.Errorf("archive: list %.40q: %w", prefix, outage(err)))

@@ -98,6 +98,11 @@ func validKey(key string) bool {
 	return true
 }
 
+// validPrefix reports whether a key can begin with prefix.
+func validPrefix(prefix string) bool {
+	return prefix == "" || validKey(strings.TrimSuffix(prefix, "/"))
+}
+
 func validName(name string) bool {
 	if name == "" || name[0] == '.' {
 		return false

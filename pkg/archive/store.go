@@ -40,7 +40,8 @@ import (
 //     An error of the reader that the caller passed comes back as it is, wrapped.
 //
 // A driver never tries a Put again by itself, because it cannot read r twice:
-// the caller does, and may, since a repeated Put is harmless.
+// the caller does, and may, since a repeated Put is harmless. After an error that
+// is not final the object may be there in full: an answer can be lost.
 type Store interface {
 	// Put streams size bytes of digest sha from r to key and returns when they
 	// are durable. The same key with the same bytes again returns the object that
