@@ -48,7 +48,9 @@ type Archived struct {
 	Manifest  Object       `json:"manifest"`
 	Documents []DocumentID `json:"documents,omitempty"`
 	State     State        `json:"state"` // of the message
-	At        time.Time    `json:"at"`
+	// Spool is the name of the spooled copy that nobody needs any more.
+	Spool string    `json:"spool,omitempty"`
+	At    time.Time `json:"at"`
 }
 
 // Outcome is what became of one attempt to deliver one document.
