@@ -22,6 +22,7 @@ var (
 	ruleKey         = greffe.Rule{ID: "ins.key", Severity: greffe.Hold, Text: "La clé du matricule INS est fausse : c’est sans doute une faute de frappe.", Source: insGuide}
 	ruleKeyTest     = greffe.Rule{ID: "ins.key.test", Severity: greffe.Warning, Text: "La clé de ce matricule INS de test est fausse.", Source: insGuide}
 	ruleTraits      = greffe.Rule{ID: "ins.traits", Severity: greffe.Hold, Text: "L’INS n’est pas accompagné de ses cinq traits stricts ; il manque : %s.", Source: rniv}
+	ruleConflict    = greffe.Rule{ID: "ins.conflict", Severity: greffe.Hold, Text: "Deux descriptions du patient se contredisent sur %s.", Source: "MSSanté, Référentiel socle n° 2, ECO.2.1.1"}
 	ruleBirth       = greffe.Rule{ID: "ins.birth", Severity: greffe.Warning, Text: "L’année ou le mois de naissance ne correspond pas au matricule INS.", Source: "Greffe"}
 	ruleSex         = greffe.Rule{ID: "ins.sex", Severity: greffe.Warning, Text: "Le sexe ne correspond pas au matricule INS.", Source: "Greffe"}
 )
@@ -125,7 +126,7 @@ func (i INS) sameSex(sex string) bool {
 // Rules returns every rule of this package.
 func Rules() []greffe.Rule {
 	return []greffe.Rule{
-		ruleMissing, ruleTwo, ruleEnvironment, ruleSyntax, ruleKey, ruleKeyTest, ruleTraits, ruleBirth, ruleSex,
+		ruleMissing, ruleTwo, ruleEnvironment, ruleSyntax, ruleKey, ruleKeyTest, ruleTraits, ruleConflict, ruleBirth, ruleSex,
 		ruleRPPS, ruleFINESS, ruleSIREN, ruleSIRET, ruleNational,
 	}
 }

@@ -51,27 +51,35 @@ func Equal(a, b string) bool {
 	return a != "" && a == Normalise(b)
 }
 
-// Conflict names, in French, the first trait that two descriptions of a patient
-// both give and on which they differ; "" when they can be one person. A trait that
-// one of them lacks is no conflict.
-func Conflict(p, q greffe.Patient) string {
+// Agree compares two descriptions of the patient of one message: two documents, or a
+// document and its metadata. It returns a finding when they cannot be one person: an
+// INS of the same kind or a strict trait that both give differs. What one of them
+// lacks is no conflict.
+func Agree(p, q greffe.Patient, where string) []greffe.Finding {
+	if what := conflict(p, q); what != "" {
+		return []greffe.Finding{ruleConflict.At(where, what)}
+	}
+	return nil
+}
+
+func conflict(p, q greffe.Patient) string {
+	for _, a := range p.IDs {
+		for _, b := range q.IDs {
+			if a.Root == b.Root && KindOf(a.Root) != "" && !strings.EqualFold(a.Extension, b.Extension) {
+				return "l’INS"
+			}
+		}
+	}
 	for _, t := range []struct{ what, a, b string }{
 		{"le nom de naissance", Normalise(p.BirthFamily), Normalise(q.BirthFamily)},
 		{"le premier prénom", Normalise(p.FirstGiven), Normalise(q.FirstGiven)},
-		{"les prénoms de naissance", Normalise(p.Givens), Normalise(q.Givens)},
+		{"la liste des prénoms", Normalise(p.Givens), Normalise(q.Givens)},
 		{"la date de naissance", p.BirthDate, q.BirthDate},
 		{"le sexe", strings.ToUpper(p.Sex), strings.ToUpper(q.Sex)},
 		{"le lieu de naissance", strings.ToUpper(p.BirthPlace), strings.ToUpper(q.BirthPlace)},
 	} {
 		if t.a != "" && t.b != "" && t.a != t.b {
 			return t.what
-		}
-	}
-	for _, a := range p.IDs {
-		for _, b := range q.IDs {
-			if a.Root == b.Root && a.Extension != b.Extension && KindOf(a.Root) != "" {
-				return "l’INS"
-			}
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -136,14 +137,11 @@ func (a *Archive) match(set *SubmissionSet) {
 
 // locate looks for the file of d: beside the METADATA.XML, else under a path from the
 // top, both without regard to case; else, for a name that does not exist, by its hash.
+// A ".." stays inside the archive: nothing is ever unpacked.
 func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
 	if d.URI == "" {
 		d.add(ruleURI)
 		return
-	}
-	if unsafePath(d.URI) && !strings.HasPrefix(d.URI, "/") && strings.IndexFunc(d.URI, func(r rune) bool { return r < ' ' }) < 0 {
-		// "../SUBSET02/DOC.XML" may name another folder of the archive; nothing is unpacked.
-		d.add(ruleURICase)
 	}
 	folder := a.folderOf(set.Metadata)
 	for _, uri := range []string{d.URI, unescape(d.URI)} {
@@ -167,7 +165,7 @@ func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
 	}
 	if d.SHA1 != "" {
 		for i := range a.Entries {
-			if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.paths[i], strings.TrimSuffix(folder, "/")+"") {
+			if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.paths[i], path.Dir(a.paths[set.Metadata])) {
 				if sum, _, err := a.hash(i); err == nil && sum == d.SHA1 {
 					d.Entry = i
 					d.add(ruleURIHash)
