@@ -1,0 +1,370 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"greffe/pkg/fhir"
+	"greffe/pkg/greffe"
+)
+
+// diBody is the longest FHIR request that is read, in bytes.
+const diBody = 192 << 20
+
+func (d *DI) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", d.page)
+	mux.HandleFunc("GET /style.css", diStyle)
+	mux.HandleFunc("GET /fhir/metadata", func(w http.ResponseWriter, _ *http.Request) {
+		diJSON(w, http.StatusOK, map[string]string{"resourceType": "CapabilityStatement", "status": "active", "fhirVersion": "4.0.1", "kind": "instance"})
+	})
+	mux.HandleFunc("POST /fhir/Patient/_search", d.searchPatient)
+	mux.HandleFunc("POST /fhir/DocumentReference/_search", d.searchReference)
+	mux.HandleFunc("POST /fhir", d.misbehaving(d.transaction))
+	mux.HandleFunc("POST /fhir/DocumentReference", d.misbehaving(d.create))
+	mux.HandleFunc("PATCH /fhir/DocumentReference/{id}", d.misbehaving(d.patch))
+	return mux
+}
+
+// misbehaving treats a message as Behave said. Whatever it does besides, the
+// message was read whole.
+func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, diBody))
+		if err != nil {
+			http.Error(w, "unreadable", http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		answer := &diAnswer{header: http.Header{}, status: http.StatusOK}
+		how := d.next()
+		switch how {
+		case DISilent:
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		case DIBusy:
+			w.Header().Set("Retry-After", "1")
+			diOutcome(w, http.StatusServiceUnavailable, "throttled", nil)
+			return
+		case DITechnical:
+			diOutcome(w, http.StatusBadRequest, "structure", nil)
+			return
+		}
+		h(answer, r)
+		switch how {
+		case DIForget:
+			panic(http.ErrAbortHandler)
+		case DIGarbage:
+			fmt.Fprint(w, "<html>tout va bien</html>")
+			return
+		}
+		for k, v := range answer.header {
+			w.Header()[k] = v
+		}
+		if how == DICut {
+			w.Header().Set("Content-Length", fmt.Sprint(answer.body.Len()+1))
+		}
+		w.WriteHeader(answer.status)
+		w.Write(answer.body.Bytes())
+		if how == DICut {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// diAnswer holds an answer until it is known how it is given.
+type diAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *diAnswer) Header() http.Header         { return a.header }
+func (a *diAnswer) WriteHeader(status int)      { a.status = status }
+func (a *diAnswer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+func diJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/fhir+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// diOutcome answers with an OperationOutcome; an application refusal carries the
+// code of HL7 table 0533, as the HL7 v2 side does.
+func diOutcome(w http.ResponseWriter, status int, code string, refusal *diRefusal) {
+	issue := fhir.Issue{Severity: "error", Code: code}
+	if refusal != nil {
+		issue.Details = &fhir.Concept{
+			Coding: []fhir.Coding{{System: "http://terminology.hl7.org/CodeSystem/v2-0533", Code: refusal.code}},
+			Text:   refusal.label,
+		}
+	}
+	diJSON(w, status, fhir.OperationOutcome{ResourceType: "OperationOutcome", Issue: []fhir.Issue{issue}})
+}
+
+func (d *DI) create(w http.ResponseWriter, r *http.Request) {
+	var ref fhir.DocumentReference
+	if err := json.NewDecoder(r.Body).Decode(&ref); err != nil || ref.ResourceType != "DocumentReference" {
+		diOutcome(w, http.StatusBadRequest, "structure", nil)
+		return
+	}
+	doc, repeat, refusal := d.take(r.Context(), ref, nil)
+	if refusal != nil {
+		diOutcome(w, http.StatusUnprocessableEntity, "business-rule", refusal)
+		return
+	}
+	w.Header().Set("Location", d.FHIRBase()+"/DocumentReference/"+doc.ID+"/_history/1")
+	status := http.StatusCreated
+	if repeat {
+		status = http.StatusOK
+	}
+	diJSON(w, status, fhir.OperationOutcome{ResourceType: "OperationOutcome"})
+}
+
+func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
+	var b fhir.Bundle
+	if err := json.NewDecoder(r.Body).Decode(&b); err != nil || b.Type != "transaction" {
+		diOutcome(w, http.StatusBadRequest, "structure", nil)
+		return
+	}
+	var ref fhir.DocumentReference
+	var content []byte
+	at := -1
+	for i, e := range b.Entry {
+		var kind struct{ ResourceType string }
+		json.Unmarshal(e.Resource, &kind)
+		switch {
+		case e.Request == nil:
+			diOutcome(w, http.StatusBadRequest, "structure", nil)
+			return
+		case kind.ResourceType == "DocumentReference" && at < 0:
+			if json.Unmarshal(e.Resource, &ref) != nil {
+				diOutcome(w, http.StatusBadRequest, "structure", nil)
+				return
+			}
+			at = i
+		case kind.ResourceType == "Binary":
+			var bin fhir.Binary
+			err := json.Unmarshal(e.Resource, &bin)
+			if err == nil {
+				content, err = base64.StdEncoding.DecodeString(bin.Data)
+			}
+			if err != nil || content == nil {
+				diOutcome(w, http.StatusBadRequest, "structure", nil)
+				return
+			}
+		}
+	}
+	if at < 0 {
+		diOutcome(w, http.StatusBadRequest, "required", nil)
+		return
+	}
+	doc, repeat, refusal := d.take(r.Context(), ref, content)
+	if refusal != nil {
+		diOutcome(w, http.StatusUnprocessableEntity, "business-rule", refusal)
+		return
+	}
+	out := fhir.Bundle{ResourceType: "Bundle", Type: "transaction-response"}
+	for i, e := range b.Entry {
+		resp := &fhir.Response{Status: "201 Created", Location: strings.Split(e.Request.URL, "/")[0] + "/" + doc.ID + "/_history/1"}
+		if repeat && e.Request.IfNoneExist != "" || e.Request.Method == "PATCH" {
+			resp.Status = "200 OK"
+		}
+		if i == at {
+			resp.Location = "DocumentReference/" + doc.ID + "/_history/1"
+		}
+		out.Entry = append(out.Entry, fhir.Entry{Response: resp})
+	}
+	diJSON(w, http.StatusOK, out)
+}
+
+// take integrates a reference whose content is given, or has to be fetched.
+func (d *DI) take(ctx context.Context, ref fhir.DocumentReference, content []byte) (*DIDocument, bool, *diRefusal) {
+	if ref.MasterIdentifier == nil || len(ref.Content) != 1 || len(ref.Identifier) == 0 {
+		return nil, false, &diOther
+	}
+	a := ref.Content[0].Attachment
+	req := diRequest{event: greffe.ActionNew, control: ref.Identifier[0].Value, number: diNumber(*ref.MasterIdentifier), title: a.Title, through: "FHIR"}
+	d.mu.Lock()
+	_, before := d.accepted[req.control]
+	d.mu.Unlock()
+	if !before {
+		var hash []byte
+		if content != nil {
+			s1, s2 := sha1.Sum(content), sha256.Sum256(content)
+			hash, req.size, req.sha256 = s1[:], int64(len(content)), greffe.DigestFrom(s2[:])
+		} else {
+			var err error
+			if hash, req.size, req.sha256, err = d.download(ctx, a.URL); err != nil {
+				return nil, false, &diRefusal{"906", "Document introuvable à l'adresse donnée"}
+			}
+		}
+		if base64.StdEncoding.EncodeToString(hash) != a.Hash || req.size != a.Size {
+			return nil, false, &diRefusal{"906", "L'empreinte du document ne correspond pas"}
+		}
+	}
+	if ref.Type != nil && len(ref.Type.Coding) > 0 {
+		req.kind = ref.Type.Coding[0].Code
+	}
+	for _, c := range ref.Contained {
+		var p fhir.Patient
+		if json.Unmarshal(c, &p) == nil && p.ResourceType == "Patient" {
+			req.patient = d.contained(p)
+		}
+		var who fhir.Practitioner
+		if json.Unmarshal(c, &who) == nil && who.ResourceType == "Practitioner" && who.ID == "author1" && len(who.Identifier) > 0 {
+			req.author = diNumber(who.Identifier[0])
+		}
+	}
+	for _, rel := range ref.RelatesTo {
+		if rel.Code == "replaces" {
+			req.event = greffe.ActionReplace
+			d.mu.Lock()
+			if old := d.byID[strings.TrimPrefix(rel.Target.Reference, "DocumentReference/")]; old != nil {
+				req.parent = old.Number
+			}
+			d.mu.Unlock()
+		}
+	}
+	return d.integrate(req)
+}
+
+// download reads a referenced document and returns its digests.
+func (d *DI) download(ctx context.Context, address string) (sha []byte, size int64, digest greffe.Digest, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, 0, "", fmt.Errorf("demo DI: not an address")
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", address, nil)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	resp, err := d.fetch.Do(req)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, 0, "", fmt.Errorf("demo DI: document answered %d", resp.StatusCode)
+	}
+	s1, s2 := sha1.New(), sha256.New()
+	size, err = io.Copy(io.MultiWriter(s1, s2), io.LimitReader(resp.Body, diBody))
+	return s1.Sum(nil), size, greffe.DigestFrom(s2.Sum(nil)), err
+}
+
+// contained reads a patient as the document says it. The birth place has no
+// element in the reference: the INS, which contains it, has to do.
+func (d *DI) contained(p fhir.Patient) greffe.Patient {
+	out := greffe.Patient{BirthDate: strings.ReplaceAll(p.BirthDate, "-", "")}
+	for _, i := range p.Identifier {
+		id := greffe.OID{Root: strings.TrimPrefix(i.System, "urn:oid:"), Extension: i.Value}
+		out.IDs = append(out.IDs, id)
+		if diINS(id.Root) && out.INS.IsZero() {
+			out.INS = id
+		}
+	}
+	for _, n := range p.Name {
+		if n.Use == "official" && len(n.Given) > 0 {
+			out.BirthFamily, out.FirstGiven, out.Givens = n.Family, n.Given[0], strings.Join(n.Given, " ")
+		}
+	}
+	out.Sex = map[string]string{"male": "M", "female": "F", "unknown": "UN"}[p.Gender]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out.BirthPlace = d.patients[out.INS.String()].BirthPlace
+	if out.BirthPlace == "" {
+		out.BirthPlace = "?"
+	}
+	return out
+}
+
+// diNumber turns an identifier back into root or root^extension.
+func diNumber(i fhir.Identifier) string {
+	if root, ok := strings.CutPrefix(i.Value, "urn:oid:"); ok {
+		return root
+	}
+	return greffe.OID{Root: strings.TrimPrefix(i.System, "urn:oid:"), Extension: i.Value}.String()
+}
+
+// patch withdraws a document: status entered-in-error. Other changes are refused.
+func (d *DI) patch(w http.ResponseWriter, r *http.Request) {
+	var p fhir.Parameters
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil || len(p.Parameter) != 1 {
+		diOutcome(w, http.StatusBadRequest, "structure", nil)
+		return
+	}
+	want := fhir.Setting("DocumentReference.status", "entered-in-error").Parameter[0]
+	if fmt.Sprint(p.Parameter[0]) != fmt.Sprint(want) {
+		diOutcome(w, http.StatusMethodNotAllowed, "not-supported", nil)
+		return
+	}
+	d.mu.Lock()
+	var req diRequest
+	if doc := d.byID[r.PathValue("id")]; doc != nil {
+		req = diRequest{event: greffe.ActionDelete, number: doc.Number, patient: doc.Patient, title: doc.title, through: "FHIR"}
+	}
+	d.mu.Unlock()
+	if req.number == "" {
+		diOutcome(w, http.StatusNotFound, "not-found", nil)
+		return
+	}
+	if _, _, refusal := d.integrate(req); refusal != nil {
+		diOutcome(w, http.StatusUnprocessableEntity, "business-rule", refusal)
+		return
+	}
+	diJSON(w, http.StatusOK, fhir.OperationOutcome{ResourceType: "OperationOutcome"})
+}
+
+func (d *DI) searchPatient(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	system, value, _ := strings.Cut(r.FormValue("identifier"), "|")
+	d.mu.Lock()
+	p, ok := d.patients[greffe.OID{Root: strings.TrimPrefix(system, "urn:oid:"), Extension: value}.String()]
+	d.mu.Unlock()
+	out := fhir.Bundle{ResourceType: "Bundle", Type: "searchset"}
+	if ok {
+		b, _ := json.Marshal(fhir.Patient{
+			ResourceType: "Patient", ID: "p" + value, Identifier: []fhir.Identifier{{System: system, Value: value}},
+			Name: []fhir.HumanName{{Use: "official", Family: p.BirthFamily, Given: strings.Fields(p.Givens)}},
+		})
+		out.Entry = []fhir.Entry{{Resource: b}}
+	}
+	diJSON(w, http.StatusOK, out)
+}
+
+func (d *DI) searchReference(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	system, value, _ := strings.Cut(r.FormValue("identifier"), "|")
+	id := fhir.Identifier{System: system, Value: value}
+	out := fhir.Bundle{ResourceType: "Bundle", Type: "searchset"}
+	d.mu.Lock()
+	doc := d.documents[diNumber(id)]
+	if doc == nil {
+		doc = d.documents[d.accepted[value]]
+	}
+	if doc != nil {
+		b, _ := json.Marshal(fhir.DocumentReference{ResourceType: "DocumentReference", ID: doc.ID, Status: doc.status()})
+		out.Entry = []fhir.Entry{{Resource: b}}
+	}
+	d.mu.Unlock()
+	diJSON(w, http.StatusOK, out)
+}
+
+func (d *DIDocument) status() string {
+	switch {
+	case d.Deleted:
+		return "entered-in-error"
+	case d.Replaced != "":
+		return "superseded"
+	}
+	return "current"
+}

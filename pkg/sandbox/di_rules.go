@@ -1,0 +1,163 @@
+package sandbox
+
+import (
+	"strconv"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// diRequest is a message to the demo record system, whatever the protocol.
+type diRequest struct {
+	event        greffe.Action
+	control      string // MSH-10 or FHIR identifier
+	number       string
+	parent       string
+	patient      greffe.Patient
+	author       string
+	organisation string
+	kind, title  string
+	sha256       greffe.Digest
+	size         int64
+	through      string // HL7 or FHIR, for the page
+}
+
+// diRefusal is an application error of table 0533 (volet, ERR-5).
+type diRefusal struct{ code, label string }
+
+var (
+	diOrder      = diRefusal{"900", "La version transmise n'est pas la suite de la dernière version connue"}
+	diAuthor     = diRefusal{"901", "L'auteur n'est pas autorisé à remplacer ou supprimer ce document"}
+	diUnknown    = diRefusal{"902", "Identifiant de patient inconnu"}
+	diNoINS      = diRefusal{"903", "INS absente du document"}
+	diDiffers    = diRefusal{"904", "L'INS ou les traits diffèrent de ceux du dossier"}
+	diIncomplete = diRefusal{"905", "Traits d'identité incomplets"}
+	diOther      = diRefusal{"906", "Document inexploitable"}
+)
+
+// diLine is one line of the page.
+type diLine struct {
+	At                  time.Time
+	Through, Event      string
+	Number, Title, Name string
+	Answer              string
+	Good                bool
+}
+
+// integrate applies the rules to a request and returns the document, whether
+// it was there already, or why it is refused.
+func (d *DI) integrate(r diRequest) (doc *DIDocument, repeat bool, refusal *diRefusal) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	doc, repeat, refusal = d.apply(r)
+	line := diLine{At: time.Now(), Through: r.through, Number: r.number, Title: r.title,
+		Name: r.patient.BirthFamily + " " + r.patient.FirstGiven, Answer: "intégré", Good: true}
+	switch r.event {
+	case greffe.ActionReplace:
+		line.Event, line.Answer = "remplacement", "remplacé"
+	case greffe.ActionDelete:
+		line.Event, line.Answer = "suppression", "supprimé"
+	default:
+		line.Event = "nouveau"
+	}
+	switch {
+	case refusal != nil:
+		d.stats.Refused[refusal.code]++
+		line.Answer, line.Good = refusal.code+" "+refusal.label, false
+	case repeat:
+		d.stats.Repeats++
+		line.Answer = "déjà reçu"
+	}
+	d.log = append(d.log, line)
+	if len(d.log) > 500 {
+		d.log = append(d.log[:0:0], d.log[250:]...)
+	}
+	return doc, repeat, refusal
+}
+
+func (d *DI) apply(r diRequest) (*DIDocument, bool, *diRefusal) {
+	known := d.documents[r.number]
+	if number, ok := d.accepted[r.control]; ok && r.control != "" && d.documents[number] != nil {
+		return d.documents[number], true, nil
+	}
+	if r.event == greffe.ActionDelete {
+		if known != nil && known.Deleted {
+			return known, true, nil
+		}
+	} else if known != nil && !known.Deleted {
+		return known, true, nil
+	}
+	if refusal := d.identify(r.patient); refusal != nil {
+		return nil, false, refusal
+	}
+	switch r.event {
+	case greffe.ActionDelete:
+		if known == nil || known.Replaced != "" {
+			return nil, false, &diOrder
+		}
+		if !known.by(r) {
+			return nil, false, &diAuthor
+		}
+		known.Deleted = true
+		d.accepted[r.control] = r.number
+		d.stats.Deleted++
+		return known, false, nil
+	case greffe.ActionReplace:
+		parent := d.documents[r.parent]
+		if parent == nil || !parent.Current() {
+			return nil, false, &diOrder
+		}
+		if !parent.by(r) {
+			return nil, false, &diAuthor
+		}
+		parent.Replaced = r.number
+		d.stats.Replaced++
+	default:
+		if known != nil { // deleted before: the number is used up
+			return nil, false, &diOrder
+		}
+		d.stats.New++
+	}
+	doc := &DIDocument{
+		Number: r.number, ID: strconv.Itoa(4711 + len(d.documents)), Patient: r.patient, Type: r.kind, Parent: r.parent,
+		SHA256: r.sha256, Size: r.size, At: time.Now(), author: r.author, organisation: r.organisation, title: r.title,
+	}
+	d.documents[r.number], d.byID[doc.ID] = doc, doc
+	d.accepted[r.control] = r.number
+	return doc, false, nil
+}
+
+// by reports whether the request comes from the author of the document, or from
+// the same organisation. What is not known does not count against it.
+func (d *DIDocument) by(r diRequest) bool {
+	return d.author == "" || r.author == "" || d.author == r.author ||
+		d.organisation != "" && d.organisation == r.organisation
+}
+
+// identify compares the patient with those known.
+func (d *DI) identify(p greffe.Patient) *diRefusal {
+	if p.INS.IsZero() {
+		return &diNoINS
+	}
+	if !p.HasTraits() {
+		return &diIncomplete
+	}
+	known, ok := d.patients[p.INS.String()]
+	if !ok {
+		return &diUnknown
+	}
+	if known.BirthFamily != p.BirthFamily || known.FirstGiven != p.FirstGiven || known.Givens != p.Givens ||
+		known.BirthDate != p.BirthDate || known.Sex != p.Sex || known.BirthPlace != p.BirthPlace {
+		return &diDiffers
+	}
+	return nil
+}
+
+// diINS reports whether an OID is that of an INS.
+func diINS(root string) bool {
+	switch root {
+	case "1.2.250.1.213.1.4.8", "1.2.250.1.213.1.4.9", "1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11":
+		return true
+	}
+	return false
+}
