@@ -12,12 +12,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// count is what the server's own count of deliveries does not say about an
-// event. Nothing is written for an event that succeeds or just fails: only for
-// those that wait without blame, and for those that ended a process.
+// count is what became of an event before. It is written when a call did not
+// succeed, so never for most events.
 type count struct {
+	Failed  int `json:"failed,omitempty"`  // calls that returned an error of their own
 	Excused int `json:"excused,omitempty"` // deliveries that were no attempt: Later, an outage, a stop
 	Crashes int `json:"crashes,omitempty"` // processes that ended while they handled it
+}
+
+// attempts returns how many attempts came before the delivery with this number
+// (from 1). With an embedded server we know them all. A shared server outlives
+// us: what it handed out and we did not excuse was an attempt, however it ended.
+func (c count) attempts(delivered uint64, embedded bool) int {
+	known := c.Failed + c.Crashes
+	if embedded {
+		return known
+	}
+	return max(int(delivered)-1-c.Excused, known)
 }
 
 // countOf reads the count of an event. The first delivery of an event that no

@@ -187,11 +187,13 @@ func (b *Bus) Close() error {
 		b.work.Wait()
 		if b.nc != nil {
 			if b.nc.IsConnected() {
-				b.end = b.nc.FlushTimeout(5 * time.Second)
+				// For events given back. What must not be lost was acknowledged before, so
+				// a server that goes away right now costs a wait, no more.
+				_ = b.nc.FlushTimeout(5 * time.Second)
 			}
 			b.nc.Close()
 		}
-		b.unembed()
+		b.end = b.unembed()
 	})
 	return b.end
 }

@@ -43,7 +43,9 @@ func (l Later) Error() string { return "later: " + l.Reason }
 // then. f must be repeatable: nil means done, an error means again later.
 //
 // An event is handed to one call at a time among all processes that use the same
-// Consumer name, and again after a crash. A failed one comes back after 1 s, 5 s,
+// Consumer name. After a crash it is handed out again, and so may be one that was
+// done in the last tenth of a second: an embedded server writes what was
+// acknowledged a little later. A failed one comes back after 1 s, 5 s,
 // 30 s, 2 min, 10 min, then every 15 min (each ± 20 %) and is a dead letter after
 // MaxAttempts; ErrPermanent, Later and ErrUnavailable change that. A panic in f is
 // an error. An event that ends the process each time it is tried becomes a dead

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -54,19 +55,31 @@ func (b *Bus) putLetter(ctx context.Context, l DeadLetter, event string) error {
 	m.Data = l.Payload
 	if len(l.Payload) > maxInline {
 		// In the spool, where nothing ages: a letter may wait for long.
-		if err := b.spool.put(ctx, letterObject(l.ID), bytes.NewReader(l.Payload)); err != nil {
+		claim := "letter/" + rand.Text()
+		if err := b.spool.put(ctx, claim, bytes.NewReader(l.Payload)); err != nil {
 			return fmt.Errorf("bus: dead letter: %w", err)
 		}
-		m.Header.Set(headerClaim, letterObject(l.ID))
+		m.Header.Set(headerClaim, claim)
 		m.Data = nil
+	}
+	stream, err := b.js.Stream(ctx, streamDead)
+	if err != nil {
+		return fmt.Errorf("bus: dead letter: %w", err)
+	}
+	old, err := stream.GetLastMsgForSubject(ctx, m.Subject)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("bus: dead letter: %w", err)
 	}
 	if _, err := b.send(ctx, m); err != nil {
 		return fmt.Errorf("bus: dead letter: %w", err)
 	}
+	if err == nil && old.Header.Get(headerClaim) != "" {
+		if err := b.Drop(ctx, old.Header.Get(headerClaim)); err != nil {
+			b.log.Warn("bus object of a replaced letter left behind", "error", err)
+		}
+	}
 	return nil
 }
-
-func letterObject(id string) string { return "letter/" + id }
 
 // DeadLetters lists the dead letters that wait for a person, oldest first, at
 // most MaxDeadLetters of them.
@@ -156,6 +169,9 @@ func (b *Bus) Replay(ctx context.Context, id string) error {
 	err = stream.DeleteMsg(ctx, raw.Sequence)
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("bus: replay: remove the letter: %w", err)
+	}
+	if err == nil && raw.Header.Get(headerClaim) != "" {
+		return b.Drop(ctx, raw.Header.Get(headerClaim))
 	}
 	return nil
 }

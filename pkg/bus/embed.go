@@ -55,14 +55,15 @@ func (b *Bus) embed() error {
 }
 
 // unembed stops the embedded server, if any, and frees its directory.
-func (b *Bus) unembed() {
+func (b *Bus) unembed() error {
 	if b.srv != nil {
 		b.srv.Shutdown()
 		b.srv.WaitForShutdown()
 	}
-	if b.lock != nil {
-		b.lock.Close() // frees the lock
+	if b.lock == nil {
+		return nil
 	}
+	return b.lock.Close() // frees the lock
 }
 
 // lockDir takes dir for this process until the file is closed or the process

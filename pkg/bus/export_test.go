@@ -9,3 +9,6 @@ func (b *Bus) Quicken() {
 	b.pace.grace = 200 * time.Millisecond
 	b.pace.abandon = 5 * time.Second
 }
+
+// Cut drops the connection of b for good, as the end of its process would.
+func (b *Bus) Cut() { b.nc.Close() }

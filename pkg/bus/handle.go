@@ -47,9 +47,7 @@ func (c *consumer) handle(ctx, calls context.Context, m jetstream.Msg) {
 		d.again(c.b.pace.backoff[0])
 		return
 	}
-	// The server counts what it handed out; what was excused is taken off. After a
-	// crash of an embedded server its count may be too low, our own is not.
-	d.prior = max(int(meta.NumDelivered)-1-d.count.Excused, d.count.Crashes, 0)
+	d.prior = d.count.attempts(meta.NumDelivered, c.b.srv != nil)
 	if d.prior >= c.MaxAttempts {
 		d.bury(calls, fmt.Errorf("the program ended %d times while it handled this event", d.prior))
 		return
@@ -116,6 +114,8 @@ func (d *delivery) settle(ctx, calls context.Context, err error) {
 	default:
 		after := wait(pace.backoff, d.prior)
 		d.log.Warn("event failed", slog.Int("attempt", d.prior+1), slog.Duration("again", after), slog.Any("error", err))
+		d.count.Failed++
+		d.keepCount()
 		d.again(after)
 	}
 }
@@ -156,13 +156,19 @@ func (d *delivery) again(after time.Duration) {
 
 // excuse asks for the event again without counting an attempt.
 func (d *delivery) excuse(after time.Duration) {
+	d.count.Excused++
+	d.keepCount()
+	d.again(after)
+}
+
+// keepCount writes the count. A count that cannot be kept is off by one: an
+// attempt too many, or one that was none.
+func (d *delivery) keepCount() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	d.count.Excused++
 	if err := d.c.b.putCount(ctx, d.key, d.count); err != nil {
-		d.log.Warn("bus attempts not kept", slog.Any("error", err)) // it counts as an attempt
+		d.log.Warn("bus attempts not kept", slog.Any("error", err))
 	}
-	d.again(after)
 }
 
 // bury makes the event a dead letter, then acknowledges it: a confirmed ack,

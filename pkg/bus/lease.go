@@ -150,9 +150,7 @@ func (l *Lease) renew(last time.Time) {
 		}
 		end.Stop()
 		began := time.Now()
-		ctx, cancel := context.WithDeadline(l.ctx, limit)
-		err := l.write(ctx)
-		cancel()
+		err := l.write(limit)
 		if err == nil {
 			last = began
 		} else if errors.Is(err, ErrHeld) {
@@ -165,29 +163,46 @@ func (l *Lease) renew(last time.Time) {
 }
 
 // write renews the lease once. A write whose answer was lost may have been done:
-// the revision is then taken from the server if the tenure there is ours.
-func (l *Lease) write(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
+// the revision is then taken from the server if the tenure there is ours. A
+// write is not cut by Release, which would leave its own revision in doubt.
+func (l *Lease) write(limit time.Time) error {
+	ctx, cancel := context.WithDeadline(context.Background(), earlier(limit, time.Now().Add(l.ttl/3)))
 	defer cancel()
 	rev, err := l.b.leases.Update(ctx, l.key, l.tenure(), l.rev)
 	if stale(err) {
-		var e jetstream.KeyValueEntry
-		var now tenure
-		if e, err = l.b.leases.Get(ctx, l.key); errors.Is(err, jetstream.ErrKeyNotFound) {
-			return ErrHeld // released in our name, or the bus lost it
-		} else if err != nil {
+		if rev, err = l.mine(ctx); err != nil {
 			return err
 		}
-		if json.Unmarshal(e.Value(), &now) != nil || now.Holder != l.holder {
-			return ErrHeld
-		}
-		rev, err = l.b.leases.Update(ctx, l.key, l.tenure(), e.Revision())
+		rev, err = l.b.leases.Update(ctx, l.key, l.tenure(), rev)
 	}
 	if err != nil {
 		return err
 	}
 	l.rev = rev
 	return nil
+}
+
+// mine returns the newest revision of the lease if its tenure is ours, else ErrHeld.
+func (l *Lease) mine(ctx context.Context) (uint64, error) {
+	e, err := l.b.leases.Get(ctx, l.key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, ErrHeld // the bus lost it: the next one asks for it anew
+	}
+	if err != nil {
+		return 0, err
+	}
+	var now tenure
+	if json.Unmarshal(e.Value(), &now) != nil || now.Holder != l.holder {
+		return 0, ErrHeld
+	}
+	return e.Revision(), nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // Context is done when the lease was lost or released.
@@ -205,6 +220,15 @@ func (l *Lease) Release() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := l.b.leases.Delete(ctx, l.key, jetstream.LastRevision(l.rev))
+	if stale(err) {
+		var rev uint64
+		if rev, err = l.mine(ctx); errors.Is(err, ErrHeld) {
+			return nil
+		}
+		if err == nil {
+			err = l.b.leases.Delete(ctx, l.key, jetstream.LastRevision(rev))
+		}
+	}
 	if err != nil && !stale(err) {
 		return fmt.Errorf("bus: release lease: %w", err) // it ends by itself
 	}
