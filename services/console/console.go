@@ -1,0 +1,205 @@
+// Package console is where the hospital works with Greffe: the queue of processed
+// messages, the documents, the search and the journal, as pages in French for
+// secretaries and auditors, the state of the machine for administrators, and the
+// endpoint from which a record system fetches the documents it was given a
+// reference to.
+//
+// It reads the index and the archive and writes neither: a person's decision is an
+// event on the bus (bus.Decided) like any other, and every look is an entry of the
+// journal. Who may do what is one table (routes.go); a secretary only ever sees
+// the mailboxes she was given.
+//
+// Third-party code: github.com/alexedwards/scs/v2 for server-side sessions (renewal
+// at login, idle and absolute expiry, kept in the index), golang.org/x/crypto/argon2
+// for passwords (argon2id, RFC 9106). Pages are html/template; style, icons and
+// scripts are our own files, embedded, and nothing is fetched from outside.
+package console
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
+	"greffe/pkg/index"
+)
+
+// Config says where the console listens and how it is reached. The zero value of
+// each duration is a safe default.
+type Config struct {
+	Listen    string // address and port; empty: no listener, Handler alone is used
+	PublicURL string // as people type it, for example https://greffe.ch-exemple.fr; empty: any
+	Secure    bool   // cookies only over HTTPS: set it whenever people reach the console by HTTPS
+
+	Certificate string // path of a PEM file; empty: plain HTTP, for a loop-back or behind a proxy
+	Key         string // path of a PEM file
+
+	// Proxies are the reverse proxies whose X-Forwarded-For is believed; a
+	// request from anywhere else is journalled with the address it came from.
+	Proxies []netip.Prefix
+
+	IdleTimeout time.Duration // a session without a request ends after it; 0 means 15 minutes
+	Lifetime    time.Duration // a session ends after it in any case; 0 means 12 hours
+	Mailboxes   []string      // addresses offered in the filter of the queue
+	DI          []DIAccess    // record systems that may fetch documents by reference
+	Version     string        // shown at the foot of the pages
+}
+
+// DIAccess is the credential of one record system for GET /di/documents/{id}.
+type DIAccess struct {
+	Name      string // as configured; it is the actor in the journal
+	TokenFile string // path of a file with a bearer token of at least 20 characters
+}
+
+// Console serves the pages. Make it with New.
+type Console struct {
+	cfg      Config
+	bus      *bus.Bus
+	store    archive.Store
+	db       *index.DB
+	log      *slog.Logger
+	pages    *pages
+	sessions *scs.SessionManager
+	attempts *attempts
+	hashing  chan struct{} // one slot per password hash computed at once
+	di       []diToken
+	live     *hub
+	boxes    map[string]string // opaque key of a mailbox -> address
+	listener net.Listener
+	handler  http.Handler
+	closing  atomic.Bool // set when Run ends: the console is no longer ready
+}
+
+// New prepares the console and, unless cfg.Listen is empty, opens its port, so that
+// a port in use is known before anything starts. It fails on a credential or
+// certificate that cannot be read.
+func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) (*Console, error) {
+	if cfg.IdleTimeout <= 0 {
+		cfg.IdleTimeout = 15 * time.Minute
+	}
+	if cfg.Lifetime <= 0 {
+		cfg.Lifetime = 12 * time.Hour
+	}
+	c := &Console{
+		cfg: cfg, bus: b, store: store, db: db, log: log,
+		attempts: newAttempts(),
+		hashing:  make(chan struct{}, hashesAtOnce),
+		boxes:    map[string]string{},
+	}
+	for _, m := range cfg.Mailboxes {
+		c.boxes[mailboxKey(m)] = m
+	}
+	var err error
+	if c.pages, err = loadPages(); err != nil {
+		return nil, fmt.Errorf("load pages: %w", err)
+	}
+	if c.di, err = loadDITokens(cfg.DI); err != nil {
+		return nil, err
+	}
+	c.sessions = c.newSessions()
+	c.live = newHub(c)
+	if c.handler, err = c.newHandler(); err != nil {
+		return nil, err
+	}
+	if cfg.Listen == "" {
+		return c, nil
+	}
+	var tlsConfig *tls.Config
+	if cfg.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.Certificate, cfg.Key)
+		if err != nil {
+			return nil, fmt.Errorf("console certificate: %w", err)
+		}
+		tlsConfig = &tls.Config{
+			MinVersion:   tls.VersionTLS12,
+			Certificates: []tls.Certificate{pair},
+			NextProtos:   []string{"h2", "http/1.1"},
+		}
+	}
+	if c.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("console listen: %w", err)
+	}
+	if tlsConfig != nil {
+		c.listener = tls.NewListener(c.listener, tlsConfig)
+	}
+	return c, nil
+}
+
+// Addr returns the address the console listens on, "" without a listener.
+func (c *Console) Addr() string {
+	if c.listener == nil {
+		return ""
+	}
+	return c.listener.Addr().String()
+}
+
+// Handler returns all the routes of the console. Live updates reach pages only
+// while Run runs.
+func (c *Console) Handler() http.Handler { return c.handler }
+
+// Limits of the server. Pages are small and quick; what takes longer (downloads,
+// live updates) moves its own write deadline.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	keepAlive         = 2 * time.Minute
+	maxHeader         = 32 << 10
+	maxBody           = 64 << 10
+	shutdownGrace     = 5 * time.Second
+)
+
+// Run serves until ctx is done, then lets requests end for a few seconds. It
+// returns nil then.
+func (c *Console) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watching := make(chan error, 1)
+	go func() { watching <- c.live.run(ctx) }()
+	if c.listener == nil {
+		return <-watching
+	}
+
+	srv := &http.Server{
+		Handler:           c.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       keepAlive,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+	}
+	srv.RegisterOnShutdown(c.live.closeAll)
+	serving := make(chan error, 1)
+	go func() { serving <- srv.Serve(c.listener) }()
+
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-serving:
+		failed = fmt.Errorf("serve console: %w", failed)
+	case failed = <-watching:
+		watching <- failed // read again below
+		if failed == nil && ctx.Err() == nil {
+			failed = errors.New("live updates stopped")
+		}
+	}
+	c.closing.Store(true)
+	cancel()
+	grace, stop := context.WithTimeout(context.Background(), shutdownGrace)
+	defer stop()
+	if err := srv.Shutdown(grace); err != nil {
+		srv.Close()
+	}
+	return errors.Join(failed, <-watching)
+}

@@ -1,0 +1,74 @@
+package console
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
+)
+
+const (
+	minReason = 3 // characters
+	maxReason = 500
+)
+
+// mayRetry reports whether a document in this state may be sent to the DI (again)
+// by a person: not while it is on its way, and not once the DI has it.
+func mayRetry(s greffe.State) bool {
+	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateDismissed
+}
+
+// mayDismiss reports whether a person may say that a document in this state needs nothing.
+func mayDismiss(s greffe.State) bool {
+	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateWaiting
+}
+
+// decide publishes a person's decision about a document. The integrator applies it
+// and the page follows by the live updates; nothing is written to the index here.
+func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := r.ParseForm(); err != nil {
+		return errors.Join(errBadInput, err)
+	}
+	d, err := c.document(r, v)
+	if err != nil {
+		return err
+	}
+	reason := strings.TrimSpace(r.PostForm.Get("motif"))
+	verb := greffe.Verb(r.PostForm.Get("decision"))
+	said := ""
+	switch verb {
+	case greffe.VerbRetry:
+		if !mayRetry(d.State) {
+			return errState
+		}
+		said = "Renvoi au DI demandé. L’état du document se mettra à jour ici dès que le DI aura répondu."
+	case greffe.VerbDismiss:
+		if !mayDismiss(d.State) {
+			return errState
+		}
+		if n := utf8.RuneCountInString(reason); n < minReason || n > maxReason || !utf8.ValidString(reason) {
+			c.flash(r, "Indiquez le motif du classement : entre 3 et 500 caractères. Le document n’a pas été classé.")
+			http.Redirect(w, r, "/documents/"+string(d.ID)+"#decision", http.StatusSeeOther)
+			return nil
+		}
+		said = "Classement sans suite demandé. L’état du document se mettra à jour ici dans un instant."
+	default:
+		return errBadInput
+	}
+	if err := c.record(v, "asked", string(d.ID), string(verb), ""); err != nil {
+		return err
+	}
+	decided := greffe.Decided{ID: rand.Text(), Document: d.ID, Verb: verb, Reason: reason, By: v.user.Login, At: time.Now().UTC()}
+	if err := bus.Publish(r.Context(), c.bus, bus.Decided, decided); err != nil {
+		return fmt.Errorf("publish decision: %w", err)
+	}
+	c.flash(r, said)
+	http.Redirect(w, r, "/documents/"+string(d.ID), http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,341 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// Live updates. Events of the bus only say which message to look at again; what is
+// shown always comes from the index. Changes are gathered for a moment, each
+// message is read and its line rendered once, and every open page gets what its
+// person may see and its filter keeps.
+const (
+	gather     = 150 * time.Millisecond
+	loadTries  = 20  // an event may come before its row: storage keeps, then the index knows
+	maxPending = 500 // more changes at once than this: pages are told to read again
+	maxClients = 1000
+	clientLag  = 256 // updates a slow page may be behind
+	pingEvery  = 20 * time.Second
+	sendLimit  = 10 * time.Second
+	watchAgain = 2 * time.Second
+)
+
+// update is one changed message; a zero Row.ID says that some were dropped.
+type update struct {
+	row  row
+	html string
+}
+
+type client struct {
+	updates chan update
+	lost    chan struct{} // closed when the page was too slow
+	once    sync.Once
+}
+
+// hub spreads changes to the open pages. Its methods may be called at once.
+type hub struct {
+	c       *Console
+	mu      sync.Mutex
+	clients map[*client]bool
+	pending map[greffe.MessageID]int // tries so far
+	dropped bool
+	wake    chan struct{}
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newHub(c *Console) *hub {
+	return &hub{c: c, clients: map[*client]bool{}, pending: map[greffe.MessageID]int{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+// run watches the bus until ctx is done.
+func (h *hub) run(ctx context.Context) error {
+	defer h.closeAll()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return follow(ctx, h, bus.Received, func(e greffe.Received) greffe.MessageID { return e.ID })
+	})
+	g.Go(func() error {
+		return follow(ctx, h, bus.Archived, func(e greffe.Archived) greffe.MessageID { return e.ID })
+	})
+	g.Go(func() error {
+		return follow(ctx, h, bus.Delivered, func(e greffe.Delivered) greffe.MessageID { return e.Document.Message() })
+	})
+	g.Go(func() error { h.spread(ctx); return nil })
+	return g.Wait()
+}
+
+// follow watches one topic until ctx is done. While the bus is away the pages stay
+// readable; when it is back they are told that they missed something.
+func follow[T any](ctx context.Context, h *hub, topic bus.Topic[T], id func(T) greffe.MessageID) error {
+	for {
+		err := bus.Watch(ctx, h.c.bus, topic, func(e T) { h.changed(id(e)) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		h.c.log.Warn("live updates interrupted", slog.String("topic", topic.Name), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchAgain):
+		}
+		h.missed()
+	}
+}
+
+// missed tells every page to read again.
+func (h *hub) missed() {
+	h.mu.Lock()
+	h.dropped = len(h.clients) > 0
+	h.mu.Unlock()
+	h.poke()
+}
+
+// closeAll ends every stream; none can be opened after it.
+func (h *hub) closeAll() { h.once.Do(func() { close(h.closed) }) }
+
+// changed notes that the message must be looked at again.
+func (h *hub) changed(id greffe.MessageID) {
+	h.mu.Lock()
+	switch {
+	case len(h.clients) == 0:
+	case len(h.pending) >= maxPending:
+		h.dropped = true
+	default:
+		h.pending[id] = 0
+	}
+	h.mu.Unlock()
+	h.poke()
+}
+
+func (h *hub) poke() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// spread reads the changed messages and gives them to the pages.
+func (h *hub) spread(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(gather):
+		}
+		h.mu.Lock()
+		pending, dropped := h.pending, h.dropped
+		h.pending, h.dropped = map[greffe.MessageID]int{}, false
+		h.mu.Unlock()
+		if dropped {
+			h.send(update{})
+		}
+		for id, tries := range pending {
+			h.look(ctx, id, tries)
+		}
+	}
+}
+
+func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
+	d, err := h.c.db.Message(ctx, id)
+	if errors.Is(err, index.ErrNotFound) {
+		if tries < loadTries {
+			h.mu.Lock()
+			if _, again := h.pending[id]; !again {
+				h.pending[id] = tries + 1
+			}
+			h.mu.Unlock()
+			h.poke()
+		}
+		return
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			h.c.log.Warn("live update not read", slog.String("message", string(id)), slog.Any("error", err))
+			h.send(update{})
+		}
+		return
+	}
+	u := update{row: newRow(d.Message)}
+	if u.html, err = h.c.pages.fragment("file", "row", u.row); err != nil {
+		h.c.log.Error("live update not rendered", slog.String("message", string(id)), slog.Any("error", err))
+		return
+	}
+	h.send(u)
+}
+
+func (h *hub) send(u update) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for cl := range h.clients {
+		select {
+		case cl.updates <- u:
+		default:
+			cl.once.Do(func() { close(cl.lost) })
+		}
+	}
+}
+
+func (h *hub) join() (*client, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.clients) >= maxClients {
+		return nil, false
+	}
+	cl := &client{updates: make(chan update, clientLag), lost: make(chan struct{})}
+	h.clients[cl] = true
+	return cl, true
+}
+
+func (h *hub) leave(cl *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clients, cl)
+}
+
+// changeEvent is what a page receives about one message.
+type changeEvent struct {
+	ID    greffe.MessageID `json:"id"`
+	State greffe.State     `json:"state"`
+	Match bool             `json:"match"` // belongs on the page's first screen, if it is not there yet
+	HTML  string           `json:"html"`
+}
+
+// stream sends live updates as server-sent events: "ligne" for a changed message,
+// "compteurs" for the counts of the tabs, "relire" when some were missed, "fin" when
+// the session ended. It does not keep the session alive.
+func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error {
+	f, slug, _, _ := c.queueFilter(r, v)
+	announce := r.URL.Query().Get("nouveaux") != "0"
+	only := greffe.MessageID(r.URL.Query().Get("message"))
+	cl, ok := c.live.join()
+	if !ok {
+		http.Error(w, "Trop de pages ouvertes.", http.StatusServiceUnavailable)
+		return nil
+	}
+	defer c.live.leave(cl)
+
+	rc := http.NewResponseController(w)
+	emit := func(format string, args ...any) bool {
+		rc.SetWriteDeadline(time.Now().Add(sendLimit))
+		if _, err := fmt.Fprintf(w, format, args...); err != nil {
+			return false
+		}
+		return rc.Flush() == nil
+	}
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no")
+	if !emit("retry: 3000\n: ouvert\n\n") {
+		return nil
+	}
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	// What changed between the rendering of the page and this moment shows in the
+	// counts sent first, or in the state of the one message that is followed.
+	counting := time.NewTimer(0)
+	defer counting.Stop()
+	counted, due := time.Time{}, true
+	if only != "" {
+		counting.Stop()
+		c.live.changed(only)
+	}
+	for {
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-c.live.closed:
+			return nil
+		case <-cl.lost:
+			emit("event: relire\ndata: {}\n\n")
+			return nil // the browser comes back by itself
+		case <-ping.C:
+			u, err := c.again(r)
+			if errors.Is(err, errLogin) {
+				emit("event: fin\ndata: {}\n\n")
+				return nil
+			}
+			if err == nil && (u.Role != v.user.Role || !slices.Equal(u.Mailboxes, v.user.Mailboxes)) {
+				return nil // the browser comes back, with the new rights
+			}
+			if !emit(": ping\n\n") {
+				return nil
+			}
+		case u := <-cl.updates:
+			if u.row.ID == "" {
+				if !emit("event: relire\ndata: {}\n\n") {
+					return nil
+				}
+				continue
+			}
+			if !inMailboxes(f.Mailboxes, u.row.Mailbox) || only != "" && u.row.ID != only {
+				continue
+			}
+			b, err := json.Marshal(changeEvent{ID: u.row.ID, State: u.row.State, HTML: u.html,
+				Match: announce && only == "" && (slug == "" || slices.Contains(f.States, u.row.State))})
+			if err != nil {
+				return nil
+			}
+			if !emit("event: ligne\ndata: %s\n\n", b) {
+				return nil
+			}
+			if only == "" && !due {
+				due = true
+				counting.Reset(max(0, time.Second-time.Since(counted)))
+			}
+		case <-counting.C:
+			due, counted = false, time.Now()
+			counts, err := c.db.Counts(r.Context(), f.Mailboxes)
+			if err != nil {
+				continue // the next change tries again
+			}
+			bySlug := map[string]int{}
+			for s, n := range counts {
+				bySlug[wordsOf(s).Slug] = n
+				bySlug["tous"] += n
+			}
+			b, err := json.Marshal(bySlug)
+			if err != nil {
+				return nil
+			}
+			if !emit("event: compteurs\ndata: %s\n\n", b) {
+				return nil
+			}
+		}
+	}
+}
+
+func inMailboxes(list []string, m string) bool { return len(list) == 0 || slices.Contains(list, m) }
+
+// again returns the person of the request's session as they are now; errLogin when
+// the session has ended.
+func (c *Console) again(r *http.Request) (index.User, error) {
+	cookie, err := r.Cookie(c.sessions.Cookie.Name)
+	if err != nil {
+		return index.User{}, errLogin
+	}
+	// A fresh context: the one of the request still holds the session as it was.
+	ctx, cancel := context.WithTimeout(context.Background(), sendLimit)
+	defer cancel()
+	if ctx, err = c.sessions.Load(ctx, cookie.Value); err != nil {
+		return index.User{}, err
+	}
+	return c.person(ctx)
+}

@@ -1,0 +1,145 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"greffe/pkg/index"
+)
+
+const maxLoginName = 100 // characters of a login that is looked up at all
+
+type loginPage struct {
+	To      string // page to come back to: a path of ours
+	Login   string
+	Error   string
+	Expired bool
+}
+
+func (c *Console) showLogin(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if v.user.Login != "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return nil
+	}
+	return c.render(w, r, v, http.StatusOK, "connexion", page{Title: "Connexion", Data: loginPage{
+		To: localPath(r.URL.Query().Get("vers")), Expired: r.URL.Query().Has("expiree"),
+	}})
+}
+
+// login checks a name and a password. Whatever is wrong, the answer is the same
+// sentence after the same time; the journal alone knows more.
+func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := r.ParseForm(); err != nil {
+		return errors.Join(errBadInput, err)
+	}
+	login := strings.TrimSpace(r.PostForm.Get("login"))
+	to := localPath(r.PostForm.Get("vers"))
+	again := func(status int, text string) error {
+		return c.render(w, r, v, status, "connexion", page{Title: "Connexion", Data: loginPage{To: to, Login: login, Error: text}})
+	}
+	if login == "" || utf8.RuneCountInString(login) > maxLoginName || !utf8.ValidString(login) {
+		return again(http.StatusUnprocessableEntity, "Saisissez votre identifiant et votre mot de passe.")
+	}
+	if wait := c.attempts.begin(login, v.from); wait > 0 {
+		c.note(v, "login", "", "locked", "")
+		minutes := int((wait + time.Minute - 1) / time.Minute)
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		return again(http.StatusTooManyRequests, "Trop d’essais infructueux. Attendez "+plural(minutes, "minute", "minutes")+" avant de recommencer, ou demandez un nouveau mot de passe à l’administrateur.")
+	}
+	u, err := c.db.User(r.Context(), login)
+	if err != nil && !errors.Is(err, index.ErrNotFound) {
+		return err
+	}
+	known := err == nil && !u.Disabled && roles[u.Role] != 0
+	hash := ""
+	if known {
+		hash = u.Hash
+	}
+	ok, err := c.verify(r.Context(), hash, r.PostForm.Get("mot-de-passe"))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		// What was typed may be a password in the wrong field: only a login that
+		// exists is written down.
+		subject := ""
+		if known {
+			subject = u.Login
+		}
+		if err := c.record(v, "login", subject, "refused", ""); err != nil {
+			return err
+		}
+		return again(http.StatusUnauthorized, "Identifiant ou mot de passe incorrect.")
+	}
+	c.attempts.accepted(login, v.from)
+	v.user = u
+	if err := c.record(v, "login", u.Login, "ok", ""); err != nil {
+		return err
+	}
+	// A new token, and nothing kept of what the browser brought (session fixation).
+	if err := c.sessions.Clear(r.Context()); err != nil {
+		return err
+	}
+	if err := c.sessions.RenewToken(r.Context()); err != nil {
+		return err
+	}
+	c.sessions.Put(r.Context(), keyLogin, u.Login)
+	c.sessions.Put(r.Context(), keyProof, proof(u.Hash))
+	if to == "" {
+		to = "/"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+func (c *Console) logout(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := c.record(v, "logout", v.user.Login, "ok", ""); err != nil {
+		return err
+	}
+	if err := c.sessions.Destroy(r.Context()); err != nil {
+		return err
+	}
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	http.Redirect(w, r, "/connexion", http.StatusSeeOther)
+	return nil
+}
+
+// home sends each role to where its work is.
+func (c *Console) home(w http.ResponseWriter, r *http.Request, v *visit) error {
+	to := "/file"
+	if v.role == admin {
+		to = "/systeme"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// sessionState answers 204 while the session lives and 401 after, without keeping
+// it alive: an open page asks before it leaves for the login, so that nothing stays
+// on a shared screen.
+func (c *Console) sessionState(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	if _, err := c.again(r); errors.Is(err, errLogin) {
+		w.WriteHeader(http.StatusUnauthorized)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// localPath returns p when it is a path of this console, "" otherwise: a login page
+// must not send people elsewhere.
+func localPath(p string) string {
+	u, err := url.Parse(p)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") ||
+		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+		return ""
+	}
+	return u.EscapedPath()
+}

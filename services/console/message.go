@@ -1,0 +1,113 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+type messagePage struct {
+	M        index.Detail
+	Message  greffe.Message
+	Findings []greffe.Finding
+	Parts    []partView
+	Attempts []attemptView
+	History  []historyLine
+	Stream   string
+}
+
+// partView is one part with its place in the list (its number in the address) and
+// its depth in the message.
+type partView struct {
+	greffe.Part
+	N            int
+	Depth        int
+	Downloadable bool
+	Inside       bool // of an archive, a CDA or a joined message
+}
+
+type attemptView struct {
+	index.Attempt
+	N int // number of the document in the message
+}
+
+// showMessage shows all that is known about one message.
+func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) error {
+	m, err := c.message(r, v)
+	if err != nil {
+		return err
+	}
+	if err := c.record(v, "read", string(m.ID), "ok", ""); err != nil {
+		return err
+	}
+	p := messagePage{M: m, Stream: "/file/flux?message=" + string(m.ID), History: history(m.History)}
+	if m.Parsed != nil {
+		p.Message = m.Parsed.Message
+		p.Findings = m.Parsed.Findings
+		for i, part := range m.Parsed.Parts {
+			_, kept := m.Objects[part.Path]
+			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept})
+		}
+	}
+	if f := m.Received.Refused; f != nil && !slices.Contains(p.Findings, *f) {
+		p.Findings = append([]greffe.Finding{*f}, p.Findings...)
+	}
+	for _, a := range m.Outcomes {
+		n := slices.IndexFunc(m.Documents, func(d index.Document) bool { return d.ID == a.Document })
+		p.Attempts = append(p.Attempts, attemptView{Attempt: a, N: n + 1})
+	}
+	title := "Message"
+	if m.Subject != "" {
+		title = "Message : " + m.Subject
+	}
+	return c.render(w, r, v, http.StatusOK, "message", page{Title: title, Nav: "file", Scripts: []string{"suivi.js"}, Data: p})
+}
+
+// depth counts the containers around a part: dots beyond the first level, archives, CDA.
+func depth(path string) int {
+	n := 0
+	for i := range len(path) {
+		if path[i] == '!' || path[i] == '#' {
+			n++
+		}
+	}
+	return n
+}
+
+// downloadMessage gives the raw message, as it was received.
+func (c *Console) downloadMessage(w http.ResponseWriter, r *http.Request, v *visit) error {
+	m, err := c.message(r, v)
+	if err != nil {
+		return err
+	}
+	if m.Raw.IsZero() {
+		return errNothing
+	}
+	return c.download(w, r, v, string(m.ID), m.Raw, "message-"+string(m.ID)+".eml", "application/octet-stream", "message")
+}
+
+// downloadPart gives one part of a message, as it was received. The number in the
+// address is the place of the part in the list.
+func (c *Console) downloadPart(w http.ResponseWriter, r *http.Request, v *visit) error {
+	m, err := c.message(r, v)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil || m.Parsed == nil || n < 0 || n >= len(m.Parsed.Parts) {
+		return errNothing
+	}
+	part := m.Parsed.Parts[n]
+	o, ok := m.Objects[part.Path]
+	if !ok {
+		return errNothing
+	}
+	name := part.Name
+	if name == "" {
+		name = "partie-" + strconv.Itoa(n+1) + extension(part.Detected)
+	}
+	return c.download(w, r, v, string(m.ID), o, name, "application/octet-stream", "part "+part.Path)
+}

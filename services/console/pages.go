@@ -1,0 +1,219 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static/*
+var staticFiles embed.FS
+
+// pages are the parsed templates, one per page, each inside the layout, and the
+// static files with the version that goes into their URL.
+type pages struct {
+	byName map[string]*template.Template
+	assets map[string]asset
+}
+
+type asset struct {
+	body    []byte
+	mime    string
+	version string // of the content: a changed file has another URL
+}
+
+// page is what every template receives.
+type page struct {
+	Title    string
+	Nav      string // entry of the menu that is marked
+	Wide     bool   // uses the full width and height of the window
+	User     index.User
+	Role     string
+	Flash    string
+	Version  string
+	Idle     int // seconds after which the session ends
+	Scripts  []string
+	Data     any
+	LoggedIn bool
+	Can      can
+}
+
+// can says what the menu offers.
+type can struct{ Read, Journal, System bool }
+
+type errorPage struct {
+	Status  int
+	Heading string
+	Text    string
+}
+
+var mimes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+func loadPages() (*pages, error) {
+	p := &pages{byName: map[string]*template.Template{}, assets: map[string]asset{}}
+	files, err := fs.ReadDir(staticFiles, "static")
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		b, err := staticFiles.ReadFile("static/" + f.Name())
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(b)
+		p.assets[f.Name()] = asset{body: b, mime: mimes[path.Ext(f.Name())], version: hex.EncodeToString(sum[:6])}
+	}
+	base, err := template.New("layout.html").Funcs(p.funcs()).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	files, err = fs.ReadDir(templateFiles, "templates")
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(f.Name(), ".html")
+		if name == "layout" || name == "parts" {
+			continue
+		}
+		t, err := base.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if p.byName[name], err = t.ParseFS(templateFiles, "templates/"+f.Name()); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *pages) funcs() template.FuncMap {
+	return template.FuncMap{
+		"asset":      func(name string) string { return "/static/" + name + "?v=" + p.assets[name].version },
+		"icon":       icon,
+		"state":      wordsOf,
+		"capital":    capital,
+		"moment":     moment,
+		"moments":    moments,
+		"day":        day,
+		"clock":      clock,
+		"iso":        func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"today":      func(t time.Time) bool { return day(t) == day(time.Now()) },
+		"hl7":        hl7Time,
+		"age":        func(birth string) string { return age(birth, time.Now()) },
+		"ins":        ins,
+		"insKind":    insKind,
+		"patient":    patientName,
+		"person":     personName,
+		"title":      docTitle,
+		"size":       size,
+		"number":     number,
+		"plural":     plural,
+		"kind":       func(k greffe.MessageKind) string { return word(kindWords, k) },
+		"format":     func(f greffe.Format) string { return word(formatWords, f) },
+		"partKind":   func(k greffe.PartKind) string { return word(partWords, k) },
+		"verdict":    func(v greffe.Verdict) string { return word(verdictWords, v) },
+		"severity":   func(s greffe.Severity) string { return word(severityWords, s) },
+		"action":     func(a greffe.Action) string { return word(actionWords, a) },
+		"verb":       func(v greffe.Verb) string { return word(verbWords, v) },
+		"sex":        func(s string) string { return word(sexWords, s) },
+		"role":       func(s string) string { return word(roleWords, s) },
+		"secrecy":    func(code string) string { return word(confidentialityWords, code) },
+		"masks":      func(code string) bool { return code != "N" && code != "" },
+		"mailboxKey": mailboxKey,
+		"local":      func(address string) string { l, _, _ := strings.Cut(address, "@"); return l },
+		"addresses":  addresses,
+	}
+}
+
+// addresses writes the addresses of a header for a person.
+func addresses(list []greffe.Address) string {
+	var out []string
+	for i, a := range list {
+		if i == 20 {
+			out = append(out, fmt.Sprintf("et %d autres", len(list)-i))
+			break
+		}
+		if a.Name != "" {
+			out = append(out, a.Name+" <"+a.Address+">")
+		} else {
+			out = append(out, a.Address)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// render writes the page called name.
+func (c *Console) render(w http.ResponseWriter, r *http.Request, v *visit, status int, name string, p page) error {
+	if v != nil && v.user.Login != "" {
+		p.User, p.LoggedIn = v.user, true
+		p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
+		p.Flash = c.sessions.PopString(r.Context(), keyFlash)
+		p.Idle = int(c.cfg.IdleTimeout / time.Second)
+	}
+	p.Version = c.cfg.Version
+	var b bytes.Buffer
+	if err := c.pages.byName[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	return respond(w, "text/html; charset=utf-8", status, &b)
+}
+
+// renderError writes an error page; quiet routes have no session to read a flash from.
+func (c *Console) renderError(w http.ResponseWriter, r *http.Request, v *visit, e errorPage) {
+	p := page{Title: e.Heading, Data: e, Version: c.cfg.Version}
+	if v != nil && v.user.Login != "" {
+		p.User, p.LoggedIn = v.user, true
+		p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
+		p.Idle = int(c.cfg.IdleTimeout / time.Second)
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", pageCSP)
+	h.Del("Content-Disposition")
+	h.Del("Content-Length")
+	var b bytes.Buffer
+	if err := c.pages.byName["erreur"].ExecuteTemplate(&b, "layout.html", p); err != nil {
+		http.Error(w, e.Heading, e.Status)
+		return
+	}
+	respond(w, "text/html; charset=utf-8", e.Status, &b)
+}
+
+// fragment renders one named template of the page's set, for live updates.
+func (p *pages) fragment(pageName, name string, data any) (string, error) {
+	var b strings.Builder
+	err := p.byName[pageName].ExecuteTemplate(&b, name, data)
+	return b.String(), err
+}
+
+// static serves the embedded style, icons and scripts. Their URL changes with their
+// content, so browsers may keep them.
+func (c *Console) static(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	a, ok := c.pages.assets[r.PathValue("file")]
+	if !ok {
+		return errNothing
+	}
+	w.Header().Set("Content-Type", a.mime)
+	w.Header().Set("ETag", `"`+a.version+`"`)
+	if r.URL.Query().Get("v") == a.version {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		w.Header().Set("Cache-Control", "no-cache")
+	}
+	http.ServeContent(w, r, r.PathValue("file"), time.Time{}, bytes.NewReader(a.body))
+	return nil
+}

@@ -1,0 +1,72 @@
+package console
+
+import (
+	"net/http"
+)
+
+// access is a set of those who may use a route.
+type access uint8
+
+const (
+	anyone    access = 1 << iota // without a login
+	secretary                    // works the queue of her mailboxes
+	auditor                      // reads and proves, decides nothing
+	admin                        // sees the machine, not the documents
+	machine                      // a record system with its token
+
+	readers  = secretary | auditor
+	everyone = secretary | auditor | admin
+)
+
+// roles gives the meaning of index.User.Role.
+var roles = map[string]access{"secretary": secretary, "auditor": auditor, "admin": admin}
+
+// route is one line of the table of what the console answers.
+type route struct {
+	pattern string // of http.ServeMux: method and path
+	who     access
+	// quiet routes are called by a page and not by a person: they neither keep a
+	// session alive nor write it (two at once would undo each other's writes).
+	quiet  bool
+	handle func(w http.ResponseWriter, r *http.Request, v *visit) error
+}
+
+// routes is the one table of rights. A route that is not here does not exist, and
+// whether the person may see the message or document named in the path is checked
+// by message and document (visit.go), which every handler goes through.
+func (c *Console) routes() []route {
+	return []route{
+		{"GET /connexion", anyone, false, c.showLogin},
+		{"POST /connexion", anyone, false, c.login},
+		{"POST /deconnexion", everyone, false, c.logout},
+		{"GET /session", anyone, true, c.sessionState},
+		{"GET /{$}", everyone, false, c.home},
+
+		{"GET /file", readers, false, c.showQueue},
+		{"POST /file", readers, false, c.filterQueue},
+		{"GET /file/flux", readers, true, c.stream},
+		{"GET /messages/{id}", readers, false, c.showMessage},
+		{"GET /messages/{id}/original", readers, true, c.downloadMessage},
+		{"GET /messages/{id}/parties/{n}", readers, true, c.downloadPart},
+		{"GET /documents/{id}", readers, false, c.showDocument},
+		{"GET /documents/{id}/file", readers, true, c.inlineDocument},
+		{"GET /documents/{id}/telechargement", readers, true, c.downloadDocument},
+		{"POST /documents/{id}/decision", secretary, false, c.decide},
+
+		{"GET /recherche", readers, false, c.showSearch},
+		{"POST /recherche", readers, false, c.search},
+
+		{"GET /journal", auditor, false, c.showJournal},
+
+		{"GET /systeme", admin, false, c.showSystem},
+		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},
+		{"GET /systeme/comptes", admin, false, c.showUsers},
+
+		{"GET /aide", everyone, false, c.showHelp},
+
+		{"GET /di/documents/{id}", machine, true, c.serveDI},
+		{"GET /static/{file}", anyone, true, c.static},
+		{"GET /healthz", anyone, true, c.healthz},
+		{"GET /readyz", anyone, true, c.readyz},
+	}
+}

@@ -1,0 +1,167 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"greffe/pkg/bus"
+)
+
+type check struct {
+	Name string
+	OK   bool
+	Text string
+}
+
+type stateCount struct {
+	Words               stateWords
+	Messages, Documents int
+}
+
+type letter struct {
+	bus.DeadLetter
+	Where string // in words: which service gave up
+	About string // opaque id of the message or document
+}
+
+type systemPage struct {
+	Checks  []check
+	Counts  []stateCount
+	Letters []letter
+	Broken  bool // the dead letters could not be read
+}
+
+// topicWords says what a service was doing with an event of a topic.
+var topicWords = map[string]string{
+	"received": "lecture et conservation d’un message reçu", "parsed": "archivage d’un message lu",
+	"archived": "envoi au DI ou rangement d’un message archivé", "delivered": "suites d’un envoi au DI",
+	"decided": "application d’une décision",
+}
+
+// showSystem shows the state of the machine to administrators: no names, no
+// documents, only counts, errors and opaque ids.
+func (c *Console) showSystem(w http.ResponseWriter, r *http.Request, v *visit) error {
+	p := systemPage{Checks: c.checks(r.Context())}
+	messages, documents, err := c.db.Tally(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, s := range statesShown {
+		p.Counts = append(p.Counts, stateCount{Words: s, Messages: messages[s.State], Documents: documents[s.State]})
+	}
+	letters, err := c.bus.DeadLetters(r.Context())
+	p.Broken = err != nil
+	for _, l := range letters {
+		p.Letters = append(p.Letters, letter{DeadLetter: l, Where: word(topicWords, l.Topic), About: subjectOf(l.Payload)})
+	}
+	return c.render(w, r, v, http.StatusOK, "systeme", page{Title: "État du système", Nav: "systeme", Data: p})
+}
+
+// subjectOf finds the opaque id of what an event is about, whatever its topic.
+func subjectOf(payload []byte) string {
+	var e struct {
+		ID       string `json:"id"`
+		Document string `json:"document"`
+		Received struct {
+			ID string `json:"id"`
+		} `json:"received"`
+	}
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return ""
+	}
+	for _, id := range []string{e.Document, e.Received.ID, e.ID} {
+		if safeID(id) != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// replay gives a dead letter back to the service that gave up on it.
+func (c *Console) replay(w http.ResponseWriter, r *http.Request, v *visit) error {
+	id := r.PathValue("id")
+	letters, err := c.bus.DeadLetters(r.Context())
+	if err != nil {
+		return fmt.Errorf("list dead letters: %w", err)
+	}
+	subject, found := "", false
+	for _, l := range letters {
+		if l.ID == id {
+			subject, found = subjectOf(l.Payload), true
+		}
+	}
+	if !found {
+		c.flash(r, "Ce traitement a déjà été relancé.")
+		http.Redirect(w, r, "/systeme", http.StatusSeeOther)
+		return nil
+	}
+	if err := c.record(v, "replayed", subject, "ok", ""); err != nil {
+		return err
+	}
+	if err := c.bus.Replay(r.Context(), id); err != nil && !errors.Is(err, bus.ErrNotFound) {
+		return fmt.Errorf("replay dead letter: %w", err)
+	}
+	c.flash(r, "Traitement relancé.")
+	http.Redirect(w, r, "/systeme", http.StatusSeeOther)
+	return nil
+}
+
+// showUsers lists the accounts; they are made and changed by greffe users.
+func (c *Console) showUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
+	users, err := c.db.Users(r.Context())
+	if err != nil {
+		return err
+	}
+	for i := range users {
+		users[i].Hash = "" // never in reach of a template
+	}
+	return c.render(w, r, v, http.StatusOK, "comptes", page{Title: "Comptes", Nav: "systeme", Data: users})
+}
+
+const checkTimeout = 3 * time.Second
+
+// checks tries what the console needs.
+func (c *Console) checks(ctx context.Context) []check {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	database := check{Name: "Index", OK: true, Text: "répond"}
+	if err := c.db.Ping(ctx); err != nil {
+		database.OK, database.Text = false, "ne répond pas : les pages et les recherches sont indisponibles ; vérifier la base de données"
+	}
+	events := check{Name: "Bus", OK: true, Text: "répond"}
+	if _, err := c.bus.DeadLetters(ctx); err != nil {
+		events.OK, events.Text = false, "ne répond pas : plus rien n’avance, rien n’est perdu ; vérifier le serveur NATS et l’espace disque"
+	}
+	return []check{database, events}
+}
+
+// healthz says that the process lives.
+func (c *Console) healthz(w http.ResponseWriter, _ *http.Request, _ *visit) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintln(w, "ok")
+	return nil
+}
+
+// readyz says whether requests can be answered: bus and index there, not stopping.
+func (c *Console) readyz(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	checks := c.checks(r.Context())
+	status := http.StatusOK
+	if c.closing.Load() {
+		status = http.StatusServiceUnavailable
+	}
+	for _, k := range checks {
+		if !k.OK {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	w.WriteHeader(status)
+	for _, k := range checks {
+		fmt.Fprintf(w, "%s: %s\n", map[bool]string{true: "ok", false: "ko"}[k.OK], k.Name)
+	}
+	return nil
+}

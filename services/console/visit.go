@@ -1,0 +1,249 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// visit is one request of one person, after the guard let it in.
+type visit struct {
+	user index.User // zero for anyone and machines
+	role access
+	from string // network address
+	ctx  context.Context
+}
+
+// Keys of the session.
+const (
+	keyLogin    = "login"
+	keyProof    = "proof" // fingerprint of the password hash: a new password ends the old sessions
+	keyFlash    = "flash"
+	keySearches = "searches"
+)
+
+func (c *Console) newSessions() *scs.SessionManager {
+	s := scs.New()
+	s.Store = c.db
+	s.Lifetime = c.cfg.Lifetime
+	s.IdleTimeout = c.cfg.IdleTimeout
+	s.HashTokenInStore = true // who reads the index cannot take over a session
+	s.Cookie.Name = "greffe"
+	if c.cfg.Secure {
+		s.Cookie.Name = "__Host-greffe" // bound to this host and HTTPS by the browser
+	}
+	s.Cookie.HttpOnly = true
+	s.Cookie.SameSite = http.SameSiteLaxMode
+	s.Cookie.Secure = c.cfg.Secure
+	s.Cookie.Persist = false // closing the browser ends it
+	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		c.fail(w, r, nil, err)
+	}
+	return s
+}
+
+// guard applies the line rt of the table: who asks, may they, and what the error
+// of the handler becomes.
+func (c *Console) guard(rt route) http.Handler {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{from: c.from(r), ctx: r.Context()}
+		err := c.admit(rt, r, v)
+		if err == nil {
+			err = rt.handle(w, r, v)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, errLogin):
+			c.askLogin(w, r, rt)
+		case errors.Is(err, errForbidden), errors.Is(err, errNothing) && v.user.Login != "" && r.PathValue("id") != "":
+			c.note(v, "denied", safeID(r.PathValue("id")), "refused", rt.pattern)
+			c.fail(w, r, v, err)
+		default:
+			c.fail(w, r, v, err)
+		}
+	})
+	if !rt.quiet {
+		return c.sessions.LoadAndSave(h)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := ""
+		if cookie, err := r.Cookie(c.sessions.Cookie.Name); err == nil {
+			token = cookie.Value
+		}
+		if rt.who&everyone == 0 {
+			h(w, r) // no session in it
+			return
+		}
+		ctx, err := c.sessions.Load(r.Context(), token)
+		if err != nil {
+			c.fail(w, r, nil, err)
+			return
+		}
+		h(w, r.WithContext(ctx))
+	})
+}
+
+// admit finds out who asks and checks the role. For routes open to anyone the
+// person is looked up too, so that the page knows its menu.
+func (c *Console) admit(rt route, r *http.Request, v *visit) error {
+	if rt.who == machine || (rt.who == anyone && rt.quiet) {
+		return nil
+	}
+	u, err := c.person(r.Context())
+	switch {
+	case err == nil:
+		v.user, v.role = u, roles[u.Role]
+	case errors.Is(err, errLogin) && rt.who == anyone:
+		return nil
+	default:
+		return err
+	}
+	if rt.who != anyone && rt.who&v.role == 0 {
+		return errForbidden
+	}
+	return nil
+}
+
+// person returns the person of the session; errLogin when there is none, or the
+// account was disabled, deleted or given another password since.
+func (c *Console) person(ctx context.Context) (index.User, error) {
+	login := c.sessions.GetString(ctx, keyLogin)
+	if login == "" {
+		return index.User{}, errLogin
+	}
+	u, err := c.db.User(ctx, login)
+	if errors.Is(err, index.ErrNotFound) {
+		return index.User{}, errLogin
+	}
+	if err != nil {
+		return index.User{}, err
+	}
+	if u.Disabled || roles[u.Role] == 0 || c.sessions.GetString(ctx, keyProof) != proof(u.Hash) {
+		return index.User{}, errLogin
+	}
+	return u, nil
+}
+
+func proof(hash string) string {
+	s := sha256.Sum256([]byte("greffe session\x00" + hash))
+	return hex.EncodeToString(s[:8])
+}
+
+// askLogin sends a page to the login, from where it comes back; what a page calls
+// by itself gets 401.
+func (c *Console) askLogin(w http.ResponseWriter, r *http.Request, rt route) {
+	if rt.quiet && !strings.Contains(rt.pattern, "/telechargement") && !strings.Contains(rt.pattern, "/messages/") {
+		http.Error(w, "Connexion nécessaire.", http.StatusUnauthorized)
+		return
+	}
+	to := "/connexion"
+	if r.Method == http.MethodGet && r.URL.Path != "/" {
+		to += "?vers=" + url.QueryEscape(r.URL.Path)
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// sees reports whether the person may see the mailbox. A person without a list
+// sees them all.
+func (v *visit) sees(mailbox string) bool {
+	return len(v.user.Mailboxes) == 0 || slices.Contains(v.user.Mailboxes, mailbox)
+}
+
+// message returns the message of the path, if the person may see it; errNothing
+// otherwise, the same as for one that does not exist.
+func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
+	id := greffe.MessageID(r.PathValue("id"))
+	if !id.Valid() {
+		return index.Detail{}, errNothing
+	}
+	m, err := c.db.Message(r.Context(), id)
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(m.Origin.Mailbox) {
+		return index.Detail{}, errNothing
+	}
+	return m, err
+}
+
+// document is message for the document of the path.
+func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
+	id := greffe.DocumentID(r.PathValue("id"))
+	if !id.Valid() {
+		return index.Document{}, errNothing
+	}
+	d, err := c.db.Document(r.Context(), id)
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(d.Origin.Mailbox) {
+		return index.Document{}, errNothing
+	}
+	return d, err
+}
+
+// record writes a look or an act in the journal. What cannot be journalled is not
+// shown: the caller gives the error back.
+func (c *Console) record(v *visit, action, subject, result, detail string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.ctx), 10*time.Second)
+	defer cancel()
+	return c.db.Append(ctx, index.Entry{Actor: v.user.Login, Action: action, Subject: subject, From: v.from, Result: result, Detail: detail})
+}
+
+// note is record for a refusal: the answer stays a refusal when the journal cannot
+// be written, and the log says so.
+func (c *Console) note(v *visit, action, subject, result, detail string) {
+	if err := c.record(v, action, subject, result, detail); err != nil {
+		c.log.Error("refusal not journalled", slog.String("action", action), slog.Any("error", err))
+	}
+}
+
+// mailboxKey is what stands for a mailbox in a URL: an address can hold a name.
+func mailboxKey(address string) string {
+	s := sha256.Sum256([]byte("greffe mailbox\x00" + address))
+	return hex.EncodeToString(s[:5])
+}
+
+// mailboxes returns the addresses the person may choose from.
+func (c *Console) mailboxes(v *visit) []string {
+	list := v.user.Mailboxes
+	if len(list) == 0 {
+		list = c.cfg.Mailboxes
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// mailbox returns the address that key stands for among those the person may see;
+// "" when there is none.
+func (c *Console) mailbox(v *visit, key string) string {
+	for _, m := range c.mailboxes(v) {
+		if mailboxKey(m) == key {
+			return m
+		}
+	}
+	return ""
+}
+
+// flash keeps a sentence for the next page.
+func (c *Console) flash(r *http.Request, text string) { c.sessions.Put(r.Context(), keyFlash, text) }
+
+// respond writes an answer made beforehand, so that an error in making it could
+// still become an error page.
+func respond(w http.ResponseWriter, contentType string, status int, b *bytes.Buffer) error {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, err := b.WriteTo(w)
+	if err != nil {
+		return nil // the browser went away
+	}
+	return nil
+}
