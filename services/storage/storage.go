@@ -1,0 +1,134 @@
+// Package storage puts messages into the archive and their facts into the index.
+// It is the only writer of the archive.
+//
+// It listens to two events. On "received" it keeps the raw message (keep), at
+// once and whatever the parser makes of it. On "parsed" it stores the parts
+// (store): it reads the archived raw message a second time and streams each part
+// into the archive with the size and digest that the parser found, so that two
+// independent readings must agree before anything is called archived.
+//
+// The order is what makes a crash harmless: raw message, parts, manifest, index,
+// event "archived", and only then the spooled copy goes (drop). Each step may be
+// repeated; a crash between two leaves more than needed in the archive, never a
+// hole. The manifest is the commit point: once a message has one, it is the truth
+// about that message, also when the message is read again later.
+//
+// Verify compares the archive, its manifests and the index, and says which object
+// is missing or different.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// Config says how much is done at once.
+type Config struct {
+	// Concurrency is how many messages are stored at once, and as many raw
+	// messages are kept beside them; 0 means 4. Each takes up to 2 MiB of memory.
+	Concurrency int
+}
+
+// Errors that a person may find in a dead letter.
+var (
+	// ErrDisagree: the second reading of a message does not give what the first
+	// one gave. Nothing was committed.
+	ErrDisagree = errors.New("storage: two readings of the message differ")
+	// ErrLost: the raw message is neither in the spool nor in the archive. It is
+	// still in its mailbox; the fetcher takes it again.
+	ErrLost = errors.New("storage: raw message is neither in the spool nor in the archive")
+	// ErrEvent: an event contradicts itself. Another program wrote it, or a
+	// reader of hostile input was misled.
+	ErrEvent = errors.New("storage: event contradicts itself")
+)
+
+// Storage is the service. Its methods may be called at once, and several
+// processes may run it on the same bus, archive and index.
+type Storage struct {
+	cfg   Config
+	bus   *bus.Bus
+	store archive.Store
+	index *index.DB
+	log   *slog.Logger
+}
+
+// New makes the service; Run starts it. b, store and db stay the caller's.
+func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) *Storage {
+	if cfg.Concurrency <= 0 {
+		cfg.Concurrency = 4
+	}
+	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage"))}
+}
+
+// Run works until ctx is done, then returns nil. What was begun and not finished
+// is taken up by the next one.
+func (s *Storage) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	consumer := func(name string) bus.Consumer {
+		return bus.Consumer{Name: name, Concurrency: s.cfg.Concurrency}
+	}
+	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Received, consumer("storage-keep"), s.onReceived) })
+	g.Go(func() error {
+		return bus.Pipe(ctx, s.bus, bus.Parsed, bus.Archived, consumer("storage-store"), s.onParsed)
+	})
+	// The spooled copy goes only after "archived" is on the bus: a consumer of
+	// that event is what comes after it in any crash.
+	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Archived, consumer("storage-drop"), s.onArchived) })
+	return g.Wait()
+}
+
+func (s *Storage) onReceived(ctx context.Context, r greffe.Received) error {
+	_, err := s.keep(ctx, r)
+	return s.blame(ctx, err)
+}
+
+func (s *Storage) onParsed(ctx context.Context, p greffe.Parsed) (greffe.Archived, error) {
+	a, err := s.storeMessage(ctx, p)
+	if err != nil {
+		return greffe.Archived{}, s.blame(ctx, err)
+	}
+	s.log.Info("message archived", slog.String("message", string(a.ID)), slog.Int("parts", len(p.Parts)), slog.Int("documents", len(a.Documents)))
+	return a, nil
+}
+
+func (s *Storage) onArchived(ctx context.Context, a greffe.Archived) error {
+	if a.Spool == "" {
+		return nil
+	}
+	return s.bus.Drop(ctx, a.Spool)
+}
+
+// indexError is a failure of the index, to be told from one of the archive.
+type indexError struct{ err error }
+
+func (e indexError) Error() string { return e.err.Error() }
+func (e indexError) Unwrap() error { return e.err }
+
+// blame tells the bus what to do about an error: wait until a dependency is
+// back, give up at once, or try again a few times.
+func (s *Storage) blame(ctx context.Context, err error) error {
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return err
+	case errors.Is(err, archive.ErrUnavailable):
+		return fmt.Errorf("%w: %w", bus.ErrUnavailable, err)
+	case errors.Is(err, ErrLost), errors.Is(err, ErrEvent), errors.Is(err, archive.ErrExists), errors.Is(err, archive.ErrManifest):
+		return fmt.Errorf("%w: %w", bus.ErrPermanent, err)
+	}
+	if _, ok := errors.AsType[indexError](err); ok {
+		// Is it this message, or the index as a whole?
+		if ping := s.index.Ping(ctx); ping != nil {
+			return fmt.Errorf("%w: %w: %w", bus.ErrUnavailable, err, ping)
+		}
+	}
+	return err
+}

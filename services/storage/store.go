@@ -1,0 +1,126 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/eml"
+	"greffe/pkg/greffe"
+)
+
+// storeMessage brings a message that was read into the archive and the index. It
+// may be repeated at any time: a message that has its manifest is only written
+// into the index again.
+func (s *Storage) storeMessage(ctx context.Context, p greffe.Parsed) (greffe.Archived, error) {
+	if err := checkReceived(p.Received); err != nil {
+		return greffe.Archived{}, err
+	}
+	m, manifest, err := s.committed(ctx, p)
+	if errors.Is(err, archive.ErrNotFound) {
+		m, manifest, err = s.commit(ctx, p)
+	}
+	if err != nil {
+		return greffe.Archived{}, err
+	}
+	a, err := s.index.SaveArchived(ctx, m.Parsed, manifest, m.Raw, m.Objects)
+	if err != nil {
+		return greffe.Archived{}, indexError{err}
+	}
+	a.Spool = p.Received.Spool
+	return a, nil
+}
+
+// committed returns the manifest that the message has; archive.ErrNotFound when
+// it has none. It may be that of an earlier reading, at another time or by another
+// version of the parser: it stands, because documents were delivered by it.
+func (s *Storage) committed(ctx context.Context, p greffe.Parsed) (*archive.Manifest, greffe.Object, error) {
+	m, o, err := archive.FindManifest(ctx, s.store, p.Received.ID)
+	if err != nil {
+		return nil, greffe.Object{}, err
+	}
+	if m.Parsed.Received.SHA256 != p.Received.SHA256 {
+		return nil, greffe.Object{}, fmt.Errorf("%w: message %s has a manifest for other bytes", ErrEvent, p.Received.ID)
+	}
+	return m, o, nil
+}
+
+// commit stores the raw message, the parts and, last, the manifest.
+func (s *Storage) commit(ctx context.Context, p greffe.Parsed) (*archive.Manifest, greffe.Object, error) {
+	tree, err := plan(p)
+	if err != nil {
+		return nil, greffe.Object{}, err
+	}
+	m := &archive.Manifest{Format: archive.ManifestFormat, Parsed: p}
+	if p.Received.Refused == nil {
+		if m.Raw, err = s.raw(ctx, p.Received); err != nil {
+			return nil, greffe.Object{}, err
+		}
+		if m.Objects, err = s.parts(ctx, tree, m.Raw, p); err != nil {
+			return nil, greffe.Object{}, fmt.Errorf("store message %s: %w", p.Received.ID, err)
+		}
+	}
+	o, err := archive.PutManifest(ctx, s.store, m)
+	if errors.Is(err, archive.ErrExists) {
+		// Another process was faster, with another reading.
+		return s.committed(ctx, p)
+	}
+	if err != nil {
+		return nil, greffe.Object{}, fmt.Errorf("commit message %s: %w", p.Received.ID, err)
+	}
+	return m, o, nil
+}
+
+// raw returns the archived raw message, keeping it now when that has not been
+// done. Its bytes are not checked here: parts reads all of them.
+func (s *Storage) raw(ctx context.Context, r greffe.Received) (greffe.Object, error) {
+	i, err := s.store.Stat(ctx, archive.RawKey(r.ID))
+	switch {
+	case errors.Is(err, archive.ErrNotFound):
+		return s.keep(ctx, r)
+	case err != nil:
+		return greffe.Object{}, fmt.Errorf("look for message %s: %w", r.ID, err)
+	}
+	return greffe.Object{Key: i.Key, Version: i.Version, SHA256: r.SHA256, Size: r.Size}, nil
+}
+
+// parts reads the archived message again and stores every part that the first
+// reading found. It returns ErrDisagree unless the second one found the same
+// parts with the same bytes. The raw bytes are checked on the way.
+func (s *Storage) parts(ctx context.Context, tree map[string]*node, raw greffe.Object, p greffe.Parsed) (map[string]greffe.Object, error) {
+	f, err := s.store.Open(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	body := archive.Checked(f, raw.Size, raw.SHA256)
+	w := &writer{ctx: ctx, store: s.store, objects: make(map[string]greffe.Object, len(p.Parts))}
+	_, err = eml.Walk(body, eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
+		n := tree[l.Path]
+		if n == nil {
+			return fmt.Errorf("%w: part %s was not there", ErrDisagree, l.Path)
+		}
+		if !n.part.Skipped {
+			if err := w.write(n, r); err != nil {
+				return err
+			}
+		}
+		// To the end, as the parser did: what is read counts for the walk's limits.
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
+	if err == nil {
+		_, err = io.Copy(io.Discard, body) // the verdict on the raw bytes
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Parts {
+		if part := &p.Parts[i]; !part.Skipped && w.objects[part.Path].IsZero() {
+			return nil, fmt.Errorf("%w: part %s is missing", ErrDisagree, part.Path)
+		}
+	}
+	return w.objects, nil
+}

@@ -1,0 +1,164 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
+	"greffe/pkg/cda"
+	"greffe/pkg/greffe"
+	"greffe/pkg/xdm"
+)
+
+// writer streams the parts of one message into the archive.
+type writer struct {
+	ctx     context.Context
+	store   archive.Store
+	objects map[string]greffe.Object // by path, what was stored
+}
+
+// write stores the part n, whose bytes r gives, and what is inside it.
+func (w *writer) write(n *node, r io.Reader) error {
+	if n.op == 0 {
+		return w.put(n.part, r)
+	}
+	// It is read more than once: to store it and to look inside.
+	s, err := hold(archive.Checked(r, n.part.Size, n.part.SHA256))
+	if err != nil {
+		return w.differs(n.part, err)
+	}
+	defer s.Close()
+	if err := w.put(n.part, s.reader()); err != nil {
+		return err
+	}
+	if n.op == '!' {
+		return w.entries(n, s)
+	}
+	return w.values(n, s)
+}
+
+func (w *writer) put(p *greffe.Part, r io.Reader) error {
+	o, err := w.store.Put(w.ctx, archive.ContentKey(p.SHA256), r, p.Size, p.SHA256)
+	if err != nil {
+		return w.differs(p, err)
+	}
+	w.objects[p.Path] = o
+	return nil
+}
+
+// differs names an error about the bytes of a part: other bytes than the first
+// reading found are a disagreement, anything else is what it is.
+func (w *writer) differs(p *greffe.Part, err error) error {
+	if errors.Is(err, archive.ErrDigest) || errors.Is(err, xdm.ErrCorrupt) {
+		return fmt.Errorf("%w: part %s: %w", ErrDisagree, p.Path, err)
+	}
+	return fmt.Errorf("part %s: %w", p.Path, err)
+}
+
+// entries stores the entries of a ZIP archive.
+func (w *writer) entries(n *node, s *held) error {
+	a, _ := xdm.Open(s, s.size, xdm.Limits{}) // what is wrong with it is known from the first reading
+	if a == nil {
+		return fmt.Errorf("%w: part %s cannot be opened as an archive", ErrDisagree, n.part.Path)
+	}
+	for _, i := range slices.Sorted(maps.Keys(n.inside)) {
+		entry := n.inside[i]
+		if entry.part.Skipped {
+			continue
+		}
+		r, err := a.OpenEntry(i)
+		if err != nil {
+			return fmt.Errorf("%w: part %s: %w", ErrDisagree, entry.part.Path, err)
+		}
+		err = w.write(entry, r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// values stores the values embedded in a CDA.
+func (w *writer) values(n *node, s *held) error {
+	var own error // ours, not that of the document
+	left := 0
+	for _, v := range n.inside {
+		if !v.part.Skipped {
+			left++
+		}
+	}
+	err := cda.Embedded(s.reader(), func(i int, _ string, r io.Reader) error {
+		v := n.inside[i]
+		if v == nil || v.part.Skipped {
+			return nil
+		}
+		own = w.write(v, r)
+		left--
+		return own
+	})
+	switch {
+	case own != nil:
+		return own
+	case left > 0:
+		return errors.Join(fmt.Errorf("%w: part %s: %d values are missing", ErrDisagree, n.part.Path, left), err)
+	}
+	// A document that breaks off after the values that were found in it breaks
+	// off in each reading.
+	return nil
+}
+
+// inMemory is the largest part that is held in memory while what is inside it
+// is read; a larger one is held in a file.
+const inMemory = 1 << 20
+
+// held is a part that can be read again and again, at any place.
+type held struct {
+	io.ReaderAt
+	size int64
+	f    *os.File // nil in memory
+}
+
+// hold reads r to its end. A large part goes to a temporary file that has lost
+// its name before the first byte is written: nothing can be left behind.
+func hold(r io.Reader) (*held, error) {
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, io.LimitReader(r, inMemory+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() <= inMemory {
+		return &held{bytes.NewReader(b.Bytes()), int64(b.Len()), nil}, nil
+	}
+	f, err := os.CreateTemp("", "greffe-part-")
+	if err != nil {
+		return nil, fmt.Errorf("hold a part: %w: %w", bus.ErrUnavailable, err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("hold a part: %w", err), f.Close())
+	}
+	n, err := io.Copy(f, io.MultiReader(&b, r))
+	if err != nil {
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("hold a part: %w: %w", bus.ErrUnavailable, err)
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return &held{f, n, f}, nil
+}
+
+func (h *held) reader() io.Reader { return io.NewSectionReader(h.ReaderAt, 0, h.size) }
+
+// Close frees what was held.
+func (h *held) Close() error {
+	if h.f == nil {
+		return nil
+	}
+	return h.f.Close()
+}
