@@ -37,7 +37,7 @@ func decode(r io.Reader) (io.Reader, error) {
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		r = bytes.NewReader(head)
 	default:
-		return bytes.NewReader(nil), err
+		r = io.MultiReader(bytes.NewReader(head), failed{err})
 	}
 	utf16 := func(order unicode.Endianness) (io.Reader, error) {
 		return transform.NewReader(r, unicode.UTF16(order, unicode.UseBOM).NewDecoder()), nil
@@ -65,3 +65,9 @@ func decode(r io.Reader) (io.Reader, error) {
 	}
 	return bytes.NewReader(nil), &SyntaxError{Rule: RuleEncoding, Reason: name}
 }
+
+// failed is what is left of a reader that returned err.
+type failed struct{ err error }
+
+// Read implements io.Reader.
+func (f failed) Read([]byte) (int, error) { return 0, f.err }

@@ -13,8 +13,7 @@ const xmlSpace = "http://www.w3.org/XML/1998/namespace"
 func (s *Scanner) markup() (Kind, error) {
 	w := s.need(2)
 	if len(w) < 2 {
-		s.pos = s.end
-		return 0, s.finish()
+		return 0, s.cut()
 	}
 	switch w[1] {
 	case '?':
@@ -47,8 +46,7 @@ func (s *Scanner) declaration() error {
 		s.cdata = true
 		return nil
 	case len(w) < 9:
-		s.pos = s.end
-		return s.finish()
+		return s.cut()
 	case bytes.HasPrefix(bytes.ToUpper(w), []byte("<!DOCTYPE")):
 		return s.fail(RuleDTD, "")
 	}
@@ -64,8 +62,7 @@ func (s *Scanner) tag() ([]byte, error) {
 				return nil, s.fail(RuleLimits, "une balise est trop longue")
 			}
 			if !s.fill() {
-				s.pos = s.end
-				return nil, s.finish()
+				return nil, s.cut()
 			}
 		}
 		switch c := s.buf[s.pos+i]; {

@@ -36,7 +36,7 @@ const (
 // root, tags that match, bound prefixes, no attribute twice, no document type, no
 // entity but the five of XML, no forbidden character. It is lenient where real
 // files are untidy and nothing can be misread: blanks or a BOM before the XML.
-// It does not refuse "]]>" in text.
+// It does not refuse "]]>" in text or "--" in a comment.
 //
 // What it returns is valid until the next call of Next.
 type Scanner struct {
@@ -161,17 +161,24 @@ func (s *Scanner) Next() (Kind, error) {
 	}
 }
 
-// finish says what the end of the input means.
+// finish says what the end of the input means between two tokens.
 func (s *Scanner) finish() error {
 	switch {
-	case s.readErr != nil:
-		return s.readErr
-	case !s.done && s.elements == 0:
+	case s.readErr == nil && s.done:
+		return io.EOF
+	case s.readErr == nil && s.elements == 0:
 		return s.fail(RuleXML, "le fichier ne contient pas de XML")
-	case !s.done:
-		return s.fail(RuleXML, "le fichier est tronqué")
 	}
-	return io.EOF
+	return s.cut()
+}
+
+// cut says what the end of the input means inside a token.
+func (s *Scanner) cut() error {
+	if s.readErr != nil {
+		return s.readErr
+	}
+	s.pos = s.end
+	return s.fail(RuleXML, "le fichier est tronqué")
 }
 
 // fill reads more bytes behind s.end, moving or growing the window when there is
@@ -299,7 +306,7 @@ func (s *Scanner) nextCDATA() (Kind, error) {
 	}
 	if len(w) <= 2 {
 		if !s.fill() {
-			return 0, s.finish()
+			return 0, s.cut()
 		}
 		return 0, nil
 	}
@@ -316,8 +323,7 @@ func (s *Scanner) skip(delim string) error {
 		}
 		s.pos += max(0, len(w)-len(delim)+1)
 		if !s.fill() {
-			s.pos = s.end
-			return s.finish()
+			return s.cut()
 		}
 	}
 }
