@@ -1,0 +1,23 @@
+// Package parser reads messages: it turns the raw bytes of a mail into parts,
+// documents and findings.
+//
+// It opens hostile input, so it is cut off from what could be harmed: it reads the
+// spool and publishes events over the bus, and holds no other credential. PDFs are
+// looked at in a child process (package pdf).
+//
+// # How a message is read
+//
+//  1. eml.Walk gives each leaf of the message once. In that one pass a leaf is
+//     hashed and its kind decided by its content; only what needs a second look
+//     (archives, CDAs, PDFs) is kept, in memory up to 1 MiB, else in an unlinked
+//     temporary file.
+//  2. Archives are opened, CDA headers read, the files inside both hashed and
+//     looked at in the same way. Each becomes a part with a path of its own.
+//  3. When all is read the message is classified, copies are found, and every
+//     part ends in one of three ways: it is a document or a piece of one; it is
+//     ignored, with a reason that a secretary understands; or it is the container
+//     of others. Nothing that was attached is left without one of these.
+//
+// What is wrong with a message is a finding. An error means that the bus or the
+// temporary disk failed, and that the message is to be read again.
+package parser

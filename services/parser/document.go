@@ -1,0 +1,185 @@
+package parser
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"greffe/pkg/cda"
+	"greffe/pkg/greffe"
+	"greffe/pkg/ins"
+	"greffe/pkg/xdm"
+)
+
+// document makes a document of a part.
+func (r *reading) document(it *item, entry *xdm.DocumentEntry) *document {
+	d := &document{it: it, entry: entry}
+	d.Format, d.Action, d.MediaType = formatOf(it.Kind), greffe.ActionNew, it.Detected
+	d.Part, d.SHA256, d.Size = it.Path, it.SHA256, it.Size
+	it.done = true
+	r.documents = append(r.documents, d)
+	return d
+}
+
+func formatOf(k greffe.PartKind) greffe.Format {
+	switch k {
+	case greffe.PartPDF:
+		return greffe.FormatPDF
+	case greffe.PartImage:
+		return greffe.FormatImage
+	case greffe.PartHPRIM:
+		return greffe.FormatHPRIM
+	case greffe.PartText:
+		return greffe.FormatText
+	}
+	return greffe.FormatUnknown
+}
+
+// openCDA reads the header of a CDA and every file that it carries.
+func (r *reading) openCDA(it *item, entry *xdm.DocumentEntry) error {
+	facts, findings := cda.Read(it.content.reader())
+	if entry == nil && facts.Format == greffe.FormatUnknown && hasRule(findings, "cda.root") {
+		it.Kind, it.typ.hold = greffe.PartXML, ruleXML // a stylesheet for CDAs names them without being one
+		return nil
+	}
+	it.Detected = facts.MediaType
+	d := r.document(it, entry)
+	facts.Part, facts.SHA256, facts.Size = d.Part, d.SHA256, d.Size
+	d.Document = facts
+	it.Findings = append(it.Findings, placed(it.Path, findings)...)
+	switch {
+	case entry != nil:
+		d.more = append(d.more, entry.Complete(&d.Document, it.Path)...)
+	case it.parent != nil && it.parent.Kind == greffe.PartXDM:
+		d.more = append(d.more, ruleUnreferenced.At(it.Path))
+	default:
+		d.more = append(d.more, ruleBare.At(it.Path))
+	}
+	if err := r.embedded(it, d); err != nil {
+		return err
+	}
+	if d.Format == greffe.FormatCDA1 && d.Body == "" && d.SHA256 != "" {
+		d.more = append(d.more, ruleNoBody.At(it.Path))
+	}
+	return nil
+}
+
+// embedded looks at the files inside a CDA. The first one of a level 1 document is
+// what a person reads.
+func (r *reading) embedded(it *item, d *document) error {
+	err := cda.Embedded(it.content.reader(), func(n int, mediaType string, src io.Reader) error {
+		child := r.add(fmt.Sprintf("%s#%d", it.Path, n), "", mediaType, it)
+		if child == nil {
+			return errStop
+		}
+		child.done = true
+		if r.late() {
+			child.Skipped = true
+			return nil
+		}
+		if err := r.take(child, src); err != nil {
+			return err
+		}
+		if child.typ.zip { // kept as it is: documents are not nested any deeper
+			child.content.close()
+			child.content = nil
+		}
+		if child.Kind == greffe.PartPDF {
+			if err := r.look(child, nil); err != nil {
+				return err
+			}
+		}
+		child.content.close()
+		child.content = nil
+		if d.Format == greffe.FormatCDA1 && d.Body == "" {
+			d.Body = child.Path
+		}
+		return nil
+	})
+	fault, isFault := errors.AsType[*cda.SyntaxError](err)
+	switch {
+	case err == nil, errors.Is(err, errStop):
+		return nil
+	case isFault:
+		if f := fault.Finding(it.Path); !hasRule(it.Findings, f.Rule) {
+			it.Findings = append(it.Findings, f)
+		}
+		return nil
+	}
+	return fmt.Errorf("read the files of a document: %w", err)
+}
+
+func hasRule(findings []greffe.Finding, id string) bool {
+	return slices.ContainsFunc(findings, func(f greffe.Finding) bool { return f.Rule == id })
+}
+
+var errStop = errors.New("stop")
+
+// judge completes the findings of every document and sums them up. whole are the
+// findings about the message that hold everything in it.
+func (r *reading) judge(whole []greffe.Finding) {
+	different := r.differ()
+	for _, d := range r.documents {
+		isCDA := d.Format == greffe.FormatCDA1 || d.Format == greffe.FormatCDA3
+		if isCDA {
+			d.more = append(d.more, ins.Check(d.Patient, r.p.cfg.Environment, d.Part)...)
+			d.more = append(d.more, ins.CheckRegisters(&d.Document, d.Part)...)
+			if d.entry != nil {
+				d.more = append(d.more, ins.Agree(d.entry.Patient, d.Patient, d.Part)...)
+			}
+		}
+		if d.Marked(greffe.MaskedToProfessionals) {
+			d.more = append(d.more, ruleMasked.At(d.Part))
+		}
+		if different {
+			d.more = append(d.more, rulePatients.At(d.Part))
+		}
+		d.Findings = r.findingsOf(d, whole)
+		d.Verdict = greffe.VerdictOf(d.Findings)
+		d.it.Verdict = d.Verdict
+	}
+}
+
+// differ reports whether the documents of the message are about several patients
+// (MSSanté ECO.2.1.1: one per mail).
+func (r *reading) differ() bool {
+	var first *document
+	for _, d := range r.documents {
+		switch {
+		case d.Patient.IsZero():
+		case first == nil:
+			first = d
+		case len(ins.Agree(first.Patient, d.Patient, "")) > 0:
+			return true
+		}
+	}
+	return false
+}
+
+// findingsOf gathers what was found about a document: its own, those of the parts
+// inside it and of the containers around it, each once.
+func (r *reading) findingsOf(d *document, whole []greffe.Finding) []greffe.Finding {
+	var out []greffe.Finding
+	seen := make(map[greffe.Finding]bool)
+	add := func(list []greffe.Finding, least greffe.Severity) {
+		for _, f := range list {
+			if !seen[f] && (least == greffe.Info || f.Severity != greffe.Info) {
+				seen[f] = true
+				out = append(out, f)
+			}
+		}
+	}
+	add(d.it.Findings, greffe.Info)
+	add(d.more, greffe.Info)
+	for _, it := range r.items {
+		if it.parent == d.it && it.Path != "" && d.Part != "" && it.TwinOf == "" && d.it.Kind == greffe.PartCDA {
+			add(it.Findings, greffe.Warning)
+		}
+	}
+	for up := d.it.parent; up != nil; up = up.parent {
+		add(up.Findings, greffe.Warning)
+	}
+	add(whole, greffe.Warning)
+	return out
+}

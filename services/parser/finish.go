@@ -1,0 +1,195 @@
+package parser
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"greffe/pkg/eml"
+	"greffe/pkg/greffe"
+)
+
+const (
+	logoSize = 100 << 10 // an image of a page up to here is decoration, a larger one may be a scan
+	iconSize = 10 << 10  // an inline image up to here is decoration wherever it stands
+)
+
+// finish classifies the message, accounts for every part and writes the result.
+func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
+	out.Message = res.Message
+	findings := append(res.Findings, r.findings...)
+	for _, it := range r.items {
+		if reason := ignorable(it); reason != "" && !it.done {
+			it.ignore(reason)
+		}
+	}
+	out.Message.Kind = eml.Kind(out.Message, r.parts())
+	if !eml.Carries(out.Message.Kind) {
+		r.drop(out.Message.Kind)
+	}
+	r.dropReports()
+	r.copies()
+	r.remaining()
+	r.renderings()
+
+	var whole []greffe.Finding
+	for _, f := range findings {
+		if f.Severity == greffe.Hold || f.Severity == greffe.Refuse {
+			whole = append(whole, f)
+		}
+	}
+	r.judge(whole)
+	if len(r.documents) > 0 && r.otherCodes(out.Message.MSSCodeCDA) {
+		findings = append(findings, ruleCodes.At(""))
+	}
+	out.Findings = findings
+	out.Verdict = greffe.VerdictOf(findings)
+	for _, d := range r.documents {
+		out.Documents = append(out.Documents, d.Document)
+		out.Verdict = out.Verdict.Worse(d.Verdict)
+	}
+	out.Parts = r.parts()
+	for _, p := range out.Parts {
+		out.Verdict = out.Verdict.Worse(p.Verdict)
+	}
+}
+
+// parts returns the parts as they stand, each with a verdict.
+func (r *reading) parts() []greffe.Part {
+	parts := make([]greffe.Part, len(r.items))
+	for i, it := range r.items {
+		if it.Verdict == "" {
+			parts[i] = it.Part
+			parts[i].Verdict = greffe.VerdictOf(it.Findings)
+			if it.Skipped {
+				parts[i].Verdict = parts[i].Verdict.Worse(greffe.VerdictHeld)
+			}
+			continue
+		}
+		parts[i] = it.Part
+	}
+	return parts
+}
+
+func (it *item) ignore(reason string) {
+	it.Verdict, it.Reason, it.done = greffe.VerdictIgnored, reason, true
+}
+
+// copyOf marks a part that holds the same as another one.
+func (it *item) copyOf(other *item) {
+	it.TwinOf = other.Path
+	it.ignore("copie du document")
+}
+
+// ignorable returns why a part carries nothing; "" when it may carry something. What
+// is attached, in the sender's words, is never ignored for its form alone.
+func ignorable(it *item) string {
+	if it.Skipped {
+		return ""
+	}
+	carries := it.Kind == greffe.PartCDA || it.Kind == greffe.PartPDF
+	if it.noise != "" && (!carries || it.quiet) {
+		return it.noise
+	}
+	l := it.leaf
+	if l == nil {
+		return ignorableEntry(it)
+	}
+	attached := l.Disposition == "attachment" || l.Name != ""
+	switch it.Kind {
+	case greffe.PartText:
+		if !attached {
+			return "texte du message"
+		}
+	case greffe.PartHTML:
+		if !attached || l.InAlternative {
+			return "texte du message, en HTML"
+		}
+	case greffe.PartImage:
+		switch {
+		case l.Disposition == "attachment":
+		case (l.InRelated || l.ContentID != "") && it.Size <= logoSize, l.Disposition == "inline" && it.Size <= iconSize:
+			return fmt.Sprintf("logo ou image de présentation (%d Ko)", (it.Size+1023)/1024)
+		}
+	case greffe.PartEmpty:
+		if !attached {
+			return "pièce vide"
+		}
+	default:
+		return it.typ.ignore
+	}
+	return ""
+}
+
+// ignorableEntry does the same for a file of an archive.
+func ignorableEntry(it *item) string {
+	if it.parent.Kind == greffe.PartXDM {
+		switch it.Kind {
+		case greffe.PartText, greffe.PartHTML, greffe.PartXML, greffe.PartImage, greffe.PartEmpty:
+			return "fichier annexe de l’archive, que ses métadonnées ne décrivent pas"
+		}
+	}
+	if it.Kind == greffe.PartMetadata && it.parent.Kind == greffe.PartXDM {
+		return "" // done below: it describes the documents
+	}
+	return it.typ.ignore
+}
+
+// drop ignores all parts of a message that documents may not be taken from.
+func (r *reading) drop(k greffe.MessageKind) {
+	reason := "pièce renvoyée par un accusé ou un avis automatique : jamais reprise"
+	switch k {
+	case greffe.KindKO:
+		reason = "pièce renvoyée par le système d’un autre établissement : jamais reprise"
+	case greffe.KindPatient:
+		reason = "pièce d’un message de patient : jamais reprise automatiquement"
+	}
+	r.documents = nil
+	for _, it := range r.items {
+		if it.Verdict != greffe.VerdictIgnored {
+			it.ignore(reason)
+		}
+	}
+}
+
+// dropReports does the same for what stands inside a multipart/report.
+func (r *reading) dropReports() {
+	for _, it := range r.items {
+		if it.leaf != nil && it.leaf.InReport && it.Verdict != greffe.VerdictIgnored {
+			it.ignore("pièce renvoyée par un accusé ou un avis automatique : jamais reprise")
+		}
+	}
+}
+
+// remaining makes a document of its own of each part that nothing accounts for.
+func (r *reading) remaining() {
+	for _, it := range r.items {
+		switch {
+		case it.done || it.Skipped:
+		case it.Kind == greffe.PartMetadata && it.parent != nil && it.parent.Kind == greffe.PartXDM:
+			it.done = true
+		default:
+			d := r.document(it, nil)
+			if it.typ.hold.ID != "" {
+				d.more = append(d.more, it.typ.hold.At(it.Path, it.typ.args...))
+			}
+		}
+	}
+	slices.SortStableFunc(r.documents, func(a, b *document) int { return r.order(a) - r.order(b) })
+}
+
+func (r *reading) order(d *document) int { return slices.Index(r.items, d.it) }
+
+// otherCodes reports whether the codes that the message announces are not those of
+// its documents.
+func (r *reading) otherCodes(announced []string) bool {
+	if len(announced) == 0 {
+		return false
+	}
+	for _, d := range r.documents {
+		if d.Type.Code != "" && !slices.ContainsFunc(announced, func(c string) bool { return strings.EqualFold(c, d.Type.Code) }) {
+			return true
+		}
+	}
+	return false
+}

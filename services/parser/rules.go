@@ -1,0 +1,72 @@
+package parser
+
+import (
+	"slices"
+
+	"greffe/pkg/cda"
+	"greffe/pkg/eml"
+	"greffe/pkg/greffe"
+	"greffe/pkg/ins"
+	"greffe/pkg/pdf"
+	"greffe/pkg/xdm"
+)
+
+const (
+	lps  = "CI-SIS, Transmission au LPS"
+	ref2 = "MSSanté, Référentiel socle n° 2"
+	ours = "Greffe"
+)
+
+// Rules about what a person must decide because no document says it.
+var (
+	rulePDF       = rule("parser.pdf", greffe.Hold, "Ce PDF est arrivé sans document structuré (CDA) : une personne doit dire de quel patient il s’agit.", ours)
+	ruleImage     = rule("parser.image", greffe.Hold, "Cette image est arrivée sans document structuré (CDA) : une personne doit dire de quel patient il s’agit.", ours)
+	ruleHPRIM     = rule("parser.hprim", greffe.Hold, "Résultat au format HPRIM : son en-tête ne suffit pas à désigner le patient avec certitude, une personne doit décider.", ours)
+	ruleText      = rule("parser.text", greffe.Hold, "Un texte est joint au message : une personne doit dire s’il faut le classer, et pour quel patient.", ours)
+	ruleUnknown   = rule("parser.unknown", greffe.Hold, "Ce fichier n’est pas d’un format que Greffe sait classer (%s) : une personne doit décider.", ours)
+	ruleXML       = rule("parser.xml", greffe.Hold, "Ce fichier XML n’est pas un document CDA : une personne doit décider.", ours)
+	ruleArchive   = rule("parser.archive", greffe.Hold, "Cette archive (%s) n’a pas été ouverte : une personne doit décider.", ours)
+	ruleNestedZip = rule("parser.nested-zip", greffe.Hold, "Une archive se trouve dans une archive : elle n’a pas été ouverte.", ours)
+	ruleTNEF      = rule("parser.tnef", greffe.Hold, "Cette pièce est au format propre à Outlook (winmail.dat) : elle n’a pas été ouverte. Demandez à l’expéditeur un envoi normal.", ours)
+	ruleEncrypted = rule("parser.encrypted", greffe.Hold, "Cette pièce est chiffrée ou signée d’une façon que Greffe n’ouvre pas.", "RFC 8551 ; RFC 3156")
+	rulePieces    = rule("parser.external", greffe.Hold, "Ce message ne contient qu’une partie ou un renvoi vers une pièce qui se trouve ailleurs.", "RFC 2046 §5.2.2 et §5.2.3")
+	ruleProgram   = rule("parser.program", greffe.Hold, "Ce fichier est un programme : ne l’ouvrez pas.", ours)
+	ruleEmpty     = rule("parser.empty", greffe.Hold, "La pièce jointe est vide : le document n’est pas arrivé.", ours)
+	ruleMail      = rule("parser.mail", greffe.Hold, "Le message joint n’a pas pu être ouvert.", ours)
+)
+
+// Rules about documents.
+var (
+	ruleBare         = rule("parser.bare", greffe.Warning, "Le document est joint sans archive XDM : rien ne confirme son intégrité ni ce qu’il faut en faire.", ref2+", ECO.2.1.1")
+	ruleUnreferenced = rule("parser.unreferenced", greffe.Hold, "Ce document se trouve dans une archive dont les métadonnées ne le mentionnent pas : une personne doit décider.", "IHE ITI TF-2 §3.32 (XDM)")
+	ruleNoDocument   = rule("parser.no-document", greffe.Refuse, "L’archive ne contient aucun document utilisable.", ref2+", ECO.2.1.1")
+	ruleNotCDA       = rule("parser.not-cda", greffe.Hold, "Le fichier décrit par les métadonnées n’est pas un document CDA : une personne doit décider.", "IHE ITI TF-2 §3.32 ; "+lps)
+	ruleMasked       = rule("parser.masked", greffe.Hold, "Le document est masqué aux professionnels de santé : il ne doit pas être transmis au dossier.", lps+", MASQUE_PS")
+	rulePatients     = rule("parser.patients", greffe.Hold, "Les documents de ce message ne désignent pas tous le même patient : une personne doit vérifier chacun.", ref2+", ECO.2.1.1")
+	ruleSameID       = rule("parser.same-id", greffe.Hold, "Deux documents différents de ce message portent le même identifiant et la même version.", "HL7 CDA R2 §4.2.1.7")
+	ruleNoBody       = rule("parser.no-body", greffe.Hold, "Le document annonce un fichier à lire (PDF) mais n’en contient pas.", "IHE ITI XDS-SD")
+	ruleCodes        = rule("parser.codes", greffe.Info, "Les types de document annoncés par le message (X-MSS-CODECDA) ne sont pas ceux des documents joints.", ref2+", ECO.2.4.1")
+)
+
+// Rules about the limits of one message, and about reading.
+var (
+	ruleParts    = rule("parser.parts", greffe.Hold, "Le message contient plus de %d fichiers, archives comprises : les suivants n’ont pas été lus. Le message d’origine est conservé en entier.", ours)
+	ruleUnpacked = rule("parser.unpacked", greffe.Hold, "Les archives de ce message dépassent %d Mio une fois décompressées : la suite n’a pas été lue. Le message d’origine est conservé en entier.", ours)
+	ruleTime     = rule("parser.time", greffe.Hold, "La lecture de ce message a dépassé le temps admis : une partie des pièces n’a pas été lue. Le message d’origine est conservé en entier.", ours)
+	ruleEntry    = rule("parser.entry", greffe.Refuse, "Ce fichier de l’archive est abîmé ou protégé : il n’a pas pu être lu.", "IHE ITI TF-2 §3.32 (XDM)")
+)
+
+func rule(id string, severity greffe.Severity, text, source string) greffe.Rule {
+	return greffe.Rule{ID: id, Severity: severity, Text: text, Source: source}
+}
+
+// Rules returns every rule that a message is read by: those of the format packages
+// and those of the parser itself.
+func Rules() []greffe.Rule {
+	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), []greffe.Rule{
+		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleNestedZip, ruleTNEF, ruleEncrypted, rulePieces,
+		ruleProgram, ruleEmpty, ruleMail,
+		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, rulePatients, ruleSameID, ruleNoBody, ruleCodes,
+		ruleParts, ruleUnpacked, ruleTime, ruleEntry,
+	})
+}

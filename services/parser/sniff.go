@@ -1,0 +1,219 @@
+package parser
+
+import (
+	"bytes"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"greffe/pkg/cda"
+	"greffe/pkg/greffe"
+)
+
+const prefixSize = 16 << 10 // bytes of a part that its kind is decided by
+
+// typ is what a part is, by its content.
+type typ struct {
+	kind  greffe.PartKind
+	media string
+	// hold is the rule that holds the part when no document accounts for it; args
+	// fill its text.
+	hold greffe.Rule
+	args []any
+	// ignore is why the part carries nothing, when it does not.
+	ignore string
+	zip    bool // open it as a ZIP archive
+}
+
+// signature is what a format begins with.
+type signature struct {
+	magic string
+	at    int
+	typ   typ
+}
+
+var signatures = []signature{
+	{"PK\x03\x04", 0, typ{kind: greffe.PartZip, media: "application/zip", zip: true}},
+	{"PK\x05\x06", 0, typ{kind: greffe.PartZip, media: "application/zip", zip: true}},
+	{"\xff\xd8\xff", 0, image("image/jpeg")},
+	{"\x89PNG\r\n\x1a\n", 0, image("image/png")},
+	{"GIF87a", 0, image("image/gif")},
+	{"GIF89a", 0, image("image/gif")},
+	{"II*\x00", 0, image("image/tiff")},
+	{"MM\x00*", 0, image("image/tiff")},
+	{"BM", 0, image("image/bmp")},
+	{"WEBP", 8, image("image/webp")},
+	{"ftypheic", 4, image("image/heic")},
+	{"DICM", 128, other("application/dicom", "image DICOM")},
+	{"{\\rtf", 0, other("application/rtf", "texte RTF")},
+	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, other("application/x-ole-storage", "fichier Word, Excel ou Outlook ancien")},
+	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: "application/ms-tnef", hold: ruleTNEF}},
+	{"7z\xbc\xaf\x27\x1c", 0, archive("application/x-7z-compressed", "7z")},
+	{"Rar!\x1a\x07", 0, archive("application/vnd.rar", "RAR")},
+	{"\x1f\x8b", 0, archive("application/gzip", "gzip")},
+	{"BZh", 0, archive("application/x-bzip2", "bzip2")},
+	{"\xfd7zXZ\x00", 0, archive("application/x-xz", "xz")},
+	{"ustar", 257, archive("application/x-tar", "tar")},
+	{"MZ", 0, typ{kind: greffe.PartOther, media: "application/vnd.microsoft.portable-executable", hold: ruleProgram}},
+	{"\x7fELF", 0, typ{kind: greffe.PartOther, media: "application/x-elf", hold: ruleProgram}},
+	{"-----BEGIN PGP", 0, typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}},
+	{"BEGIN:VCARD", 0, typ{kind: greffe.PartOther, media: "text/vcard", ignore: "carte de visite"}},
+	{"BEGIN:VCALENDAR", 0, typ{kind: greffe.PartOther, media: "text/calendar", ignore: "invitation d’agenda"}},
+}
+
+func image(media string) typ { return typ{kind: greffe.PartImage, media: media, hold: ruleImage} }
+
+func other(media, name string) typ {
+	return typ{kind: greffe.PartOther, media: media, hold: ruleUnknown, args: []any{name}}
+}
+
+func archive(media, name string) typ {
+	return typ{kind: greffe.PartOther, media: media, hold: ruleArchive, args: []any{name}}
+}
+
+// Object identifiers of CMS content types in DER (RFC 5652 §5.1, §6.1).
+const (
+	oidSigned    = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
+	oidEnveloped = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"
+)
+
+var (
+	xmlRoot   = regexp.MustCompile(`^(?:<\?[A-Za-z]|<!--|<[A-Za-z_][\w.-]*(?::[A-Za-z_][\w.-]*)?[\s/>])`)
+	htmlRoot  = regexp.MustCompile(`(?i)^(?:<\?xml[^>]*>\s*)*(?:<!--(?s:.*?)-->\s*)*<(?:!doctype\s+html|html|head|body|div|p|table|style|meta)[\s>/]`)
+	hprimH    = regexp.MustCompile(`^H\|[^|\w\s]{3,5}\|`)
+	hprimName = regexp.MustCompile(`(?i)\.(?:hpr|hpm|hp[0-9])$`)
+)
+
+// sniff decides what a part is from the first bytes of its content. What the sender
+// declares only settles what the content leaves open: text from signed text, HTML
+// from other XML.
+func sniff(prefix []byte, declared, name string) typ {
+	if len(prefix) == 0 {
+		return typ{kind: greffe.PartEmpty, hold: ruleEmpty, ignore: "pièce vide"}
+	}
+	switch declared {
+	case "message/partial", "message/external-body":
+		return typ{kind: greffe.PartMessage, media: declared, hold: rulePieces}
+	case "message/rfc822", "message/global":
+		return typ{kind: greffe.PartMessage, media: declared, hold: ruleMail}
+	case "message/disposition-notification", "message/delivery-status", "message/global-delivery-status",
+		"message/global-disposition-notification", "text/rfc822-headers", "message/feedback-report":
+		return typ{kind: greffe.PartReport, media: declared, ignore: "partie d’un accusé ou d’un avis automatique"}
+	case "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature":
+		return typ{kind: greffe.PartSignature, media: declared, ignore: "signature électronique du message"}
+	}
+	if bytes.HasPrefix(prefix, []byte("%PDF-")) {
+		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
+	}
+	for _, s := range signatures {
+		if len(prefix) >= s.at+len(s.magic) && string(prefix[s.at:s.at+len(s.magic)]) == s.magic {
+			return s.typ
+		}
+	}
+	if prefix[0] == 0x30 { // DER
+		head := prefix[:min(len(prefix), 64)]
+		ext := strings.ToLower(path.Ext(name))
+		switch {
+		case bytes.Contains(head, []byte(oidSigned)) && (ext == ".p7s" || ext == ".p7b"):
+			return typ{kind: greffe.PartSignature, media: "application/pkcs7-signature", ignore: "signature électronique du message"}
+		case bytes.Contains(head, []byte(oidSigned)), bytes.Contains(head, []byte(oidEnveloped)):
+			return typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleEncrypted}
+		}
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(prefix, []byte("\xef\xbb\xbf")), " \t\r\n")
+	if wide := bytes.HasPrefix(prefix, []byte("\xff\xfe<\x00")) || bytes.HasPrefix(prefix, []byte("\xfe\xff\x00<")); wide {
+		text = bytes.ReplaceAll(prefix[2:], []byte{0}, nil) // UTF-16: enough to find the root
+	}
+	if t, ok := sniffMarkup(prefix, text, declared, name); ok {
+		return t
+	}
+	if bytes.Contains(prefix[:min(len(prefix), 1024)], []byte("%PDF-")) {
+		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
+	}
+	return sniffText(prefix, text, declared, name)
+}
+
+// sniffMarkup tells CDA, metadata, HTML and other XML apart.
+func sniffMarkup(prefix, text []byte, declared, name string) (typ, bool) {
+	if !xmlRoot.Match(text) && !htmlRoot.Match(text) {
+		return typ{}, false
+	}
+	switch {
+	case cda.IsCDA(prefix):
+		return typ{kind: greffe.PartCDA, media: "text/xml"}, true
+	case bytes.Contains(text, []byte("SubmitObjectsRequest")):
+		return typ{kind: greffe.PartMetadata, media: "text/xml", hold: ruleXML}, true
+	case htmlRoot.Match(text) || declared == "text/html":
+		return typ{kind: greffe.PartHTML, media: "text/html", hold: ruleUnknown, args: []any{"page HTML"}}, true
+	case declared == "text/plain" && !bytes.HasPrefix(text, []byte("<?")) && !strings.EqualFold(path.Ext(name), ".xml"):
+		return typ{}, false // a text that begins with a bracket
+	}
+	return typ{kind: greffe.PartXML, media: "text/xml", hold: ruleXML}, true
+}
+
+// sniffText tells HPRIM, plain text and bytes apart.
+func sniffText(prefix, text []byte, declared, name string) typ {
+	if !isText(prefix) {
+		return typ{kind: greffe.PartOther, media: "application/octet-stream", hold: ruleUnknown, args: []any{"format inconnu"}}
+	}
+	if hprimH.Match(text) || hprimName.MatchString(name) {
+		return typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}
+	}
+	if declared == "text/html" {
+		return typ{kind: greffe.PartHTML, media: "text/html", hold: ruleUnknown, args: []any{"page HTML"}}
+	}
+	return typ{kind: greffe.PartText, media: "text/plain", hold: ruleText}
+}
+
+// isText reports whether b can be text in UTF-8 or an 8-bit charset: no NUL, hardly
+// any control characters.
+func isText(b []byte) bool {
+	control := 0
+	for _, c := range b {
+		switch {
+		case c == 0:
+			return false
+		case c < ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\f' && c != 0x1b:
+			control++
+		}
+	}
+	return control*50 <= len(b) && (utf8.Valid(b[:max(0, len(b)-utf8.UTFMax)]) || high(b)*3 <= len(b))
+}
+
+// high counts the bytes above ASCII.
+func high(b []byte) (n int) {
+	for _, c := range b {
+		if c >= 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+// hprimMarks end a result in HPRIM Médecins (domain §2.6): content, not names, says
+// what a text is.
+var hprimMarks = [][]byte{[]byte("****FIN****"), []byte("****FINFICHIER****"), []byte("****LAB****")}
+
+// marks looks for hprimMarks in a text that goes by in pieces.
+type marks struct {
+	tail  []byte
+	found bool
+}
+
+func (m *marks) Write(p []byte) (int, error) {
+	if m.found {
+		return len(p), nil
+	}
+	const keep = len("****FINFICHIER****") - 1
+	joint := append(m.tail, p[:min(len(p), keep)]...)
+	for _, mark := range hprimMarks {
+		m.found = m.found || bytes.Contains(joint, mark) || bytes.Contains(p, mark)
+	}
+	if len(p) >= keep {
+		m.tail = append(m.tail[:0], p[len(p)-keep:]...)
+	} else {
+		m.tail = append(m.tail[:0], joint[max(0, len(joint)-keep):]...)
+	}
+	return len(p), nil
+}

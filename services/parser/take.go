@@ -1,0 +1,145 @@
+package parser
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"greffe/pkg/greffe"
+)
+
+const memorySize = 1 << 20 // a part up to here is kept in memory while it is looked at
+
+// errDisk marks a failure of the temporary disk: the message is read again later.
+var errDisk = errors.New("temporary disk")
+
+// content is the bytes of a part while it is looked at: in memory, or in a file that
+// has no name any more and so goes away with the process whatever happens.
+type content struct {
+	mem  []byte
+	file *os.File
+	size int64
+}
+
+// Write appends p.
+func (c *content) Write(p []byte) (int, error) {
+	if c.file == nil && c.size+int64(len(p)) > memorySize {
+		f, err := os.CreateTemp("", "greffe-part-*")
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", errDisk, err)
+		}
+		c.file = f
+		if err := os.Remove(f.Name()); err != nil {
+			return 0, fmt.Errorf("%w: %w", errDisk, err)
+		}
+		if _, err := f.Write(c.mem); err != nil {
+			return 0, fmt.Errorf("%w: %w", errDisk, err)
+		}
+		c.mem = nil
+	}
+	c.size += int64(len(p))
+	if c.file == nil {
+		c.mem = append(c.mem, p...)
+		return len(p), nil
+	}
+	n, err := c.file.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("%w: %w", errDisk, err)
+	}
+	return n, nil
+}
+
+// ReadAt implements io.ReaderAt.
+func (c *content) ReadAt(p []byte, off int64) (int, error) {
+	if c.file != nil {
+		return c.file.ReadAt(p, off)
+	}
+	if off < 0 || off >= int64(len(c.mem)) {
+		return 0, io.EOF
+	}
+	n := copy(p, c.mem[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// reader reads the content from its beginning.
+func (c *content) reader() *io.SectionReader { return io.NewSectionReader(c, 0, c.size) }
+
+// close gives the memory or the file back. It may be called twice.
+func (c *content) close() {
+	if c == nil {
+		return
+	}
+	if c.file != nil {
+		c.file.Close() // nothing was promised about an unlinked file
+	}
+	*c = content{}
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 2*prefixSize); return &b }}
+
+// take reads a part once: size, digest, kind, and its content when that needs a
+// second look. A part whose bytes did not all come has no digest and is Skipped; the
+// error is then src's, or errDisk.
+func (r *reading) take(it *item, src io.Reader) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	n, err := io.ReadFull(src, (*buf)[:prefixSize])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	first := (*buf)[:n]
+	it.typ = sniff(first, it.Declared, it.Name)
+	it.Kind, it.Detected = it.typ.kind, it.typ.media
+	h := sha256.New()
+	h.Write(first)
+	it.Size = int64(n)
+	var text *marks
+	if it.Kind == greffe.PartText {
+		text = &marks{}
+		text.Write(first)
+	}
+	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA
+	if look && !it.quiet {
+		it.content = &content{}
+		if _, err := it.content.Write(first); err != nil {
+			return it.skip(err)
+		}
+	}
+	for err == nil {
+		n, err = src.Read(*buf)
+		b := (*buf)[:n]
+		h.Write(b)
+		it.Size += int64(n)
+		if text != nil {
+			text.Write(b)
+		}
+		if it.content != nil {
+			if _, err := it.content.Write(b); err != nil {
+				return it.skip(err)
+			}
+		}
+	}
+	if err != io.EOF {
+		return it.skip(err)
+	}
+	it.SHA256 = greffe.DigestFrom(h.Sum(nil))
+	if text != nil && text.found {
+		it.typ = typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}
+		it.Kind = it.typ.kind
+	}
+	return nil
+}
+
+// skip marks a part whose bytes are not all known and returns why.
+func (it *item) skip(err error) error {
+	it.content.close()
+	it.content = nil
+	it.Skipped, it.SHA256 = true, ""
+	return err
+}
