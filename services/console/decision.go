@@ -11,6 +11,7 @@ import (
 
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
 const (
@@ -18,10 +19,17 @@ const (
 	maxReason = 500
 )
 
-// mayRetry reports whether a document in this state may be sent to the DI (again)
-// by a person: not while it is on its way, and not once the DI has it.
-func mayRetry(s greffe.State) bool {
-	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateDismissed
+// mayRetry reports whether a person may have the document sent to the DI (again): not
+// while it is on its way, not once the DI has it, and not when it is no CDA, which no
+// DI would know the patient of. An incident may always be tried again.
+func mayRetry(d index.Document) bool {
+	switch d.State {
+	case greffe.StateIncident:
+		return true
+	case greffe.StateTodo, greffe.StateRefused, greffe.StateDismissed:
+		return d.Facts.Format == greffe.FormatCDA1 || d.Facts.Format == greffe.FormatCDA3
+	}
+	return false
 }
 
 // mayDismiss reports whether a person may say that a document in this state needs nothing.
@@ -44,7 +52,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error
 	said := ""
 	switch verb {
 	case greffe.VerbRetry:
-		if !mayRetry(d.State) {
+		if !mayRetry(d) {
 			return errState
 		}
 		said = "Renvoi au DI demandé. L’état du document se mettra à jour ici dès que le DI aura répondu."

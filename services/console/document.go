@@ -27,6 +27,7 @@ type documentPage struct {
 	Masks     []greffe.Code
 	MayRetry  bool
 	MayFile   bool
+	Sent      bool // a DI has answered, or failed to
 	Decides   bool // the person's role decides at all
 	Stream    string
 }
@@ -54,7 +55,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	}
 	p := documentPage{
 		D: d, F: d.Facts, Message: m, Of: len(m.Documents), View: viewOf(d),
-		MayRetry: mayRetry(d.State), MayFile: mayDismiss(d.State), Decides: v.role == secretary,
+		MayRetry: mayRetry(d), MayFile: mayDismiss(d.State), Sent: d.Outcome.DI != "", Decides: v.role == secretary,
 		Stream: "/file/flux?message=" + string(d.Message),
 	}
 	for i, o := range m.Documents {

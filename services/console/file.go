@@ -35,14 +35,26 @@ const (
 	viewNone  view = "none" // nothing we know how to show safely: download only
 )
 
-// What the frame of a document may do. Each is an origin of its own without
-// scripts, forms or links out, except the PDF: Chromium's and Firefox's viewers do
-// not run inside a sandbox, so its frame is held by the policy alone (nothing may
-// be loaded, run, submitted or embedded by it), and the type is checked by content.
+// What the frame of a document may do: it is an origin of its own that can run,
+// load, submit and embed nothing.
+//
+// For a PDF the sandbox is in the answer only: Chromium 156 shows nothing in an
+// iframe that has a sandbox attribute, whatever its tokens, but shows a PDF whose
+// answer carries a sandbox policy. Firefox's viewer is a script of its own that
+// such a policy may stop; it gets the policy without the sandbox. In both the type
+// is checked by content, so that nothing but a PDF is served as one.
 const (
-	frameCSP = "sandbox; default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-	pdfCSP   = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	frameCSP   = "sandbox; default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	pdfCSP     = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	pdfSandbox = "sandbox allow-downloads allow-modals; " // saving and printing from the viewer
 )
+
+func pdfPolicy(r *http.Request) string {
+	if strings.Contains(r.UserAgent(), "Firefox/") {
+		return pdfCSP
+	}
+	return pdfSandbox + pdfCSP
+}
 
 const (
 	maxNarrative = 32 << 20 // bytes of the HTML of a CDA, pictures included
@@ -132,7 +144,7 @@ func (c *Console) inlineDocument(w http.ResponseWriter, r *http.Request, v *visi
 		return inlineText(w, c.pages, f)
 	// A level 1 CDA may hold another file than a PDF, and a declared type may lie.
 	case how == viewPDF && bytes.Contains(first, []byte("%PDF-")):
-		h.Set("Content-Security-Policy", pdfCSP)
+		h.Set("Content-Security-Policy", pdfPolicy(r))
 		h.Set("Content-Disposition", "inline; filename=document.pdf")
 		return serve(w, f, "application/pdf")
 	case how == viewPDF || how == viewImage:

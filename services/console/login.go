@@ -104,7 +104,6 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := c.sessions.Destroy(r.Context()); err != nil {
 		return err
 	}
-	w.Header().Set("Clear-Site-Data", `"cache"`)
 	http.Redirect(w, r, "/connexion", http.StatusSeeOther)
 	return nil
 }

@@ -209,6 +209,8 @@ func (c *Console) static(w http.ResponseWriter, r *http.Request, _ *visit) error
 	}
 	w.Header().Set("Content-Type", a.mime)
 	w.Header().Set("ETag", `"`+a.version+`"`)
+	// The frame of a document is sandboxed: an origin of its own, which still needs its style.
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if r.URL.Query().Get("v") == a.version {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	} else {

@@ -41,7 +41,7 @@ func newRow(m index.Message) row {
 	}
 	seen := map[string]bool{}
 	for _, d := range m.Documents {
-		if r.Reason == "" && d.State == m.State {
+		if r.Reason == "" && d.State == m.State && pressing(d.State) {
 			r.Reason = d.Reason
 		}
 		for _, code := range d.Facts.Confidentiality {
@@ -66,6 +66,11 @@ func newRow(m index.Message) row {
 		r.Link = "/documents/" + string(m.Documents[0].ID)
 	}
 	return r
+}
+
+// pressing reports whether the reason of a state is worth a line in the queue.
+func pressing(s greffe.State) bool {
+	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateWaiting
 }
 
 type tab struct {

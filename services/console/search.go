@@ -31,7 +31,7 @@ func (c *Console) search(w http.ResponseWriter, r *http.Request, v *visit) error
 	k := criteria{INS: strings.ReplaceAll(field("ins"), " ", ""), Name: field("nom"), Birth: field("naissance"), From: field("du"), To: field("au")}
 	_, bad := k.filter()
 	if len(bad) > 0 {
-		return c.render(w, r, v, http.StatusUnprocessableEntity, "recherche", page{Title: "Recherche — à corriger", Nav: "recherche", Data: searchPage{Criteria: k, Errors: bad}})
+		return c.render(w, r, v, http.StatusUnprocessableEntity, "recherche", page{Title: "Recherche — à corriger", Nav: "recherche", Wide: true, Data: searchPage{Criteria: k, Errors: bad}})
 	}
 	q, err := c.remember(r, k)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 	if p.Done {
 		title = "Recherche — " + plural(len(p.Results), "document", "documents")
 	}
-	return c.render(w, r, v, http.StatusOK, "recherche", page{Title: title, Nav: "recherche", Data: p})
+	return c.render(w, r, v, http.StatusOK, "recherche", page{Title: title, Nav: "recherche", Wide: true, Data: p})
 }
 
 // kinds says which criteria were used, never their values.

@@ -35,22 +35,25 @@ const (
 	keySearches = "searches"
 )
 
+// newSessions is not scs.New, which starts a store in memory that nothing can stop.
 func (c *Console) newSessions() *scs.SessionManager {
-	s := scs.New()
-	s.Store = c.db
-	s.Lifetime = c.cfg.Lifetime
-	s.IdleTimeout = c.cfg.IdleTimeout
-	s.HashTokenInStore = true // who reads the index cannot take over a session
-	s.Cookie.Name = "greffe"
+	s := &scs.SessionManager{
+		Store:            c.db,
+		Codec:            scs.GobCodec{},
+		Lifetime:         c.cfg.Lifetime,
+		IdleTimeout:      c.cfg.IdleTimeout,
+		HashTokenInStore: true, // who reads the index cannot take over a session
+		Cookie: scs.SessionCookie{
+			Name:     "greffe",
+			Path:     "/",
+			HttpOnly: true,
+			SameSite: http.SameSiteLaxMode,
+			Secure:   c.cfg.Secure, // and not persistent: closing the browser ends it
+		},
+		ErrorFunc: func(w http.ResponseWriter, r *http.Request, err error) { c.fail(w, r, nil, err) },
+	}
 	if c.cfg.Secure {
 		s.Cookie.Name = "__Host-greffe" // bound to this host and HTTPS by the browser
-	}
-	s.Cookie.HttpOnly = true
-	s.Cookie.SameSite = http.SameSiteLaxMode
-	s.Cookie.Secure = c.cfg.Secure
-	s.Cookie.Persist = false // closing the browser ends it
-	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
-		c.fail(w, r, nil, err)
 	}
 	return s
 }

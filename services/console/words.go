@@ -33,9 +33,9 @@ type stateWords struct {
 // person.
 var statesShown = []stateWords{
 	{greffe.StateTodo, "a-traiter", "todo", "À traiter", "Une personne doit décider ; le motif est indiqué."},
-	{greffe.StateRefused, "refuse", "refused", "Refusés par le DI", "Le dossier informatisé n’a pas accepté le document tel quel."},
+	{greffe.StateRefused, "refuse", "refused", "Refusés", "Le dossier informatisé n’a pas accepté le document tel quel."},
 	{greffe.StateIncident, "incident", "incident", "Incidents", "Greffe lui-même a rencontré un problème ; un technicien regarde."},
-	{greffe.StateWaiting, "attente", "waiting", "En attente du DI", "Le dossier informatisé n’a pas encore répondu ; Greffe réessaie seul."},
+	{greffe.StateWaiting, "attente", "waiting", "En attente", "Le dossier informatisé n’a pas encore répondu ; Greffe réessaie seul."},
 	{greffe.StateReceived, "recu", "received", "Reçus", "Le message est conservé ; sa lecture va suivre."},
 	{greffe.StateArchived, "archive", "archived", "Archivés", "Tout est conservé ; l’envoi au dossier informatisé va suivre."},
 	{greffe.StateDelivered, "integre", "delivered", "Intégrés", "Le dossier informatisé a accepté le document."},

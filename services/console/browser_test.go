@@ -1,0 +1,184 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+)
+
+// TestBrowser walks the pages in a real browser: log in, queue, document with its
+// PDF, decision; nothing may appear on the console of the browser, which is where
+// violations of the content security policy are reported. GREFFE_TEST_CHROMIUM is
+// the path of the browser; with GREFFE_TEST_SCREENSHOTS the pages are saved there.
+func TestBrowser(t *testing.T) {
+	path := os.Getenv("GREFFE_TEST_CHROMIUM")
+	if path == "" {
+		t.Skip("GREFFE_TEST_CHROMIUM is not set")
+	}
+	w := newWorld(t)
+	ids := map[string]string{}
+	for _, m := range sampleMail() {
+		a := w.receive(m)
+		ids[m.subject] = string(a.ID)
+	}
+
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-dev-shm-usage", true))
+	actx, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	defer stop()
+	ctx, cancel := chromedp.NewContext(actx)
+	defer cancel()
+	if err := chromedp.Do(ctx); err != nil { // no deadline on the first one: it would end the browser
+		t.Fatal(err)
+	}
+	complaints := watchConsole(t, ctx)
+	ctx, end := context.WithTimeout(ctx, 90*time.Second)
+	defer end()
+	do := func(steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%v\nconsole: %v", err, complaints())
+		}
+	}
+	shot := func(name string) {
+		t.Helper()
+		dir := os.Getenv("GREFFE_TEST_SCREENSHOTS")
+		if dir == "" {
+			return
+		}
+		if err := chromedp.Do(ctx, chromedp.Sleep(time.Second)); err != nil { // only for the picture: painted, settled
+			t.Fatal(err)
+		}
+		png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(p string) { t.Helper(); do(chromedp.Navigate(w.server.URL + p)) }
+	login := func(who string) {
+		t.Helper()
+		open("/connexion")
+		do(chromedp.WaitVisible("#login"), chromedp.SendKeys("#login", who), chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".menu"))
+	}
+
+	do(chromedp.EmulateViewport(1366, 768))
+	open("/connexion")
+	shot("connexion")
+	login("claire")
+	do(chromedp.WaitVisible("#lignes tr"))
+	shot("file")
+
+	w.receive(mail{subject: "Nouveau", docs: []doc{{facts: cda1("90", 1, "Arrivé pendant la lecture", maelle), bytes: []byte("<n/>"), body: reportPDF("Nouveau")}}})
+	do(chromedp.WaitVisible("#nouveaux"))
+	shot("file-nouveaux")
+	do(chromedp.Click("#nouveaux"), chromedp.WaitVisible("tr.arrived"))
+
+	open("/documents/" + ids["Échographie ESSAI-KERVELLA Maëlle 14/02/1985"] + "-1")
+	do(chromedp.WaitVisible("iframe"))
+	waitPDF(t, ctx)
+	shot("document-pdf")
+	for name, subject := range map[string]string{"document-cda": "Résultats DECOURCY Ruth", "document-refuse": "Holter PAT-TROIS Dominique 28/03/1979", "document-masque": "Lettre masquée",
+		"document-image": "Photo de plaie", "document-texte": "Résultats HPRIM", "document-inconnu": "Archive illisible", "document-pdf-seul": "Courrier scanné"} {
+		open("/documents/" + ids[subject] + "-1")
+		do(chromedp.WaitVisible(".viewer"))
+		if strings.Contains(name, "masque") || strings.Contains(name, "refuse") || strings.Contains(name, "seul") {
+			waitPDF(t, ctx)
+		}
+		shot(name)
+	}
+	open("/messages/" + ids["Échographie ESSAI-KERVELLA Maëlle 14/02/1985"])
+	shot("message")
+	open("/messages/" + ids["Lettre masquée"])
+	shot("message-masque")
+	open("/recherche")
+	shot("recherche-vide")
+	do(chromedp.SendKeys("#nom", "essai kerv\r"), chromedp.WaitVisible(".results"))
+	shot("recherche")
+	open("/file?etat=attente")
+	shot("file-attente")
+	open("/aide")
+	shot("aide")
+	open("/messages/00000000000000000000000000")
+	shot("erreur")
+	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
+	login("paul")
+	open("/journal")
+	shot("journal")
+	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
+	login("root")
+	shot("systeme")
+	open("/systeme/comptes")
+	shot("comptes")
+	if got := complaints(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// watchConsole gathers what the browser writes on its console: errors of scripts,
+// violations of the policy, failed requests (but the 404 page that is asked for).
+func watchConsole(t *testing.T, ctx context.Context) func() []string {
+	t.Helper()
+	list := make(chan string, 1000)
+	entries := chromedp.Events(ctx, log.EntryAdded)
+	exceptions := chromedp.Events(ctx, runtime.ExceptionThrown)
+	go func() {
+		for e, err := range entries {
+			if err != nil {
+				return
+			}
+			if !strings.Contains(e.Entry.URL, "/messages/000000") {
+				list <- fmt.Sprintf("%s %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+			}
+		}
+	}()
+	go func() {
+		for e, err := range exceptions {
+			if err != nil {
+				return
+			}
+			list <- "exception " + e.ExceptionDetails.Text
+		}
+	}()
+	return func() (got []string) {
+		for {
+			select {
+			case s := <-list:
+				got = append(got, s)
+			default:
+				return got
+			}
+		}
+	}
+}
+
+// waitPDF waits until the PDF viewer of the browser runs: it is an extension with a
+// page of its own.
+func waitPDF(t *testing.T, ctx context.Context) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		r, err := chromedp.CallBrowser(ctx, target.GetTargets, target.GetTargetsParams{Filter: target.Filter{{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range r.TargetInfos {
+			if strings.HasPrefix(i.URL, "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai") {
+				return
+			}
+		}
+	}
+	t.Fatal("the PDF viewer did not start")
+}
