@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
 )
 
 var (
@@ -57,6 +58,15 @@ func (s *session) close() {
 	_ = s.client.Close() // waits for the client's reader; its error is s.conn.why()
 }
 
+// refusal is a NO or BAD without its text, in which servers repeat folder names
+// and addresses: it goes to the log. errors.As finds the imap.Error.
+type refusal struct{ answer *imap.Error }
+
+func (r *refusal) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the server said %s %s", r.answer.Type, r.answer.Code))
+}
+func (r *refusal) Unwrap() error { return r.answer }
+
 // do runs one command whose answer takes at most budget bytes and names the
 // reason when the connection ends.
 func (s *session) do(budget int64, what string, f func() error) error {
@@ -68,14 +78,16 @@ func (s *session) do(budget int64, what string, f func() error) error {
 	}
 	var answer *imap.Error
 	if errors.As(err, &answer) {
-		return fmt.Errorf("%s: %w", what, err) // NO or BAD: the connection lives
+		return fmt.Errorf("%s: %w", what, &refusal{answer}) // the connection lives
 	}
+	var bearer *sasl.OAuthBearerError
 	switch cause := s.conn.why(); {
-	case cause == nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return fmt.Errorf("%s: %w", what, errCut)
+	case errors.As(err, &bearer), errors.Is(err, errProtocol):
+		return fmt.Errorf("%s: %w", what, err)
 	case cause == nil || errors.Is(cause, net.ErrClosed):
-		// The client gave up by itself: it could not read the answer.
-		return fmt.Errorf("%s: %w: %w", what, errProtocol, err)
+		// The client gave up by itself: it could not read the answer. Its error
+		// quotes what it read, perhaps of a message: left out.
+		return fmt.Errorf("%s: %w", what, errProtocol)
 	default:
 		return fmt.Errorf("%s: %w", what, cause)
 	}
