@@ -1,0 +1,131 @@
+package pdf_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+)
+
+// Objects of a small file of one page. The tests add to them.
+const (
+	catalogObj = "<</Type/Catalog/Pages 2 0 R%s>>"
+	pagesObj   = "<</Type/Pages/Kids[3 0 R]/Count 1>>"
+	pageObj    = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<<>>%s>>"
+)
+
+// onePage returns a readable file with more entries in its catalog and page, and
+// more objects, numbered from 4.
+func onePage(catalog, page string, more ...string) []byte {
+	return classic(append([]string{fmt.Sprintf(catalogObj, catalog), pagesObj, fmt.Sprintf(pageObj, page)}, more...)...)
+}
+
+// classic writes objects, numbered from 1, with a cross-reference table. The
+// first is the catalog.
+func classic(objects ...string) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+	var offsets []int
+	for i, o := range objects {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
+	}
+	start := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(objects)+1)
+	for _, at := range offsets {
+		fmt.Fprintf(&b, "%010d 00000 n \n", at)
+	}
+	fmt.Fprintf(&b, "trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(objects)+1, start)
+	return b.Bytes()
+}
+
+// stream returns a stream object with more entries in its dictionary.
+func stream(dict string, data []byte) string {
+	return fmt.Sprintf("<<%s/Length %d>>\nstream\n%s\nendstream", dict, len(data), data)
+}
+
+func deflate(data []byte) []byte {
+	var b bytes.Buffer
+	z, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
+	z.Write(data)
+	z.Close()
+	return b.Bytes()
+}
+
+// bomb returns size zero bytes, deflated.
+func bomb(size int64) []byte {
+	var b bytes.Buffer
+	z, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
+	io.CopyN(z, zeros{}, size)
+	z.Close()
+	return b.Bytes()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// compressed writes the objects into an object stream behind a cross-reference
+// stream, as PDF 1.5 allows.
+func compressed(objects ...string) []byte {
+	var index, body strings.Builder
+	for i, o := range objects {
+		fmt.Fprintf(&index, "%d %d ", i+1, body.Len())
+		body.WriteString(o + "\n")
+	}
+	n := len(objects)
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
+	streamAt := b.Len()
+	fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", n+1,
+		stream(fmt.Sprintf("/Type/ObjStm/N %d/First %d/Filter/FlateDecode", n, index.Len()), deflate([]byte(index.String()+body.String()))))
+	xrefAt := b.Len()
+	entries := []byte{0, 0, 0, 0, 0, 0xff}
+	for i := range n {
+		entries = append(entries, 2)
+		entries = binary.BigEndian.AppendUint32(entries, uint32(n+1))
+		entries = append(entries, byte(i))
+	}
+	for _, at := range []int{streamAt, xrefAt} {
+		entries = append(entries, 1)
+		entries = binary.BigEndian.AppendUint32(entries, uint32(at))
+		entries = append(entries, 0)
+	}
+	fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n", n+2,
+		stream(fmt.Sprintf("/Type/XRef/Size %d/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", n+3), deflate(entries)), xrefAt)
+	return b.Bytes()
+}
+
+// xrefBomb is a file whose cross-reference stream unpacks to size bytes.
+func xrefBomb(size int64) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.5\n")
+	at := b.Len()
+	fmt.Fprintf(&b, "1 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n",
+		stream("/Type/XRef/Size 100/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", bomb(size)), at)
+	return b.Bytes()
+}
+
+// letter is an ordinary letter of about 150 KB: two pages, a picture, PDF/A-1B.
+func letter() []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	picture := make([]byte, 140<<10)
+	for i := range picture {
+		picture[i] = byte(rng.Uint32())
+	}
+	xmp := `<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/" rdf:about=""><pdfaid:part>1</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance></rdf:Description></rdf:RDF></x:xmpmeta>`
+	text := "BT /F1 12 Tf 72 700 Td (Compte rendu de consultation) Tj ET"
+	return classic(
+		fmt.Sprintf(catalogObj, "/Metadata 4 0 R"),
+		"<</Type/Pages/Kids[3 0 R 8 0 R]/Count 2>>",
+		fmt.Sprintf(pageObj, "/Contents 5 0 R/Resources<</XObject<</I 6 0 R>>/Font<</F1 7 0 R>>>>"),
+		stream("/Type/Metadata/Subtype/XML", []byte(xmp)),
+		stream("/Filter/FlateDecode", deflate([]byte(text))),
+		stream("/Type/XObject/Subtype/Image/Width 280/Height 512/BitsPerComponent 8/ColorSpace/DeviceGray", picture),
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+		fmt.Sprintf(pageObj, "/Contents 5 0 R/Resources<</Font<</F1 7 0 R>>>>"),
+	)
+}
