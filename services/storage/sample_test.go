@@ -27,9 +27,8 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// The embedded server keeps one clock goroutine of its library for the process.
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.init.0.func1"),
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.start.func1"))
+		// Tickers of the embedded server's dependencies, started once per process.
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).syncBlocks"))
 }
 
 // house is a storage service on an embedded bus, a directory and SQLite.
@@ -39,6 +38,7 @@ type house struct {
 	store archive.Store
 	db    *index.DB
 	dir   string // of the archive
+	file  string // of the index
 }
 
 func newHouse(t testing.TB) *house {
@@ -54,7 +54,8 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.store.Close() })
-	if h.db, err = index.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"), log); err != nil {
+	h.file = filepath.Join(t.TempDir(), "index.db")
+	if h.db, err = index.Open(t.Context(), h.file, log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })

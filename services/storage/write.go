@@ -31,12 +31,12 @@ func (w *writer) write(n *node, r io.Reader) error {
 		return w.put(n.part, r)
 	}
 	// It is read more than once: to store it and to look inside.
-	s, err := hold(archive.Checked(r, n.part.Size, n.part.SHA256))
+	s, err := hold(r, n.part.Size)
 	if err != nil {
 		return w.differs(n.part, err)
 	}
 	defer s.Close()
-	if err := w.put(n.part, s.reader()); err != nil {
+	if err := w.put(n.part, s.reader()); err != nil { // which checks its size and digest
 		return err
 	}
 	if n.op == '!' {
@@ -126,11 +126,14 @@ type held struct {
 	f    *os.File // nil in memory
 }
 
-// hold reads r to its end. A large part goes to a temporary file that has lost
-// its name before the first byte is written: nothing can be left behind.
-func hold(r io.Reader) (*held, error) {
+// hold reads r, which should give size bytes, and at most one byte more. A large
+// part goes to a temporary file that has lost its name before the first byte is
+// written: nothing can be left behind.
+func hold(r io.Reader, size int64) (*held, error) {
+	r = io.LimitReader(r, size+1)
 	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(r, inMemory+1)); err != nil {
+	b.Grow(int(min(size, inMemory)) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(r, inMemory+1)); err != nil {
 		return nil, err
 	}
 	if b.Len() <= inMemory {
