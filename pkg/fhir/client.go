@@ -267,7 +267,7 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, size 
 	if c.token != "" {
 		token, err := os.ReadFile(c.token)
 		if err != nil {
-			return answer{}, fmt.Errorf("read token: %w", err)
+			return answer{}, fmt.Errorf("%w: read token: %w", ErrNoAnswer, err)
 		}
 		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -23,6 +24,8 @@ type DIConfig struct {
 	Patients []greffe.Patient // known patients, by INS with their five strict traits
 	// Fetch gets the documents of references; nil: a client with a time-out of 30 s.
 	Fetch *http.Client
+	Token string       // presented as bearer token when a document is fetched
+	Log   *slog.Logger // nil: silent
 }
 
 // DI is a demo record system: HL7 v2.6 over MLLP, FHIR R4 over HTTP, and a page
@@ -35,6 +38,8 @@ type DIConfig struct {
 type DI struct {
 	mllp, http net.Listener
 	fetch      *http.Client
+	token      string
+	slog       *slog.Logger
 	stop       context.CancelFunc
 	done       sync.WaitGroup
 
@@ -111,13 +116,16 @@ func StartDI(cfg DIConfig) (*DI, error) {
 		return nil, fmt.Errorf("demo DI: %w", err)
 	}
 	d := &DI{
-		mllp: mllp, http: web, fetch: cfg.Fetch,
+		mllp: mllp, http: web, fetch: cfg.Fetch, token: cfg.Token, slog: cfg.Log,
 		patients: map[string]greffe.Patient{}, documents: map[string]*DIDocument{},
 		byID: map[string]*DIDocument{}, accepted: map[string]string{},
 		stats: DIStats{Refused: map[string]int{}},
 	}
 	if d.fetch == nil {
 		d.fetch = &http.Client{Timeout: 30 * time.Second}
+	}
+	if d.slog == nil {
+		d.slog = slog.New(slog.DiscardHandler)
 	}
 	for _, p := range cfg.Patients {
 		d.AddPatient(p)
@@ -151,6 +159,9 @@ func (d *DI) Close() error {
 
 // MLLPAddr returns host:port of the HL7 listener.
 func (d *DI) MLLPAddr() string { return d.mllp.Addr().String() }
+
+// HTTPAddr returns host:port of the FHIR endpoint and the page.
+func (d *DI) HTTPAddr() string { return d.http.Addr().String() }
 
 // FHIRBase returns the address of the FHIR service.
 func (d *DI) FHIRBase() string { return "http://" + d.http.Addr().String() + "/fhir" }

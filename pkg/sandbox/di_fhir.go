@@ -248,6 +248,9 @@ func (d *DI) download(ctx context.Context, address string) (sha []byte, size int
 	if err != nil {
 		return nil, 0, "", err
 	}
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
 	resp, err := d.fetch.Do(req)
 	if err != nil {
 		return nil, 0, "", err

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -68,6 +69,8 @@ func (d *DI) integrate(r diRequest) (doc *DIDocument, repeat bool, refusal *diRe
 		d.stats.Repeats++
 		line.Answer = "déjà reçu"
 	}
+	d.slog.Info("demo DI answered", slog.String("through", r.through), slog.String("event", string(r.event)),
+		slog.Bool("repeat", repeat), slog.Bool("accepted", line.Good))
 	d.log = append(d.log, line)
 	if len(d.log) > 500 {
 		d.log = append(d.log[:0:0], d.log[250:]...)

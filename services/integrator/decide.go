@@ -1,0 +1,202 @@
+package integrator
+
+import (
+	"slices"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// situation is all that the decision about one document depends on.
+type situation struct {
+	doc  index.Document
+	di   bool            // a DI takes the documents of this mailbox
+	asks bool            // a person asked to send it (again)
+	same *index.Document // the document that stands for this identity, when it is another one
+	// parent is the document that this one replaces, if Greffe has it: the one it
+	// names, else the version before it in its set. creation is the document that a
+	// deletion is about.
+	parent   *index.Document
+	creation *index.Document
+	lineage  []index.Document // the others of its chain
+}
+
+// plan is the decision.
+type plan struct {
+	rule   string        // name of the rule that decided
+	action greffe.Action // what to send; empty: nothing
+	parent greffe.OID    // for a replacement
+	state  greffe.State  // what the document becomes, when nothing is sent; empty: stays as it is
+	text   string        // French
+	wait   bool          // another document of the chain has to be settled first
+	claims bool          // the document stands for its identity from now on
+}
+
+// rule is one row of the decision table.
+type rule struct {
+	name string
+	when func(s *situation) bool
+	then func(s *situation) plan
+}
+
+// rules are read from the top; the first whose condition holds decides. Which
+// clause each comes from is beside it; "domain §" is the house's reference.
+var rules = []rule{
+	// Without a DI documents are archived and shown, and stay archivé: nobody has to
+	// do anything about them.
+	{"no-di", func(s *situation) bool { return !s.di }, stay},
+
+	// Once: the same document again is linked, not sent. The same number with other
+	// bytes is not the same document.
+	{"same-number", func(s *situation) bool { return s.same != nil && s.same.Facts.SHA256 != s.doc.Facts.SHA256 },
+		todo("Un autre document porte déjà ce numéro avec un contenu différent : comparer les deux avant de classer l'un des deux.")},
+	{"duplicate", func(s *situation) bool { return s.same != nil },
+		func(*situation) plan {
+			return plan{state: greffe.StateDuplicate, text: "Ce document a déjà été reçu dans un autre message."}
+		}},
+
+	// What was found wrong with it. A person's retry does not lift a finding.
+	{"verdict", func(s *situation) bool {
+		return s.doc.Facts.Verdict == greffe.VerdictRefused || s.doc.Facts.Verdict == greffe.VerdictHeld
+	}, func(s *situation) plan { return plan{state: greffe.StateTodo, text: gravest(s.doc.Facts)} }},
+
+	// Masking (domain §5.5): the volet forbids sending it.
+	{"masked", func(s *situation) bool { return s.doc.Facts.Marked(greffe.MaskedToProfessionals) },
+		todo("Document masqué aux professionnels de santé : il ne peut pas être transmis au DI. Prévenir l'émetteur.")},
+
+	// What carries no CDA waits for a person. It stands for its content, so that a
+	// second copy is linked to the first one.
+	{"pdf", format(greffe.FormatPDF), todoClaims("Document PDF sans identité de patient : choisir le patient et l'intégrer à la main.")},
+	{"hprim", format(greffe.FormatHPRIM), todoClaims("Résultat HPRIM en texte : le rattacher à la main au bon patient.")},
+	{"other-format", func(s *situation) bool { return !format(greffe.FormatCDA1)(s) && !format(greffe.FormatCDA3)(s) },
+		todoClaims("Pièce jointe sans identité de patient : la lire et décider.")},
+	{"no-number", func(s *situation) bool { return s.doc.Facts.UniqueID.IsZero() },
+		todo("Le document n'a pas de numéro : le DI ne peut pas le recevoir.")},
+
+	// Patient (domain §6.4). The DI compares INS and traits; nothing but names is
+	// never sent.
+	{"no-patient", func(s *situation) bool { return len(s.doc.Facts.Patient.IDs) == 0 },
+		todo("Le document ne donne aucun identifiant de patient : le rattacher à la main.")},
+
+	{"unknown-action", func(s *situation) bool {
+		a := s.doc.Facts.Action
+		return a != greffe.ActionNew && a != greffe.ActionReplace && a != greffe.ActionDelete
+	}, todo("L'action demandée sur ce document n'est pas reconnue : décider à la main.")},
+
+	// Order (domain §4.4, order hazard): what came late is not sent as current.
+	{"withdrawn", func(s *situation) bool { return !deletes(s) && withdrawn(s) },
+		dismiss("Son auteur a supprimé ce document : il est archivé et n'est pas envoyé au DI.")},
+	{"obsolete", func(s *situation) bool { return !deletes(s) && newer(s, greffe.StateDelivered) },
+		dismiss("Une version plus récente est déjà dans le DI : celle-ci est archivée et n'est pas envoyée.")},
+	{"newer-under-way", func(s *situation) bool { return !deletes(s) && newer(s, greffe.StateWaiting) && !sent(s.doc) }, wait},
+
+	// Deletion (domain §4.4): always T04, after the creation had its answer.
+	{"delete-too-soon", func(s *situation) bool { return deletes(s) && pending(s.creation) }, wait},
+	{"delete", deletes, send(greffe.ActionDelete)},
+
+	// New documents and replacements.
+	{"new", func(s *situation) bool { return s.doc.Facts.Action == greffe.ActionNew && s.parent == nil }, send(greffe.ActionNew)},
+	{"replace-too-soon", func(s *situation) bool { return pending(s.parent) && !sent(s.doc) }, wait},
+	{"replace", func(s *situation) bool { return s.parent != nil && s.parent.State == greffe.StateDelivered }, replace},
+	{"replace-dismissed", func(s *situation) bool {
+		return s.parent != nil && (s.parent.State == greffe.StateDismissed || s.asks)
+	}, send(greffe.ActionNew)}, // the DI never had the parent: this is its first
+	{"replace-blocked", func(s *situation) bool { return s.parent != nil && !pending(s.parent) },
+		todo("La version précédente de ce document n'est pas dans le DI : la traiter d'abord.")},
+	{"replace-waiting", func(s *situation) bool { return s.parent != nil }, replace}, // sent before: the repeat says the same
+	// Greffe never had the parent: the DI may have it from elsewhere.
+	{"replace-unsaid", func(s *situation) bool { return has(s.doc.Facts, "xdm.cda.action") }, send(greffe.ActionNew)},
+	{"replace-unknown", func(s *situation) bool { return !s.doc.Facts.Replaces.IsZero() }, replace},
+	{"replace-nothing", func(*situation) bool { return true }, send(greffe.ActionNew)},
+}
+
+// decide applies the table.
+func decide(s situation) plan {
+	for _, r := range rules {
+		if r.when(&s) {
+			p := r.then(&s)
+			p.rule = r.name
+			return p
+		}
+	}
+	panic("integrator: the last rule always holds")
+}
+
+func stay(*situation) plan { return plan{} }
+func wait(*situation) plan { return plan{wait: true} }
+
+func todo(text string) func(*situation) plan {
+	return func(*situation) plan { return plan{state: greffe.StateTodo, text: text} }
+}
+
+func todoClaims(text string) func(*situation) plan {
+	return func(*situation) plan { return plan{state: greffe.StateTodo, text: text, claims: true} }
+}
+
+func dismiss(text string) func(*situation) plan {
+	return func(*situation) plan { return plan{state: greffe.StateDismissed, text: text, claims: true} }
+}
+
+func send(a greffe.Action) func(*situation) plan {
+	return func(*situation) plan { return plan{action: a, claims: true} }
+}
+
+func replace(s *situation) plan {
+	p := plan{action: greffe.ActionReplace, parent: s.doc.Facts.Replaces, claims: true}
+	if s.parent != nil {
+		p.parent = s.parent.Facts.UniqueID
+	}
+	return p
+}
+
+func format(f greffe.Format) func(*situation) bool {
+	return func(s *situation) bool { return s.doc.Facts.Format == f }
+}
+
+func deletes(s *situation) bool { return s.doc.Facts.Action == greffe.ActionDelete }
+
+// pending reports whether a machine still works on d.
+func pending(d *index.Document) bool { return d != nil && !d.State.Final() }
+
+// sent reports whether d may have reached a DI already.
+func sent(d index.Document) bool { return d.Outcome.Control != "" }
+
+// withdrawn reports whether a deletion of this very document came before it.
+func withdrawn(s *situation) bool {
+	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
+		return o.Facts.Action == greffe.ActionDelete && o.Facts.UniqueID == s.doc.Facts.UniqueID && usable(o)
+	})
+}
+
+// newer reports whether a later version of the document is in this state; one
+// that waits counts only when it may have reached the DI.
+func newer(s *situation, state greffe.State) bool {
+	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
+		if o.State != state || o.Facts.Action == greffe.ActionDelete || !sent(o) {
+			return false
+		}
+		f, own := o.Facts, s.doc.Facts
+		return f.Replaces == own.UniqueID || !f.SetID.IsZero() && f.SetID == own.SetID && f.Version > own.Version
+	})
+}
+
+// usable reports whether a document may have an effect on others.
+func usable(d index.Document) bool {
+	return d.Facts.Verdict != greffe.VerdictHeld && d.Facts.Verdict != greffe.VerdictRefused && d.State != greffe.StateDismissed
+}
+
+func has(d greffe.Document, rule string) bool {
+	return slices.ContainsFunc(d.Findings, func(f greffe.Finding) bool { return f.Rule == rule })
+}
+
+// gravest returns the text of the first of the gravest findings.
+func gravest(d greffe.Document) string {
+	for _, severity := range []greffe.Severity{greffe.Refuse, greffe.Hold} {
+		for _, f := range d.Findings {
+			if f.Severity == severity {
+				return f.Text
+			}
+		}
+	}
+	return "Document retenu au contrôle : le vérifier avant toute chose."
+}

@@ -1,0 +1,210 @@
+// Package integrator gives each archived document to the record system (DI):
+// once, for the patient it names, in the order of its versions, from the archived
+// bytes. It holds the credentials of the DIs; nothing else does.
+//
+// For each document of an archived message it reads what the index knows,
+// decides by one table (rules), and either leaves it to a person with the reason,
+// links it to the copy that came first, or sends it by HL7 v2 or FHIR (Sender).
+// What became of it is written to the index first and then published as
+// "delivered"; a crash between the two publishes it again, a crash before them
+// sends again with the same MSH-10 or FHIR identifier, so that the DI recognises
+// the repeat.
+//
+// Documents of one chain of versions (greffe.Document.Lineage) are worked on one
+// at a time, by an in-process table and a lease on the bus, and never block others.
+//
+// States: an answer AA is intégré; AE 207 with a 9xx, and its FHIR likeness, is
+// refusé par le DI, whatever its code, because it is the DI's answer (the reason
+// says what a person has to do); AE with a technical code is incident, since our
+// message or a setting is wrong; AR and silence are en attente du DI, tried again
+// by the schedule of Config.Retry without end. Without any DI a document stays
+// archivé.
+//
+// golang.org/x/sync runs the two consumers together.
+package integrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// Integrator is the service. Several processes may run it on the same bus,
+// archive and index.
+type Integrator struct {
+	cfg      Config
+	bus      *bus.Bus
+	store    archive.Store
+	index    *index.DB
+	log      *slog.Logger
+	targets  []target
+	lineages *lineages
+	told     told
+}
+
+// target is a DI with its sender.
+type target struct {
+	DI
+	sender Sender
+}
+
+// New checks the configuration and makes the service; Run starts it. It connects
+// to nothing yet. b, store and db stay the caller's.
+func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) (*Integrator, error) {
+	if cfg.Concurrency <= 0 {
+		cfg.Concurrency = 8
+	}
+	if len(cfg.Retry) == 0 {
+		cfg.Retry = defaultRetry
+	}
+	i := &Integrator{
+		cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "integrator")),
+		lineages: &lineages{bus: b, busy: map[string]bool{}},
+	}
+	for _, d := range cfg.Retry {
+		if d <= 0 {
+			return nil, fmt.Errorf("integrator: retry %s: want more than nothing", d)
+		}
+	}
+	seen := map[string]bool{}
+	for _, d := range cfg.DIs {
+		if seen[d.Name] {
+			i.close()
+			return nil, fmt.Errorf("integrator: two DIs are called %s", d.Name)
+		}
+		seen[d.Name] = true
+		s, err := d.open(cfg)
+		if err != nil {
+			i.close()
+			return nil, fmt.Errorf("integrator: %w", err)
+		}
+		i.targets = append(i.targets, target{d, s})
+	}
+	return i, nil
+}
+
+func (i *Integrator) close() {
+	for _, t := range i.targets {
+		t.sender.Close()
+	}
+}
+
+// Run works until ctx is done, then returns nil; it may be called once. What was
+// begun and not finished is taken up by the next one.
+func (i *Integrator) Run(ctx context.Context) error {
+	defer i.close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		c := bus.Consumer{Name: "integrator-archived", Concurrency: i.cfg.Concurrency, AckWait: 2 * time.Minute}
+		return bus.Consume(ctx, i.bus, bus.Archived, c, i.onArchived)
+	})
+	g.Go(func() error {
+		c := bus.Consumer{Name: "integrator-decided", Concurrency: 2, AckWait: 2 * time.Minute}
+		return bus.Consume(ctx, i.bus, bus.Decided, c, i.onDecided)
+	})
+	return g.Wait()
+}
+
+// onArchived works on each document of a message. One that has to wait, or
+// fails, does not keep the others from their turn.
+func (i *Integrator) onArchived(ctx context.Context, e greffe.Archived) error {
+	var errs []error
+	var later *bus.Later
+	for _, id := range e.Documents {
+		err := i.deliver(ctx, id, nil)
+		var l bus.Later
+		switch {
+		case err == nil:
+		case errors.As(err, &l):
+			if later == nil || l.After < later.After {
+				later = &l
+			}
+		default:
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if later != nil {
+		return *later
+	}
+	return nil
+}
+
+// onDecided applies a person's decision, once.
+func (i *Integrator) onDecided(ctx context.Context, d greffe.Decided) error {
+	if d.Verb != greffe.VerbRetry && d.Verb != greffe.VerbDismiss {
+		return fmt.Errorf("decision %s: %w: unknown verb", d.ID, bus.ErrPermanent)
+	}
+	return i.deliver(ctx, d.Document, &d)
+}
+
+// target returns the DI that takes the documents of a mailbox.
+func (i *Integrator) target(mailbox string) (target, bool) {
+	for _, t := range i.targets {
+		if len(t.Mailboxes) == 0 || slices.ContainsFunc(t.Mailboxes, func(m string) bool { return strings.EqualFold(m, mailbox) }) {
+			return t, true
+		}
+	}
+	return target{}, false
+}
+
+// pause returns when a document that waits since first is tried again: the delays
+// of the schedule are laid end to end from the first failure, so that nothing
+// but that moment has to be remembered. Half the delay later than planned counts
+// as the next step. With a jitter of ± 10 %, so that what failed together does not
+// come back together.
+func (i *Integrator) pause(first, now time.Time) time.Duration {
+	elapsed := now.Sub(first)
+	var at time.Duration
+	for n := 0; ; n++ {
+		step := i.cfg.Retry[min(n, len(i.cfg.Retry)-1)]
+		if at += step; at > elapsed+step/2 {
+			return time.Duration(float64(at-elapsed) * (0.9 + 0.2*rand.Float64()))
+		}
+		if n >= len(i.cfg.Retry)-1 { // the last step repeats: skip what has passed
+			at += (elapsed - at) / step * step
+		}
+	}
+}
+
+// open returns a function that opens the archived bytes of d, checked at their end.
+func (i *Integrator) open(ctx context.Context, d index.Document) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		f, err := i.store.Open(ctx, d.Object)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errContent, err)
+		}
+		return &content{archive.Checked(f, d.Object.Size, d.Object.SHA256), f}, nil
+	}
+}
+
+// content marks the errors of reading as ours.
+type content struct {
+	r io.Reader
+	c io.Closer
+}
+
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errContent, err)
+	}
+	return n, err
+}
+
+func (c *content) Close() error { return c.c.Close() }
