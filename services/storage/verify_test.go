@@ -64,7 +64,9 @@ func TestVerifyNamesTheDamage(t *testing.T) {
 			h.sql(t, `UPDATE message_facts SET objects_json = replace(objects_json, '"1"', '"9"')`)
 		}, []Kind{IndexDiffers}, []Kind{IndexDiffers}},
 		"a document removed from the index": {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `DELETE FROM documents`) }, []Kind{IndexDiffers}, []Kind{IndexDiffers}},
-		"a line of the journal removed":     {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `DROP TRIGGER journal_no_delete; DELETE FROM journal WHERE seq = 1`) }, []Kind{BrokenJournal}, []Kind{BrokenJournal}},
+		"a line of the journal removed": {func(t *testing.T, h *house, _ greffe.Received) {
+			h.sql(t, `DROP TRIGGER journal_no_delete; DELETE FROM journal WHERE seq = 1`)
+		}, []Kind{BrokenJournal}, []Kind{BrokenJournal}},
 		"a stranger in the archive": {func(t *testing.T, h *house, _ greffe.Received) {
 			for key, b := range map[string]string{"content/zz": "x", "messages/readme.txt": "x", archive.ContentKey(greffe.DigestOf([]byte("surplus"))): "surplus", "checks/probe": "x"} {
 				if _, err := h.store.Put(t.Context(), key, strings.NewReader(b), int64(len(b)), greffe.DigestOf([]byte(b))); err != nil {
