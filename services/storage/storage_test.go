@@ -263,6 +263,24 @@ func TestSkippedParts(t *testing.T) {
 	h.verify(t)
 }
 
+// A reading that stopped at a limit lists the first parts only, and says so.
+func TestMorePartsThanAreListed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	raw := sampleMail(t, 6, 1000)
+	r := h.receive(t, 1, raw)
+	p := parse(t, r, raw)
+	p.Parts, p.Documents = p.Parts[:2], nil // the archive and what is in it are missing
+	if _, err := h.onParsed(t.Context(), p); !errors.Is(err, ErrDisagree) {
+		t.Errorf("a part is left out without a word: %v", err)
+	}
+	p.Findings = []greffe.Finding{{Rule: "parser.parts", Severity: greffe.Hold}}
+	if _, err := h.onParsed(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+	h.verify(t)
+}
+
 // The same message read again, later or by another version: the manifest that
 // was committed first stands.
 func TestFirstManifestStands(t *testing.T) {

@@ -87,8 +87,10 @@ func (s *Storage) raw(ctx context.Context, r greffe.Received) (greffe.Object, er
 }
 
 // parts reads the archived message again and stores every part that the first
-// reading found. It returns ErrDisagree unless the second one found the same
-// parts with the same bytes. The raw bytes are checked on the way.
+// reading found. It returns ErrDisagree unless the second one finds the same
+// parts with the same bytes. Parts that the first reading did not list because a
+// limit was reached live on in the raw message only, like those that it skipped.
+// The raw bytes are checked on the way.
 func (s *Storage) parts(ctx context.Context, tree map[string]*node, raw greffe.Object, p greffe.Parsed) (map[string]greffe.Object, error) {
 	f, err := s.store.Open(ctx, raw)
 	if err != nil {
@@ -97,25 +99,29 @@ func (s *Storage) parts(ctx context.Context, tree map[string]*node, raw greffe.O
 	defer f.Close()
 	body := archive.Checked(f, raw.Size, raw.SHA256)
 	w := &writer{ctx: ctx, store: s.store, objects: make(map[string]greffe.Object, len(p.Parts))}
+	unlisted := ""
 	_, err = eml.Walk(body, eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 		n := tree[l.Path]
-		if n == nil {
-			return fmt.Errorf("%w: part %s was not there", ErrDisagree, l.Path)
+		switch {
+		case n == nil:
+			unlisted = l.Path
+			return nil
+		case unlisted != "":
+			return fmt.Errorf("%w: part %s was not listed, part %s after it was", ErrDisagree, unlisted, l.Path)
+		case n.part.Skipped:
+			return nil
 		}
-		if !n.part.Skipped {
-			if err := w.write(n, r); err != nil {
-				return err
-			}
-		}
-		// To the end, as the parser did: what is read counts for the walk's limits.
-		_, err := io.Copy(io.Discard, r)
-		return err
+		return w.write(n, r)
 	})
 	if err == nil {
 		_, err = io.Copy(io.Discard, body) // the verdict on the raw bytes
 	}
 	if err != nil {
 		return nil, err
+	}
+	if unlisted != "" && len(p.Findings) == 0 {
+		// A reading that stopped before the last part says so.
+		return nil, fmt.Errorf("%w: part %s was not listed", ErrDisagree, unlisted)
 	}
 	for i := range p.Parts {
 		if part := &p.Parts[i]; !part.Skipped && w.objects[part.Path].IsZero() {

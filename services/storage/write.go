@@ -63,9 +63,13 @@ func (w *writer) differs(p *greffe.Part, err error) error {
 	return fmt.Errorf("part %s: %w", p.Path, err)
 }
 
+// unbounded: the event says how large each entry is, and no more is read. The
+// first reading set the limits; the metadata are not needed again.
+var unbounded = xdm.Limits{Entries: 1 << 20, Total: 1 << 50, Ratio: 1 << 40, Metadata: 1}
+
 // entries stores the entries of a ZIP archive.
 func (w *writer) entries(n *node, s *held) error {
-	a, _ := xdm.Open(s, s.size, xdm.Limits{}) // what is wrong with it is known from the first reading
+	a, _ := xdm.Open(s, s.size, unbounded) // what is wrong with it is known from the first reading
 	if a == nil {
 		return fmt.Errorf("%w: part %s cannot be opened as an archive", ErrDisagree, n.part.Path)
 	}
