@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"unicode/utf16"
 
 	"golang.org/x/text/encoding/charmap"
 )
@@ -32,7 +33,7 @@ func pdf(title string, lines []string, size int, catalog string) []byte {
 	w.object(2, fmt.Sprintf("<< /Type /Pages /Count %d /Kids [ %s ] >>", pages, strings.Join(kids, " ")))
 	w.object(3, "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
 	w.object(4, "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>")
-	w.object(5, "<< /Title "+pdfString(title)+" /Producer (Greffe) >>")
+	w.object(5, "<< /Title "+pdfText(title)+" /Producer (Greffe) >>")
 
 	// The rest of the file is about 900 bytes and 60 for each line.
 	width, height := 400, (size-w.b.Len()-900-60*len(lines))/400
@@ -121,6 +122,17 @@ func pdfString(s string) string {
 		}
 	}
 	b.WriteByte(')')
+	return b.String()
+}
+
+// pdfText returns s as a text string outside a page, in UTF-16 (PDF 1.4 §3.8.1).
+func pdfText(s string) string {
+	var b strings.Builder
+	b.WriteString("<FEFF")
+	for _, u := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, "%04X", u)
+	}
+	b.WriteByte('>')
 	return b.String()
 }
 

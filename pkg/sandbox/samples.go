@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,11 +224,17 @@ const zipType = "application/zip"
 // made for this time.
 func (s *sampler) delivery(from sender, documents ...CDASpec) MailSpec {
 	d := documents[0]
+	var codes []string
+	for _, d := range documents {
+		if !slices.Contains(codes, d.Type.Code) {
+			codes = append(codes, d.Type.Code)
+		}
+	}
 	_, host, _ := strings.Cut(from.address, "@")
 	m := MailSpec{
 		ID:   fmt.Sprintf("%s.%d@%s", s.at.Format("20060102150405"), s.number(), host),
 		From: from.mailbox(), Subject: subjectOf(d), Date: s.at, ReceiptTo: from.address, ReplyTo: from.address,
-		Header: []string{"X-MSS-NIL: " + from.software, "X-MSS-CODECDA: " + d.Type.Code, "X-MSS-INS: " + map[bool]string{true: "O", false: "N"}[!d.Patient.INS.IsZero()]},
+		Header: []string{"X-MSS-NIL: " + from.software, "X-MSS-CODECDA: " + strings.Join(codes, ","), "X-MSS-INS: " + map[bool]string{true: "O", false: "N"}[!d.Patient.INS.IsZero()]},
 		Text:   courtesy(from, documents),
 		Attachments: []MailPart{
 			attachment(zipType, "IHE_XDM.zip", XDM(archiveOf(s.at, documents...))),

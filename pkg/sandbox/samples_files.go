@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -17,7 +18,7 @@ import (
 func (s *sampler) files() {
 	todo := greffe.StateTodo
 	pdf := func(title string) []byte {
-		return PDF(title, []string{"Patient : ESSAI-KERVELLA Maelle", "", "Document numérisé."}, 20_000)
+		return PDF(title, []string{"Patient : ESSAI-KERVELLA Maelle", "", fmt.Sprintf("Document numérisé n° %d-%d.", s.seed, s.number())}, 20_000)
 	}
 	attach := func(subject, text string, parts ...MailPart) MailSpec {
 		m := s.mail(martel, subject, text)
@@ -36,10 +37,10 @@ func (s *sampler) files() {
 
 	s.toService("PDF tronqué", attach("Compte rendu", greeting, attachment("application/pdf", "cr.pdf", pdf("Compte rendu")[:12_000])), held("", todo))
 	s.toService("PDF avec JavaScript", attach("Formulaire", greeting,
-		attachment("application/pdf", "formulaire.pdf", pdfWithScript("Formulaire"))), held("pdf.javascript", todo))
+		attachment("application/pdf", "formulaire.pdf", pdfWithScript("Formulaire", s.seed))), held("pdf.javascript", todo))
 
 	hprim := strings.Join([]string{"ESSAI-KERVELLA MAELLE", "ESSAI-KERVELLA", "MAELLE", "12 rue de l'Essai", "", "29999 TEST-SUR-MER", "14/02/1985",
-		"", "L2611-00417", "20/11/2026", "LABORATOIRE DE L'ODET", "DR MARTIN", "", "GLYCEMIE A JEUN : 5,1 mmol/L", "FERRITINE : 44 µg/L", "****FIN****", "****FINFICHIER****", ""}, "\r\n")
+		"", "L2611-00417", "20/11/2026", "LABORATOIRE DE L'ODET", "DR MARTIN", "", "GLYCEMIE A JEUN : 5,1 mmol/L", "FERRITINE : 44 µg/L", fmt.Sprintf("DEMANDE : %d", s.seed), "****FIN****", "****FINFICHIER****", ""}, "\r\n")
 	latin, err := charmap.Windows1252.NewEncoder().String(hprim)
 	if err != nil {
 		panic(err) // every character of the constant is in windows-1252
@@ -52,10 +53,10 @@ func (s *sampler) files() {
 	s.toService("Fichier de traitement de texte", attach("Compte rendu", greeting, attachment("application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 		"Compte rendu.docx", Zip([]ZipEntry{
 			{"[Content_Types].xml", []byte(`<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>`)},
-			{"word/document.xml", []byte(`<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>Compte rendu</w:t></w:r></w:p></w:body></w:document>`)},
+			{"word/document.xml", []byte(`<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>Compte rendu n° ` + fmt.Sprint(s.seed) + `</w:t></w:r></w:p></w:body></w:document>`)},
 		}, s.at))), held("", todo))
 	s.toService("Ancien fichier de traitement de texte", attach("Compte rendu", greeting, attachment("application/msword", "CR.doc",
-		append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), noise("ole", 8000)...))), held("", todo))
+		append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), noise(fmt.Sprint("ole", s.seed), 8000)...))), held("", todo))
 
 	s.tick()
 	d := s.level1(martel, maelle, typeConsultation, classReport, "Courrier de consultation", "CDA joint sans archive.")
@@ -66,8 +67,8 @@ func (s *sampler) files() {
 }
 
 // pdfWithScript returns a PDF that runs JavaScript when it is opened.
-func pdfWithScript(title string) []byte {
-	return pdf(title, []string{"Formulaire à remplir."}, 0, "/OpenAction << /S /JavaScript /JS (app.alert\\('Bonjour'\\)) >>")
+func pdfWithScript(title string, number uint64) []byte {
+	return pdf(title, []string{fmt.Sprintf("Formulaire n° %d à remplir.", number)}, 0, "/OpenAction << /S /JavaScript /JS (app.alert\\('Bonjour'\\)) >>")
 }
 
 // photo returns a JPEG that looks like nothing in particular.
@@ -75,7 +76,7 @@ func (s *sampler) photo() []byte {
 	m := image.NewRGBA(image.Rect(0, 0, 640, 480))
 	for y := range 480 {
 		for x := range 640 {
-			m.Set(x, y, color.RGBA{uint8(180 + (x*y)%40), uint8(120 + x/8), uint8(100 + y/6), 255})
+			m.Set(x, y, color.RGBA{uint8(180 + (x*y+int(s.seed%97))%40), uint8(120 + x/8), uint8(100 + y/6), 255})
 		}
 	}
 	var b bytes.Buffer
