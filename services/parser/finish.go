@@ -45,6 +45,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	out.Findings = findings
 	out.Verdict = greffe.VerdictOf(findings)
 	for _, d := range r.documents {
+		d.Twins = r.twinsOf(d)
 		out.Documents = append(out.Documents, d.Document)
 		out.Verdict = out.Verdict.Worse(d.Verdict)
 	}
@@ -179,6 +180,17 @@ func (r *reading) remaining() {
 }
 
 func (r *reading) order(d *document) int { return slices.Index(r.items, d.it) }
+
+// twinsOf lists the parts that are copies of d or of what a person reads of it.
+func (r *reading) twinsOf(d *document) []string {
+	twins := d.Twins
+	for _, it := range r.items {
+		if it.TwinOf == d.Part && !slices.Contains(twins, it.Path) {
+			twins = append(twins, it.Path)
+		}
+	}
+	return twins
+}
 
 // otherCodes reports whether the codes that the message announces are not those of
 // its documents.

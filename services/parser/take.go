@@ -38,10 +38,13 @@ func (c *content) Write(p []byte) (int, error) {
 		if _, err := f.Write(c.mem); err != nil {
 			return 0, fmt.Errorf("%w: %w", errDisk, err)
 		}
-		c.mem = nil
+		c.release()
 	}
 	c.size += int64(len(p))
 	if c.file == nil {
+		if c.mem == nil {
+			c.mem = (*memories.Get().(*[]byte))[:0]
+		}
 		c.mem = append(c.mem, p...)
 		return len(p), nil
 	}
@@ -78,7 +81,19 @@ func (c *content) close() {
 	if c.file != nil {
 		c.file.Close() // nothing was promised about an unlinked file
 	}
+	c.release()
 	*c = content{}
+}
+
+// memories hold parts one after the other: messages come by the thousand.
+var memories = sync.Pool{New: func() any { b := make([]byte, 0, memorySize/4); return &b }}
+
+func (c *content) release() {
+	if c.mem != nil {
+		m := c.mem
+		memories.Put(&m)
+		c.mem = nil
+	}
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 2*prefixSize); return &b }}

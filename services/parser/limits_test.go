@@ -1,0 +1,176 @@
+package parser
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"greffe/pkg/eml"
+	"greffe/pkg/greffe"
+	"greffe/pkg/ins"
+	"greffe/pkg/sandbox"
+	"greffe/pkg/xdm"
+)
+
+func TestLimitsHoldWhatWasRead(t *testing.T) {
+	t.Parallel()
+	pdf := sandbox.PDF("Compte rendu", nil, 0)
+	var files []string
+	for i := range 15 {
+		files = append(files, fmt.Sprintf("%d.bin", i), strings.Repeat(fmt.Sprint(i), 100))
+	}
+	loose := attachment{name: "a.zip", media: "application/zip", data: zipOf(t, files...)}
+	good := archived(level1(facts(1, 1), pdf))
+	for name, c := range map[string]struct {
+		cfg  Config
+		raw  []byte
+		rule string
+	}{
+		"parts":           {Config{Parts: 8}, mail("", good, loose), "parser.parts"},
+		"parts of a mail": {Config{Mail: eml.Limits{Parts: 3}}, mail("", good, loose, loose), "eml.parts"},
+		"unpacked":        {Config{Unpacked: int64(len(pdf)) * 2}, mail("", good, loose, loose), ""},
+		"decoded":         {Config{Mail: eml.Limits{DecodedBytes: int64(len(good.data)) + 100}}, mail("", good, loose), "eml.size"},
+		"time":            {Config{Time: time.Nanosecond}, mail("", good), "parser.time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.cfg.Environment = ins.Any
+			out := parse(t, New(c.cfg, nil, nil, slog.New(slog.DiscardHandler)), c.raw)
+			if c.rule != "" && !slices.Contains(rules(out.Findings), c.rule) || out.Verdict != greffe.VerdictHeld && out.Verdict != greffe.VerdictRefused {
+				t.Errorf("verdict %s, findings %v", out.Verdict, rules(out.Findings))
+			}
+			for _, d := range out.Documents {
+				if d.Verdict != greffe.VerdictHeld && d.Verdict != greffe.VerdictRefused {
+					t.Errorf("document %s is %s: it may not go on", d.Part, d.Verdict)
+				}
+			}
+		})
+	}
+}
+
+func TestRefusedUnreadIsShown(t *testing.T) {
+	t.Parallel()
+	f := greffe.Finding{Rule: "fetcher.size", Severity: greffe.Hold, Text: "trop gros"}
+	out, err := quiet().Parse(t.Context(), greffe.Received{Refused: &f}, nil)
+	if err != nil || out.Message.Kind != greffe.KindUnread || out.Verdict != greffe.VerdictHeld || len(out.Findings) != 1 {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+func TestErrorsAreOnlyOfTheMachine(t *testing.T) {
+	t.Parallel()
+	raw := mail("", archived(level1(facts(1, 1), sandbox.PDF("x", nil, 0))))
+	broken := errors.New("broken")
+	_, err := quiet().Parse(t.Context(), greffe.Received{}, io.MultiReader(bytes.NewReader(raw[:len(raw)/2]), iotest.ErrReader(broken)))
+	if !errors.Is(err, broken) {
+		t.Errorf("a spool that breaks gives %v", err)
+	}
+	_, err = quiet().Parse(t.Context(), greffe.Received{SHA256: greffe.DigestOf(raw)}, bytes.NewReader(raw[1:]))
+	if !errors.Is(err, ErrChanged) {
+		t.Errorf("other bytes than those received give %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := quiet().Parse(ctx, greffe.Received{}, bytes.NewReader(raw)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that ended gives %v", err)
+	}
+}
+
+// TestTemporaryFilesAreGone cannot run beside tests that set TMPDIR.
+func TestTemporaryFilesAreGone(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	big := archived(level1(facts(1, 1), sandbox.PDF("Compte rendu", nil, 3<<20)))
+	out := parse(t, quiet(), mail("", big))
+	if len(out.Documents) != 1 || out.Documents[0].Size < 3<<20 {
+		t.Fatalf("documents %+v", out.Documents)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	t.Setenv("TMPDIR", dir+"/missing")
+	if _, err := quiet().Parse(t.Context(), greffe.Received{}, bytes.NewReader(mail("", big))); !errors.Is(err, errDisk) {
+		t.Errorf("a disk that is not there gives %v", err)
+	}
+}
+
+// TestSecondReadAgrees reads every part again the way the archive does: by its path.
+func TestSecondReadAgrees(t *testing.T) {
+	t.Parallel()
+	pdf := sandbox.PDF("Compte rendu", nil, 0)
+	raw := mail("", archived(level1(facts(1, 1), pdf), level3(facts(1, 2))), pdfFile("a.pdf", pdf),
+		attachment{name: "z.zip", media: "application/zip", data: zipOf(t, "a.txt", "abc")})
+	first := parse(t, quiet(), raw)
+	second := parse(t, quiet(), raw)
+	if a, b := fmt.Sprintf("%+v", first.Parts), fmt.Sprintf("%+v", second.Parts); a != b {
+		t.Errorf("two readings differ:\n%s\n%s", a, b)
+	}
+	digests := map[string]greffe.Digest{}
+	_, err := eml.Walk(bytes.NewReader(raw), eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
+		b, err := io.ReadAll(r)
+		digests[l.Path] = greffe.DigestOf(b)
+		if a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{}); a != nil {
+			for _, e := range a.Entries {
+				rc, err := a.OpenEntry(e.Index)
+				if err != nil {
+					continue
+				}
+				data, err := io.ReadAll(rc)
+				if err != nil {
+					return err
+				}
+				digests[fmt.Sprintf("%s!%d", l.Path, e.Index)] = greffe.DigestOf(data)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range first.Parts {
+		if !strings.Contains(p.Path, "#") && digests[p.Path] != p.SHA256 {
+			t.Errorf("part %s: %s, read again %s", p.Path, p.SHA256, digests[p.Path])
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	pdf := sandbox.PDF("Compte rendu", nil, 0)
+	f.Add(mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), pdf)), pdfFile("a.pdf", pdf)))
+	f.Add(mail("", attachment{media: "text/xml", data: level3(facts(1, 1)).Data}))
+	f.Add(mail("", attachment{name: "z.zip", media: "application/zip", data: zipOf(f, "a.txt", "abc", "b.pdf", string(pdf))}))
+	f.Add([]byte("From: a@b\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\n****FIN****\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		out, err := quiet().Parse(t.Context(), greffe.Received{}, bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sound(t, out)
+	})
+}
+
+// BenchmarkParse reads the message of the pipeline benchmark: a PDF of 150 KB, and an
+// archive with the same document.
+func BenchmarkParse(b *testing.B) {
+	pdf := sandbox.PDF("Compte rendu", []string{"Glycémie"}, 150<<10)
+	raw := mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), pdf)), pdfFile("a.pdf", pdf))
+	p := quiet()
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		out, err := p.Parse(b.Context(), greffe.Received{}, bytes.NewReader(raw))
+		if err != nil || len(out.Documents) != 1 {
+			b.Fatalf("%d documents, %v", len(out.Documents), err)
+		}
+	}
+}
