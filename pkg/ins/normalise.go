@@ -17,7 +17,7 @@ import (
 // It uses golang.org/x/text for the canonical decomposition of Unicode.
 func Normalise(name string) string {
 	var b strings.Builder
-	for _, r := range norm.NFKD.String(name) {
+	for _, r := range norm.NFKD.String(strings.ToValidUTF8(name, "\uFFFD")) {
 		switch r {
 		case 'œ', 'Œ':
 			b.WriteString("OE")
