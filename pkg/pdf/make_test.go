@@ -58,7 +58,7 @@ func deflate(data []byte) []byte {
 // bomb returns size zero bytes, deflated.
 func bomb(size int64) []byte {
 	var b bytes.Buffer
-	z, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
+	z, _ := zlib.NewWriterLevel(&b, zlib.BestSpeed)
 	io.CopyN(z, zeros{}, size)
 	z.Close()
 	return b.Bytes()
@@ -99,13 +99,13 @@ func compressed(objects ...string) []byte {
 	return b.Bytes()
 }
 
-// xrefBomb is a file whose cross-reference stream unpacks to size bytes.
-func xrefBomb(size int64) []byte {
+// xrefBomb is a file whose cross-reference stream is the bomb.
+func xrefBomb(bomb []byte) []byte {
 	var b bytes.Buffer
 	b.WriteString("%PDF-1.5\n")
 	at := b.Len()
 	fmt.Fprintf(&b, "1 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n",
-		stream("/Type/XRef/Size 100/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", bomb(size)), at)
+		stream("/Type/XRef/Size 100/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", bomb), at)
 	return b.Bytes()
 }
 
@@ -128,4 +128,21 @@ func letter() []byte {
 		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
 		fmt.Sprintf(pageObj, "/Contents 5 0 R/Resources<</Font<</F1 7 0 R>>>>"),
 	)
+}
+
+// streamBomb is a file whose pages are said to be in an object stream that is
+// the bomb.
+func streamBomb(bomb []byte) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.5\n")
+	bombAt := b.Len()
+	fmt.Fprintf(&b, "3 0 obj\n%s\nendobj\n", stream("/Type/ObjStm/N 2/First 10/Filter/FlateDecode", bomb))
+	xrefAt := b.Len()
+	entries := []byte{0, 0, 0, 0, 0, 0xff, 2, 0, 0, 0, 3, 0, 2, 0, 0, 0, 3, 1}
+	for _, at := range []int{bombAt, xrefAt} {
+		entries = append(binary.BigEndian.AppendUint32(append(entries, 1), uint32(at)), 0)
+	}
+	fmt.Fprintf(&b, "4 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n",
+		stream("/Type/XRef/Size 5/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", deflate(entries)), xrefAt)
+	return b.Bytes()
 }

@@ -78,18 +78,13 @@ func (s *scan) run() {
 	}
 	// Before the validation, which mends and drops what it does not like.
 	s.report.PDFA = s.claim()
+	s.report.Pages = s.pages()
 	s.walkAll()
 	if err := api.ValidateContext(ctx); err != nil {
 		s.found(ruleDamaged)
 	}
 	s.report.Title = s.title()
-	if ctx.PageCount == 0 {
-		if err := ctx.EnsurePageCount(); err != nil {
-			s.found(ruleDamaged)
-		}
-	}
-	if s.report.Pages = ctx.PageCount; s.report.Pages <= 0 {
-		s.report.Pages = 0
+	if s.report.Pages == 0 {
 		s.found(rulePages)
 	}
 }

@@ -230,3 +230,46 @@ func (s *scan) claim() string {
 	}
 	return string(part[1]) + strings.ToUpper(string(level[1]))
 }
+
+// pages counts the pages that can be reached (§7.7.3), whatever the file says
+// their number is. A tree that comes back to itself is followed once.
+func (s *scan) pages() int {
+	root, err := s.ctx.Catalog()
+	if err != nil || root == nil {
+		return 0
+	}
+	said := 0
+	if tree, ok := s.deref(root["Pages"]).(types.Dict); ok {
+		if n, ok := s.deref(tree["Count"]).(types.Integer); ok {
+			said = n.Value()
+		}
+	}
+	n := 0
+	seen := map[int]bool{}
+	for todo := []types.Object{root["Pages"]}; len(todo) > 0; {
+		o := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if ref, ok := o.(types.IndirectRef); ok {
+			at := ref.ObjectNumber.Value()
+			if seen[at] {
+				s.found(ruleDamaged)
+				continue
+			}
+			seen[at] = true
+		}
+		d, ok := s.deref(o).(types.Dict)
+		if !ok {
+			s.found(ruleDamaged)
+			continue
+		}
+		if kids, ok := s.deref(d["Kids"]).(types.Array); ok {
+			todo = append(todo, kids...)
+		} else if s.name(d["Type"]) != "Pages" {
+			n++
+		}
+	}
+	if n != said {
+		s.found(ruleDamaged)
+	}
+	return n
+}
