@@ -35,8 +35,8 @@ func checkReceived(r greffe.Received) error {
 	switch {
 	case !r.ID.Valid():
 		return fmt.Errorf("%w: message id", ErrEvent)
-	case r.Refused == nil && (!r.SHA256.Valid() || r.Size < 0):
-		return fmt.Errorf("%w: message %s has no digest", ErrEvent, r.ID)
+	case r.Refused == nil && (!r.SHA256.Valid() || r.Size < 0 || r.Size > maxSize):
+		return fmt.Errorf("%w: message %s has no digest or an absurd size", ErrEvent, r.ID)
 	}
 	return nil
 }

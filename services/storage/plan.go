@@ -19,6 +19,9 @@ type node struct {
 // maxInside bounds archives in archives: what an event may ask to be opened.
 const maxInside = 8
 
+// maxSize is far above any message or part: 1 TiB.
+const maxSize = 1 << 40
+
 // plan arranges the parts of an event as a tree, whose roots are the MIME parts by
 // their path. The parser reads hostile input: what it says is checked before
 // anything is done about it.
@@ -32,8 +35,8 @@ func plan(p greffe.Parsed) (map[string]*node, error) {
 	all := make(map[string]*node, len(p.Parts))
 	for i := range p.Parts {
 		part := &p.Parts[i]
-		if !part.Skipped && (!part.SHA256.Valid() || part.Size < 0) {
-			return nil, bad("no digest", part.Path)
+		if !part.Skipped && (!part.SHA256.Valid() || part.Size < 0 || part.Size > maxSize) {
+			return nil, bad("no digest or an absurd size", part.Path)
 		}
 		if all[part.Path] != nil {
 			return nil, bad("listed twice", part.Path)

@@ -3,17 +3,22 @@ package storage
 import (
 	"archive/zip"
 	"bytes"
+	cryptorand "crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.uber.org/goleak"
 
 	"greffe/pkg/archive"
@@ -43,17 +48,60 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	dir := filepath.Join(t.TempDir(), "archive")
+	store, err := archive.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouseOn(t, store)
+	h.dir = dir
+	return h
+}
+
+// newHouseS3 is a house on a bucket of its own at the server that GREFFE_TEST_S3 names.
+func newHouseS3(t testing.TB) *house {
+	t.Helper()
+	endpoint := os.Getenv("GREFFE_TEST_S3")
+	if endpoint == "" {
+		t.Skip("GREFFE_TEST_S3 is not set")
+	}
+	access, secret := os.Getenv("GREFFE_TEST_S3_ACCESS"), os.Getenv("GREFFE_TEST_S3_SECRET")
+	bucket := "greffe-" + strings.ToLower(cryptorand.Text())
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(access, secret, ""), Secure: u.Scheme == "https"})
+	if err == nil {
+		err = c.MakeBucket(t.Context(), bucket, minio.MakeBucketOptions{ObjectLocking: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := archive.S3Config{Endpoint: endpoint, Bucket: bucket, Region: "us-east-1", Mode: archive.ModeCompliance, Retention: time.Minute}
+	for name, value := range map[*string]string{&cfg.AccessKey: access, &cfg.SecretKey: secret} {
+		*name = filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(*name, []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := archive.OpenS3(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newHouseOn(t, store)
+}
+
+func newHouseOn(t testing.TB, store archive.Store) *house {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	h := &house{dir: filepath.Join(t.TempDir(), "archive")}
+	h := &house{store: store}
+	t.Cleanup(func() { store.Close() })
 	var err error
 	if h.bus, err = bus.Open(t.Context(), bus.Config{Dir: t.TempDir()}, log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.bus.Close() })
-	if h.store, err = archive.OpenDir(h.dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.store.Close() })
 	h.file = filepath.Join(t.TempDir(), "index.db")
 	if h.db, err = index.Open(t.Context(), h.file, log); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,11 @@ import (
 
 func TestStoreKeepsEveryPart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	t.Run("directory", func(t *testing.T) { t.Parallel(); testStoreKeepsEveryPart(t, newHouse(t)) })
+	t.Run("S3", func(t *testing.T) { t.Parallel(); testStoreKeepsEveryPart(t, newHouseS3(t)) })
+}
+
+func testStoreKeepsEveryPart(t *testing.T, h *house) {
 	raw := sampleMail(t, 1, 2<<20) // the archive is held in a file
 	r := h.receive(t, 1, raw)
 	p := parse(t, r, raw)
@@ -192,6 +196,7 @@ func TestDisagreement(t *testing.T) {
 		want  error
 	}{
 		"digest of a leaf":            {func(p *greffe.Parsed) { part(p, "2").SHA256 = other }, ErrDisagree},
+		"an absurd size":              {func(p *greffe.Parsed) { part(p, "2").Size = 1 << 62 }, ErrEvent},
 		"size of a leaf":              {func(p *greffe.Parsed) { part(p, "2").Size-- }, ErrDisagree},
 		"digest of an archive":        {func(p *greffe.Parsed) { part(p, "3").SHA256 = other }, ErrDisagree},
 		"digest of an entry":          {func(p *greffe.Parsed) { part(p, "3!0").SHA256 = other }, ErrDisagree},
@@ -439,9 +444,13 @@ func FuzzSplitPath(f *testing.F) {
 }
 
 // BenchmarkStore stores messages of a PDF of 150 KB and an archive of a CDA around
-// it, about 600 KB of mail each, eight at once.
+// it, about 300 KB of mail each, eight at once.
 func BenchmarkStore(b *testing.B) {
-	h := newHouse(b)
+	b.Run("directory", func(b *testing.B) { benchmarkStore(b, newHouse(b)) })
+	b.Run("S3", func(b *testing.B) { benchmarkStore(b, newHouseS3(b)) })
+}
+
+func benchmarkStore(b *testing.B, h *house) {
 	var events []greffe.Parsed
 	var size int64
 	for n := range b.N {
