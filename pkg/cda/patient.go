@@ -42,6 +42,19 @@ func (h *header) patient() {
 	h.check(p.Sex == "F" || p.Sex == "M" || p.Sex == "UN", rulePatientSex, "recordTarget")
 }
 
+// INS returns the one of a patient's ids that is an INS, of production before test; zero
+// when there is none. Whether it is a good one is for package ins.
+func INS(ids []greffe.OID) greffe.OID {
+	for _, root := range insRoots {
+		for _, id := range ids {
+			if id.Root == root {
+				return id
+			}
+		}
+	}
+	return greffe.OID{}
+}
+
 func (h *header) patientOf(role *Node) greffe.Patient {
 	var p greffe.Patient
 	for _, n := range role.All("id") {
@@ -55,11 +68,7 @@ func (h *header) patientOf(role *Node) greffe.Patient {
 		}
 		p.IDs = append(p.IDs, id)
 	}
-	for _, root := range insRoots {
-		if i := slices.IndexFunc(p.IDs, func(id greffe.OID) bool { return id.Root == root }); i >= 0 && p.INS.IsZero() {
-			p.INS = p.IDs[i]
-		}
-	}
+	p.INS = INS(p.IDs)
 	for _, t := range role.All("telecom") {
 		m := patientMailbox.FindStringSubmatch(t.Attr("value"))
 		if m != nil && !p.INS.IsZero() && !strings.EqualFold(m[1], p.INS.Extension) {

@@ -68,7 +68,6 @@ type Entry struct {
 	Reason   string // French; why it is noise
 	Findings []greffe.Finding
 
-	sum  int64 // declared bytes of the entries up to this one
 	dead error // why OpenEntry refuses
 }
 
@@ -81,7 +80,8 @@ var (
 // Open reads the directory of the ZIP in r, of size bytes, and the metadata that it
 // holds. Where a finding points inside the archive it names the entry as "!n", to be
 // put behind the path of the part that the archive is. Findings about one entry, set or
-// document are in the Findings of that value; those returned concern the whole.
+// document are in the Findings of that value; those returned concern the whole. A danger
+// that an entry carries concerns both, and is in both, once for the whole.
 //
 // A ZIP that cannot be read gives a nil Archive and a finding. A dangerous one gives an
 // Archive whose harmless entries can still be read and kept, without sets.
@@ -139,7 +139,6 @@ func (a *Archive) list(size int64) []greffe.Finding {
 		e.Size = int64(f.UncompressedSize64)
 		total += e.Size
 		packed += int64(min(f.CompressedSize64, 1<<40))
-		e.sum = total
 		a.Entries = append(a.Entries, e)
 		a.paths = append(a.paths, strings.TrimSuffix(clean, "/"))
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"greffe/pkg/cda"
 	"greffe/pkg/greffe"
 )
 
@@ -11,13 +12,16 @@ import (
 // the metadata say about it: class, format, facility, practice, masking codes, and the
 // action that is asked (decision table of domain §4.4, as far as it can be told without
 // knowing the parent). It returns what does not agree between the two (domain §4.3,
-// checks 9 and 11); the document's own values win. Traits of the patient are for
+// checks 8, 9 and 11); the document's own values win. Traits of the patient are for
 // package ins to compare.
 func (d *DocumentEntry) Complete(doc *greffe.Document, where string) []greffe.Finding {
 	var findings []greffe.Finding
 	add := func(r greffe.Rule, args ...any) { findings = append(findings, r.At(where, args...)) }
 	isCDA := doc.Format == greffe.FormatCDA1 || doc.Format == greffe.FormatCDA3
 
+	if !isCDA && (d.MimeType == cda.MediaType || d.MimeType == cda.MediaTypeXSL) {
+		add(ruleNotCDA)
+	}
 	if isCDA && !d.UniqueID.IsZero() && !sameID(d.UniqueID, doc.UniqueID) {
 		add(ruleNotSameID)
 	}

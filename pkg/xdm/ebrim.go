@@ -258,12 +258,6 @@ func parsePatient(info []string, ids ...greffe.OID) greffe.Patient {
 			}
 		}
 	}
-	for _, root := range []string{"1.2.250.1.213.1.4.8", "1.2.250.1.213.1.4.9", "1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11"} {
-		for _, id := range p.IDs {
-			if id.Root == root && p.INS.IsZero() {
-				p.INS = id
-			}
-		}
-	}
+	p.INS = cda.INS(p.IDs)
 	return p
 }

@@ -63,6 +63,7 @@ var (
 
 // Rules about a document and its metadata together (DocumentEntry.Complete).
 var (
+	ruleNotCDA         = rule("xdm.cda", greffe.Refuse, "Le fichier est annoncé comme un document CDA, mais n’en est pas un.", "CI-SIS, structuration minimale des documents de santé")
 	ruleNotSameID      = rule("xdm.cda.id", greffe.Warning, "L’identifiant du document diffère de celui des métadonnées.", itiMeta)
 	ruleNotSameType    = rule("xdm.cda.type", greffe.Warning, "Le type du document (%s) diffère de celui des métadonnées (%s).", itiMeta)
 	ruleNotSameTitle   = rule("xdm.cda.title", greffe.Info, "Le titre du document diffère de celui des métadonnées.", itiMeta)
@@ -84,6 +85,6 @@ func Rules() []greffe.Rule {
 		ruleCopy, ruleSets, ruleSet, ruleNone, ruleMany, ruleUnreferenced,
 		ruleURI, ruleURIAttribute, ruleURICase, ruleURIHash, ruleDocument, ruleShared, ruleSize, ruleHash, ruleNoSize, ruleNoHash,
 		ruleUniqueID, ruleTwice, rulePatientID, rulePatients, ruleCodes, ruleAction,
-		ruleNotSameID, ruleNotSameType, ruleNotSameTitle, ruleNotSameConf, ruleNotSamePatient, ruleNoAction, ruleNoParent,
+		ruleNotCDA, ruleNotSameID, ruleNotSameType, ruleNotSameTitle, ruleNotSameConf, ruleNotSamePatient, ruleNoAction, ruleNoParent,
 	}
 }

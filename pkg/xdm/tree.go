@@ -149,8 +149,10 @@ func (a *Archive) folder(m int) []file {
 // folders of documents decorate the medium.
 func (a *Archive) markUnreferenced(metadata []int) {
 	used := make(map[int]bool)
+	known := true // every METADATA.XML could be read
 	for _, s := range a.Sets {
 		used[s.Metadata] = true
+		known = known && len(s.Documents) > 0
 		for _, d := range s.Documents {
 			used[d.Entry] = true
 		}
@@ -167,7 +169,7 @@ func (a *Archive) markUnreferenced(metadata []int) {
 		switch ext := path.Ext(fold(a.paths[i])); {
 		case !a.inSubset(i, metadata) && slices.Contains([]string{".GIF", ".PNG", ".JPG", ".JPEG", ".ICO", ".SVG", ".BMP"}, ext):
 			e.Noise, e.Reason = true, "image de présentation de l’archive"
-		default:
+		case known:
 			e.Findings = append(e.Findings, ruleUnreferenced.At(where(i)))
 		}
 	}
