@@ -23,11 +23,11 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 			it.ignore(reason)
 		}
 	}
+	r.dropReports() // before the kind: what a report sends back is not attached to it
 	out.Message.Kind = eml.Kind(out.Message, r.parts())
 	if !eml.Carries(out.Message.Kind) {
 		r.drop(out.Message.Kind)
 	}
-	r.dropReports()
 	r.copies()
 	r.remaining()
 	r.renderings()
