@@ -114,7 +114,6 @@ func (r *reading) entry(child *item, a *xdm.Archive, e xdm.Entry, entry *xdm.Doc
 	case errors.Is(err, xdm.ErrRefused), errors.Is(err, xdm.ErrCorrupt):
 		child.Skipped = true
 		child.Findings = append(child.Findings, ruleEntry.At(child.Path))
-		child.parent.Findings = append(child.parent.Findings, ruleEntry.At(child.Path))
 		return nil
 	case err != nil:
 		return err
@@ -150,14 +149,24 @@ func (r *reading) account(it *item, a *xdm.Archive, documents bool, files int) {
 			}
 		}
 	}
+	// So is a file that could not be read: it cannot stand for itself, it has no bytes.
+	for _, child := range r.items {
+		if child.parent == it && child.Skipped && child.noise == "" {
+			missing = append(missing, child.Findings...)
+		}
+	}
 	if !a.IsXDM() {
+		if len(missing) > 0 {
+			r.document(it, nil).more = missing
+			return
+		}
 		if files > 0 && files <= maxLoose && greffe.VerdictOf(it.Findings) != greffe.VerdictRefused {
 			it.ignore("archive ouverte : ses fichiers sont lus un à un")
 			return
 		}
 		for _, child := range r.items {
 			if child.parent == it && child.Kind != greffe.PartCDA {
-				child.noise = "fichier d’une archive gardée telle quelle"
+				child.noise, child.quiet = "fichier d’une archive gardée telle quelle", true
 			}
 		}
 		return // held as a whole

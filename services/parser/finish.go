@@ -19,7 +19,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	out.Message = res.Message
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
-		if reason := ignorable(it); reason != "" && !it.done {
+		if reason := r.ignorable(it); reason != "" && !it.done {
 			it.ignore(reason)
 		}
 	}
@@ -84,7 +84,7 @@ func (it *item) copyOf(other *item) {
 
 // ignorable returns why a part carries nothing; "" when it may carry something. What
 // is attached, in the sender's words, is never ignored for its form alone.
-func ignorable(it *item) string {
+func (r *reading) ignorable(it *item) string {
 	if it.Skipped {
 		return ""
 	}
@@ -96,7 +96,8 @@ func ignorable(it *item) string {
 	if l == nil {
 		return ignorableEntry(it)
 	}
-	attached := l.Disposition == "attachment" || l.Name != ""
+	// Some programs give the text of a mail a name.
+	attached := l.Disposition == "attachment" || l.Name != "" && it != r.items[0]
 	switch it.Kind {
 	case greffe.PartText:
 		if !attached {

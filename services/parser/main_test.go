@@ -86,6 +86,26 @@ func zipOf(t testing.TB, files ...string) []byte {
 	return b.Bytes()
 }
 
+// stored builds an archive without compression, so that its bytes can be damaged.
+func stored(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: files[i], Method: zip.Store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, files[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // quiet is a parser for tests, which does not check PDFs.
 func quiet() *Parser {
 	return New(Config{Environment: ins.Any, Version: "test"}, nil, nil, slog.New(slog.DiscardHandler))

@@ -102,6 +102,10 @@ func TestStories(t *testing.T) {
 			return bytes.ReplaceAll(x, []byte(old), []byte(new))
 		}}))
 	}
+	var series []string
+	for i := range 30 {
+		series = append(series, fmt.Sprintf("I%d.pdf", i), fmt.Sprintf("%%PDF-1.4 %d", i))
+	}
 	inner := func(headers string, parts ...attachment) attachment {
 		return attachment{media: "message/rfc822", data: mail(headers, parts...)}
 	}
@@ -318,6 +322,18 @@ func TestStories(t *testing.T) {
 			2!1 cda warning
 			2!1#0 pdf ok
 			2!2 text held`},
+		"a damaged file in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip",
+			data: bytes.Replace(stored(t, "a.txt", "abc", "b.txt", "def"), []byte("def"), []byte("dxf"), 1)}), `delivery
+			doc 2 unknown new refused parser.entry
+			doc 2!0 text new held parser.text
+			1 text ignored
+			2 zip refused
+			2!0 text held
+			2!1 text refused skipped`},
+		"a series of images": {mail("", attachment{name: "dicom.zip", media: "application/zip", data: zipOf(t, series...)}), `delivery
+			doc 2 unknown new held parser.archive
+			1 text ignored
+			2 zip held`},
 		"archive in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", string(archive.data))}), `delivery
 			doc 2!0 unknown new held parser.nested-zip
 			1 text ignored

@@ -104,9 +104,13 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 2*prefixSize); retur
 func (r *reading) take(it *item, src io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	n, err := io.ReadFull(src, (*buf)[:prefixSize])
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
+	// Not io.ReadFull: it gives a short part and a source that broke the same error.
+	var n int
+	var err error
+	for n < prefixSize && err == nil {
+		var k int
+		k, err = src.Read((*buf)[n:prefixSize])
+		n += k
 	}
 	first := (*buf)[:n]
 	it.typ = sniff(first, it.Declared, it.Name)
