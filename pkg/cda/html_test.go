@@ -99,8 +99,8 @@ func TestWriteHTMLIsBounded(t *testing.T) {
 	t.Parallel()
 	picture := base64.StdEncoding.EncodeToString([]byte(png + strings.Repeat("x", 1<<20)))
 	for name, body := range map[string]string{
-		"text":    `<text>` + strings.Repeat("<paragraph>&quot;texte</paragraph>", 600_000) + `</text>`,
-		"breaks":  `<text>` + strings.Repeat("<br/>", 1_900_000) + `</text>`,
+		"text":    `<text>` + strings.Repeat("<paragraph>&quot;texte texte texte texte</paragraph>", 300_000) + `</text>`,
+		"breaks":  `<text>` + strings.Repeat("<br/>", 1_500_000) + `</text>`,
 		"picture": `<text>` + strings.Repeat(`<renderMultiMedia referencedObject="p p p"/>`, 3000) + `</text><entry><observationMedia ID="p"><value representation="B64">` + picture + `</value></observationMedia></entry>`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package xdm
 
 import (
 	"archive/zip"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -189,7 +190,7 @@ func (a *Archive) list(size int64) []greffe.Finding {
 // OpenEntry gives the bytes of entry i: the same ones each time, never more than its
 // Size, checked against its CRC-32 at the end. It returns an error that is ErrRefused
 // for an entry that is not read; a read gives an error that is ErrCorrupt when the entry
-// is not what the directory declares.
+// is not what the directory declares, or the error of the reader given to Open.
 func (a *Archive) OpenEntry(i int) (io.ReadCloser, error) {
 	if i < 0 || i >= len(a.Entries) {
 		return nil, fmt.Errorf("open entry %d: %w: no such entry", i, ErrRefused)
@@ -199,7 +200,7 @@ func (a *Archive) OpenEntry(i int) (io.ReadCloser, error) {
 	}
 	rc, err := a.files[i].Open()
 	if err != nil {
-		return nil, fmt.Errorf("open entry %d: %w: %w", i, ErrCorrupt, err)
+		return nil, fmt.Errorf("open entry %d: %w", i, corrupt(err))
 	}
 	return &entryReader{rc: rc, left: a.Entries[i].Size}, nil
 }
@@ -217,9 +218,22 @@ func (e *entryReader) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("read entry: %w: more bytes than declared", ErrCorrupt)
 	}
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("read entry: %w: %w", ErrCorrupt, err)
+		err = fmt.Errorf("read entry: %w", corrupt(err))
 	}
 	return n, err
+}
+
+// corrupt turns the errors that the bytes of the archive cause into ErrCorrupt, and into
+// nothing else: io.ErrUnexpectedEOF inside it would pass for the end of a short entry.
+// Errors of the reader below stay what they are.
+func corrupt(err error) error {
+	_, bad := errors.AsType[flate.CorruptInputError](err)
+	_, internal := errors.AsType[flate.InternalError](err)
+	if bad || internal || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrAlgorithm) {
+		return fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	return err
 }
 
 // Close implements io.Closer.

@@ -169,7 +169,7 @@ func TestOpenEntryDistrustsTheDirectory(t *testing.T) {
 				_, err = io.Copy(io.Discard, rc)
 				rc.Close()
 			}
-			if !errors.Is(err, ErrCorrupt) {
+			if !errors.Is(err, ErrCorrupt) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -180,6 +180,36 @@ func TestOpenEntryDistrustsTheDirectory(t *testing.T) {
 			t.Errorf("entry %d: %v", i, err)
 		}
 	}
+}
+
+// A fault of the reader is no fault of the archive.
+func TestOpenEntryReturnsTheErrorOfItsReader(t *testing.T) {
+	t.Parallel()
+	b := build(t, good()...)
+	disk := errors.New("disk")
+	r := &failingReaderAt{ReaderAt: bytes.NewReader(b)}
+	a, _ := Open(r, int64(len(b)), Limits{})
+	rc, err := a.OpenEntry(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	r.err = disk
+	if _, err := io.Copy(io.Discard, rc); !errors.Is(err, disk) || errors.Is(err, ErrCorrupt) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failingReaderAt struct {
+	io.ReaderAt
+	err error
+}
+
+func (f *failingReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.ReaderAt.ReadAt(p, off)
 }
 
 // An entry that inflates to more than its declared size stops there.
