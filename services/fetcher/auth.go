@@ -18,23 +18,23 @@ var (
 	errBusy  = errors.New("the server cannot check the login now")
 )
 
-// valid reports what is missing from a, given the client certificate's path.
+// valid reports, in French, what is missing from a, given the client certificate's path.
 func (a Auth) valid(certificate string) error {
 	switch a.Mechanism {
 	case "external":
 		if certificate == "" {
-			return errors.New("auth: external needs a client certificate")
+			return errors.New("auth : « external » demande un certificat client (certificate)")
 		}
 	case "plain", "login":
 		if a.PasswordFile == "" {
-			return fmt.Errorf("auth: %s needs a password file", a.Mechanism)
+			return fmt.Errorf("auth : « %s » demande un fichier de mot de passe (password)", a.Mechanism)
 		}
 	case "oauthbearer", "xoauth2":
 		if a.TokenFile == "" {
-			return fmt.Errorf("auth: %s needs a token file", a.Mechanism)
+			return fmt.Errorf("auth : « %s » demande un fichier de jeton (token)", a.Mechanism)
 		}
 	default:
-		return errors.New("auth: mechanism must be external, plain, login, oauthbearer or xoauth2")
+		return errors.New("auth : mechanism vaut external, plain, login, oauthbearer ou xoauth2")
 	}
 	return nil
 }
@@ -43,15 +43,15 @@ func (a Auth) valid(certificate string) error {
 func secret(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", errFile, err)
+		return "", &fileError{path, err}
 	}
 	if len(b) > 64<<10 {
-		return "", fmt.Errorf("%w: %s is too large for a secret", errFile, path)
+		return "", &fileError{path, errors.New("too large for a secret")}
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return "", fmt.Errorf("%w: %s is empty", errFile, path)
+		return "", &fileError{path, errors.New("empty")}
 	}
 	return string(line), nil
 }

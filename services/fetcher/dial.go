@@ -21,9 +21,17 @@ var (
 	errTLS      = errors.New("TLS handshake failed")
 	errStartTLS = errors.New("the server does not offer STARTTLS")
 	errGreeting = errors.New("the server did not greet as an IMAP server does")
-	errFile     = errors.New("a file of the configuration cannot be used")
 	errExpired  = errors.New("the client certificate is outside its dates")
 )
+
+// fileError is a file of the configuration that cannot be used.
+type fileError struct {
+	path string
+	err  error
+}
+
+func (e *fileError) Error() string { return "file " + e.path + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
 
 // endpoint is a parsed Mailbox.URL.
 type endpoint struct {
@@ -34,7 +42,7 @@ type endpoint struct {
 func parseURL(raw string) (endpoint, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
-		return endpoint{}, errors.New("imap: expected imaps://host:port or imap://host:port")
+		return endpoint{}, errors.New("imap : écrire imaps://serveur:port ou imap://serveur:port")
 	}
 	e := endpoint{host: u.Hostname()}
 	port := u.Port()
@@ -49,7 +57,7 @@ func parseURL(raw string) (endpoint, error) {
 			port = "143"
 		}
 	default:
-		return endpoint{}, errors.New("imap: expected imaps:// (TLS) or imap:// (STARTTLS)")
+		return endpoint{}, errors.New("imap : écrire imaps:// (TLS) ou imap:// (STARTTLS)")
 	}
 	e.address = net.JoinHostPort(e.host, port)
 	return e, nil
@@ -71,17 +79,17 @@ func (mb Mailbox) tlsConfig(host string) (*tls.Config, error) {
 	if mb.CA != "" {
 		pem, err := os.ReadFile(mb.CA)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errFile, err)
+			return nil, &fileError{mb.CA, err}
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%w: %s holds no certificate", errFile, mb.CA)
+			return nil, &fileError{mb.CA, errors.New("no certificate in it")}
 		}
 	}
 	if mb.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errFile, mb.Certificate, err)
+			return nil, &fileError{mb.Certificate, err}
 		}
 		if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
 			return nil, fmt.Errorf("%w (until %s)", errExpired, pair.Leaf.NotAfter.Format(time.DateOnly))

@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,7 +122,8 @@ type Fetcher struct {
 	boxes  []*watcher
 }
 
-// New checks cfg and returns a Fetcher that Run starts. It opens nothing.
+// New checks cfg and returns a Fetcher that Run starts. It opens nothing. Its
+// errors are mistakes of the configuration, in French.
 func New(cfg Config, b *bus.Bus, log *slog.Logger) (*Fetcher, error) {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = 100 << 20
@@ -137,10 +139,10 @@ func New(cfg Config, b *bus.Bus, log *slog.Logger) (*Fetcher, error) {
 	for _, mb := range cfg.Mailboxes {
 		mb, err := mb.complete()
 		if err != nil {
-			return nil, fmt.Errorf("mailbox %s: %w", mb.Address, err)
+			return nil, fmt.Errorf("boîte %s : %w", mb.Address, err)
 		}
 		if seen[mb.Address] {
-			return nil, fmt.Errorf("mailbox %s is configured twice", mb.Address)
+			return nil, fmt.Errorf("boîte %s : configurée deux fois", mb.Address)
 		}
 		seen[mb.Address] = true
 		f.boxes = append(f.boxes, newWatcher(f, mb))
@@ -210,10 +212,11 @@ func (f *Fetcher) Status() []MailboxStatus {
 	return all
 }
 
-// complete fills in what is implied and reports what cannot work.
+// complete fills in what is implied and reports what cannot work, in French for
+// the person who configures.
 func (mb Mailbox) complete() (Mailbox, error) {
 	if mb.Address == "" {
-		return mb, errors.New("no address")
+		return mb, errors.New("adresse manquante")
 	}
 	if _, err := parseURL(mb.URL); err != nil {
 		return mb, err
@@ -221,21 +224,22 @@ func (mb Mailbox) complete() (Mailbox, error) {
 	if len(mb.Folders) == 0 {
 		mb.Folders = []string{"INBOX"}
 	}
+	mb.Folders = slices.Clone(mb.Folders) // the caller's stay as they are
 	folders := map[string]bool{}
 	for i, name := range mb.Folders {
 		name = folderName(name)
 		if name == "" || folders[name] {
-			return mb, errors.New("folders: an empty name, or the same name twice")
+			return mb, errors.New("folders : un nom vide, ou deux fois le même dossier")
 		}
 		mb.Folders[i], folders[name] = name, true
 	}
 	for _, m := range []Mark{mb.OnArchived, mb.OnDelivered, mb.OnFailed} {
 		if folders[folderName(m.Move)] {
-			return mb, errors.New("a message cannot be moved to a folder that is watched: it would be taken again")
+			return mb, errors.New("un message ne peut pas être rangé dans un dossier relevé : il serait repris")
 		}
 	}
 	if mb.OnArchived.Move != "" && !(mb.OnDelivered.empty() && mb.OnFailed.empty()) {
-		return mb, errors.New("on_archived.move leaves nothing for on_delivered and on_failed: use on_archived.keyword")
+		return mb, errors.New("on_archived.move ne laisse rien à faire à on_delivered et on_failed : employer on_archived.keyword")
 	}
 	return mb, mb.Auth.valid(mb.Certificate)
 }

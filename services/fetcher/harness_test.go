@@ -223,3 +223,10 @@ func archive(t testing.TB, b *bus.Bus, e greffe.Received, st greffe.State) {
 		t.Fatal(err)
 	}
 }
+
+func rewrite(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

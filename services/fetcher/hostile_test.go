@@ -508,3 +508,14 @@ func TestReceivedIDsDoNotDependOnTheTry(t *testing.T) {
 		t.Errorf("%v and %v", ids[0], ids[1])
 	}
 }
+
+// pemOf writes a certificate and its key into one PEM text.
+func pemOf(t testing.TB, pair tls.Certificate) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})) +
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+}

@@ -15,11 +15,12 @@ func sentence(err error, mb Mailbox) string {
 	e, _ := parseURL(mb.URL)
 	var (
 		file     *os.PathError
+		content  *fileError
 		name     *net.DNSError
 		invalid  x509.CertificateInvalidError
 		unknown  x509.UnknownAuthorityError
 		host     x509.HostnameError
-		alert    tls.AlertError
+		remote   *net.OpError
 		missing  *folderError
 		ours     ourSide
 		notTLS   tls.RecordHeaderError
@@ -33,8 +34,8 @@ func sentence(err error, mb Mailbox) string {
 		return "Le certificat client " + mb.Certificate + " est expiré ou pas encore valable : le faire renouveler auprès de l'IGC-Santé et remplacer le fichier."
 	case errors.As(err, &file):
 		return "Le fichier " + file.Path + " ne peut pas être lu : vérifier qu'il existe et que Greffe a le droit de le lire."
-	case errors.Is(err, errFile):
-		return "Un fichier de la configuration de cette boîte n'a pas le contenu attendu (certificats au format PEM, secret sur la première ligne) : " + causeOf(err) + "."
+	case errors.As(err, &content):
+		return "Le fichier " + content.path + " n'a pas le contenu attendu : des certificats (ca) ou un certificat et sa clé (certificate) au format PEM, un mot de passe ou un jeton seul sur la première ligne."
 	case expired:
 		return onServer + "présente un certificat expiré ou pas encore valable : prévenir l'opérateur ; vérifier aussi l'heure de cette machine."
 	case errors.As(err, &unknown):
@@ -43,8 +44,8 @@ func sentence(err error, mb Mailbox) string {
 		return onServer + "présente un certificat établi pour un autre nom : vérifier l'adresse du serveur."
 	case errors.As(err, &invalid):
 		return onServer + "présente un certificat qui ne convient pas à un serveur : prévenir l'opérateur."
-	case errors.As(err, &alert):
-		return onServer + "refuse la connexion chiffrée, le plus souvent parce que le certificat client manque, est expiré ou n'est pas reconnu : vérifier le réglage « certificate »."
+	case errors.As(err, &remote) && remote.Op == "remote error": // a TLS alert, which has no exported type
+		return onServer + "refuse la connexion chiffrée : le certificat client manque, est expiré ou n'est pas reconnu (réglage « certificate »), ou le serveur ne connaît pas TLS 1.2."
 	case errors.As(err, &notTLS):
 		return onServer + "ne parle pas TLS sur ce port : vérifier le port, ou écrire imap:// pour STARTTLS."
 	case errors.Is(err, errTLS):
@@ -85,19 +86,4 @@ func loginAdvice(a Auth) string {
 		return "le jeton Pro Santé Connect est sans doute expiré ; vérifier ce qui renouvelle " + a.TokenFile + "."
 	}
 	return "vérifier le nom d'utilisateur et le mot de passe (" + a.PasswordFile + "). Les essais sont espacés pour ne pas bloquer le compte."
-}
-
-// causeOf returns the innermost text of err, for mistakes in files.
-func causeOf(err error) string {
-	for {
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			err = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			all := e.Unwrap()
-			err = all[len(all)-1]
-		default:
-			return err.Error()
-		}
-	}
 }
