@@ -102,22 +102,25 @@ type Result struct {
 }
 
 // Create posts a resource unless the search ifNoneExist finds one.
-func (c *Client) Create(ctx context.Context, resourceType string, resource any, ifNoneExist string) (Result, error) {
+func (c *Client) Create(ctx context.Context, kind string, resource any, ifNoneExist string) (Result, error) {
 	b, err := json.Marshal(resource)
 	if err != nil {
-		return Result{}, fmt.Errorf("create %s: %w", resourceType, err)
+		return Result{}, fmt.Errorf("create %s: %w", kind, err)
 	}
-	a, err := c.do(ctx, "POST", resourceType, fhirJSON, int64(len(b)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
+	a, err := c.do(ctx, "POST", kind, fhirJSON, int64(len(b)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
 		http.Header{"If-None-Exist": {ifNoneExist}, "Prefer": {"return=OperationOutcome"}})
 	if err != nil {
-		return Result{}, fmt.Errorf("create %s: %w", resourceType, err)
+		return Result{}, fmt.Errorf("create %s: %w", kind, err)
 	}
 	location := a.location
-	if location == "" { // RFC of FHIR: Location on creation; on a match, some servers return the resource only
+	if location == "" { // on a match, some servers return the resource only
 		var r struct{ ResourceType, ID string }
-		if json.Unmarshal(a.body, &r) == nil && r.ResourceType == resourceType && r.ID != "" {
+		if json.Unmarshal(a.body, &r) == nil && r.ResourceType == kind && r.ID != "" {
 			location = r.ResourceType + "/" + r.ID
 		}
+	}
+	if location == "" && len(a.body) == 0 {
+		return Result{}, fmt.Errorf("create %s: %w: answered %d and neither a resource nor its address", kind, ErrNoAnswer, a.status)
 	}
 	return Result{Status: a.status, Location: location, Existed: a.status == http.StatusOK, Warnings: outcome(a.body).Issue}, nil
 }
@@ -165,16 +168,16 @@ func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
 
 // Search posts a search, so that what is searched for stays out of access logs,
 // and returns the first page.
-func (c *Client) Search(ctx context.Context, resourceType string, params url.Values) (Bundle, error) {
+func (c *Client) Search(ctx context.Context, kind string, params url.Values) (Bundle, error) {
 	form := params.Encode()
-	a, err := c.do(ctx, "POST", resourceType+"/_search", "application/x-www-form-urlencoded", int64(len(form)),
+	a, err := c.do(ctx, "POST", kind+"/_search", "application/x-www-form-urlencoded", int64(len(form)),
 		func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }, nil)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("search %s: %w", resourceType, err)
+		return Bundle{}, fmt.Errorf("search %s: %w", kind, err)
 	}
 	var b Bundle
 	if err := json.Unmarshal(a.body, &b); err != nil || b.ResourceType != "Bundle" {
-		return Bundle{}, fmt.Errorf("search %s: %w: the answer is not a Bundle", resourceType, ErrNoAnswer)
+		return Bundle{}, fmt.Errorf("search %s: %w: the answer is not a Bundle", kind, ErrNoAnswer)
 	}
 	return b, nil
 }
@@ -295,6 +298,10 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, size 
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return answer{}, &Error{Status: resp.StatusCode, Outcome: outcome(b), RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
 	}
+	// A proxy in front may say 200 and mean nothing by it.
+	if kind := resourceType(b); kind == "" && len(bytes.TrimSpace(b)) > 0 {
+		return answer{}, fmt.Errorf("%w: answered %d with something that is no resource", ErrNoAnswer, resp.StatusCode)
+	}
 	return answer{resp.StatusCode, c.relative(resp.Header.Get("Location")), b}, nil
 }
 
@@ -332,6 +339,15 @@ func safeID(s string) bool {
 		}
 	}
 	return true
+}
+
+// resourceType returns the kind of resource that b is; "" when it is none.
+func resourceType(b []byte) string {
+	var r struct{ ResourceType string }
+	if json.Unmarshal(b, &r) != nil {
+		return ""
+	}
+	return r.ResourceType
 }
 
 func outcome(b []byte) OperationOutcome {

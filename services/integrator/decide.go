@@ -84,11 +84,13 @@ var rules = []rule{
 	}, todo("L'action demandée sur ce document n'est pas reconnue : décider à la main.")},
 
 	// Order (domain §4.4, order hazard): what came late is not sent as current.
-	{"withdrawn", func(s *situation) bool { return !deletes(s) && withdrawn(s) },
+	{"withdrawn", func(s *situation) bool { return !deletes(s) && withdrawn(s, true) },
 		dismiss("Son auteur a supprimé ce document : il est archivé et n'est pas envoyé au DI.")},
 	{"obsolete", func(s *situation) bool { return !deletes(s) && newer(s, greffe.StateDelivered) },
 		dismiss("Une version plus récente est déjà dans le DI : celle-ci est archivée et n'est pas envoyée.")},
-	{"newer-under-way", func(s *situation) bool { return !deletes(s) && newer(s, greffe.StateWaiting) && !sent(s.doc) }, wait},
+	{"newer-under-way", func(s *situation) bool {
+		return !deletes(s) && !sent(s.doc) && (newer(s, greffe.StateWaiting) || withdrawn(s, false))
+	}, wait},
 
 	// Deletion (domain §4.4): always T04, after the creation had its answer.
 	{"delete-too-soon", func(s *situation) bool { return deletes(s) && pending(s.creation) }, wait},
@@ -161,10 +163,13 @@ func pending(d *index.Document) bool { return d != nil && !d.State.Final() }
 // sent reports whether d may have reached a DI already.
 func sent(d index.Document) bool { return d.Outcome.Control != "" }
 
-// withdrawn reports whether a deletion of this very document came before it.
-func withdrawn(s *situation) bool {
+// withdrawn reports whether a deletion of this very document was sent before it,
+// and had its answer, or has it still to come. A deletion that was not sent yet
+// waits for the document: what it replaced has to be replaced all the same.
+func withdrawn(s *situation, answered bool) bool {
 	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
-		return o.Facts.Action == greffe.ActionDelete && o.Facts.UniqueID == s.doc.Facts.UniqueID && usable(o)
+		return o.Facts.Action == greffe.ActionDelete && o.Facts.UniqueID == s.doc.Facts.UniqueID &&
+			sent(o) && o.State.Final() == answered && o.State != greffe.StateDismissed
 	})
 }
 
@@ -178,11 +183,6 @@ func newer(s *situation, state greffe.State) bool {
 		f, own := o.Facts, s.doc.Facts
 		return f.Replaces == own.UniqueID || !f.SetID.IsZero() && f.SetID == own.SetID && f.Version > own.Version
 	})
-}
-
-// usable reports whether a document may have an effect on others.
-func usable(d index.Document) bool {
-	return d.Facts.Verdict != greffe.VerdictHeld && d.Facts.Verdict != greffe.VerdictRefused && d.State != greffe.StateDismissed
 }
 
 func has(d greffe.Document, rule string) bool {
