@@ -11,9 +11,10 @@ import (
 // many more failures, so that nobody can lock a colleague out cheaply. Its methods
 // may be called at once. It lives in the process: a restart forgets it.
 type attempts struct {
-	mu   sync.Mutex
-	now  func() time.Time
-	fail map[string][]time.Time // oldest first
+	mu    sync.Mutex
+	now   func() time.Time
+	fail  map[string][]time.Time // oldest first
+	swept time.Time
 }
 
 const (
@@ -52,8 +53,11 @@ func (a *attempts) begin(login, from string) time.Duration {
 		}
 	}
 	if len(a.fail) >= maxAttempts {
-		for k := range a.fail {
-			a.recent(k, now)
+		if now.Sub(a.swept) >= time.Second { // a flood must not make each try cost a sweep
+			a.swept = now
+			for k := range a.fail {
+				a.recent(k, now)
+			}
 		}
 		if len(a.fail) >= maxAttempts {
 			wait = max(wait, time.Minute)

@@ -26,7 +26,7 @@ func mayRetry(d index.Document) bool {
 	switch d.State {
 	case greffe.StateIncident:
 		return true
-	case greffe.StateTodo, greffe.StateRefused, greffe.StateDismissed:
+	case greffe.StateTodo, greffe.StateRefused:
 		return d.Facts.Format == greffe.FormatCDA1 || d.Facts.Format == greffe.FormatCDA3
 	}
 	return false

@@ -113,7 +113,7 @@ func (c *Console) integrity(r *http.Request, v *visit, d index.Document) (integr
 			f.Close()
 			continue
 		}
-		if errors.Is(err, errDamaged) || errors.Is(err, archive.ErrNotFound) {
+		if errors.Is(err, archive.ErrDigest) || errors.Is(err, archive.ErrNotFound) {
 			return integrity{Missing: errors.Is(err, archive.ErrNotFound)}, c.damaged(v, string(d.ID), err)
 		}
 		c.log.Error("document not read for its integrity", slog.String("document", string(d.ID)), slog.Any("error", err))

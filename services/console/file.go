@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -94,17 +93,13 @@ func shown(d index.Document) greffe.Object {
 }
 
 // openVerified opens an archived object after reading it whole and comparing its
-// digest: what is shown or given is what was received, or nothing is (errDamaged).
+// digest: what is shown or given is what was received, or nothing is (archive.ErrDigest).
 func (c *Console) openVerified(ctx context.Context, o greffe.Object) (io.ReadSeekCloser, error) {
 	f, err := c.store.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	if err == nil && (!o.SHA256.Valid() || greffe.DigestFrom(h.Sum(nil)) != o.SHA256) {
-		err = errDamaged
-	}
+	_, err = io.Copy(io.Discard, archive.Checked(f, o.Size, o.SHA256))
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
@@ -244,7 +239,7 @@ func (c *Console) frameNotice(w http.ResponseWriter, text string) error {
 
 // orDamaged journals a look that met damaged or missing bytes and returns err.
 func (c *Console) orDamaged(v *visit, subject string, err error) error {
-	if errors.Is(err, errDamaged) || errors.Is(err, archive.ErrNotFound) {
+	if errors.Is(err, archive.ErrDigest) || errors.Is(err, archive.ErrNotFound) {
 		if jerr := c.damaged(v, subject, err); jerr != nil {
 			return errors.Join(err, jerr)
 		}

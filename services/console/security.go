@@ -131,7 +131,6 @@ var (
 	errLogin       = errors.New("console: login needed")
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
-	errDamaged     = errors.New("console: archived bytes do not match their digest")
 	errState       = errors.New("console: state does not allow the decision")
 	errToken       = errors.New("console: no valid token")
 )
@@ -155,7 +154,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errState):
 		e = errorPage{http.StatusConflict, "Décision impossible",
 			"L’état du document a changé entre-temps et ne permet plus cette décision. Rouvrez le document pour voir où il en est."}
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, archive.ErrDigest):
 		e = errorPage{http.StatusInternalServerError, "Fichier altéré : ne pas utiliser",
 			"Le fichier archivé ne correspond plus à l’empreinte prise à la réception. Il n’est pas affiché. L’incident a été inscrit au journal : prévenez l’administrateur."}
 	case errors.Is(err, archive.ErrNotFound):
