@@ -53,13 +53,13 @@ func TestLeaseHasOneHolder(t *testing.T) {
 				b = open(t, cfg) // another process
 			}
 			name := unique("boîte ")
-			const ttl = 300 * time.Millisecond
+			const ttl = time.Second
 			first, err := a.Lease(t.Context(), name, ttl)
 			if err != nil {
 				t.Fatal(err)
 			}
 			// Renewed for longer than its ttl, it is never free.
-			for end := time.Now().Add(3 * ttl); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
+			for end := time.Now().Add(2 * ttl); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
 				if _, err := b.Lease(t.Context(), name, ttl); !errors.Is(err, bus.ErrHeld) {
 					t.Fatalf("held lease: %v", err)
 				}

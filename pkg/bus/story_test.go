@@ -100,7 +100,7 @@ func TestALongCallIsNotHandedOutTwice(t *testing.T) {
 		var calls atomic.Int32
 		begun, finish := make(chan bool, 8), make(chan bool)
 		for range 2 { // two processes
-			consume(t, b, topic, bus.Consumer{Name: name, AckWait: 150 * time.Millisecond}, func(ctx context.Context, _ event) error {
+			consume(t, b, topic, bus.Consumer{Name: name, AckWait: time.Second}, func(ctx context.Context, _ event) error {
 				calls.Add(1)
 				begun <- true
 				select {
@@ -112,7 +112,7 @@ func TestALongCallIsNotHandedOutTwice(t *testing.T) {
 		}
 		publish(t, b, topic, event{ID: "1"})
 		receive(t, begun)
-		<-time.After(600 * time.Millisecond) // four times AckWait: what is tested is that time passes
+		<-time.After(2500 * time.Millisecond) // more than AckWait twice: what is tested is that time passes
 		close(finish)
 		settled(t, b, name)
 		if n := calls.Load(); n != 1 {

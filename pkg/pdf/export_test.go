@@ -3,6 +3,8 @@ package pdf
 import (
 	"bytes"
 	"os"
+	"runtime"
+	"time"
 
 	"greffe/pkg/greffe"
 )
@@ -21,19 +23,14 @@ func init() {
 	misbehave = func(file []byte) {
 		switch {
 		case bytes.HasSuffix(file, []byte(TestHang)):
-			for {
-			}
+			time.Sleep(time.Hour)
 		case bytes.HasSuffix(file, []byte(TestHoard)):
-			var all [][]byte
-			for {
-				b := make([]byte, 1<<20)
-				for i := range b {
-					b[i] = 1
-				}
-				all = append(all, b)
+			all := map[int][]byte{}
+			for n := 0; len(all) >= n; n++ { // for ever
+				all[n] = bytes.Repeat([]byte{1}, 1<<20)
 			}
 		case bytes.HasSuffix(file, []byte(TestRecurse)):
-			recurse(0)
+			deep(1)
 		case bytes.HasSuffix(file, []byte(TestPanic)):
 			panic("test")
 		case bytes.HasSuffix(file, []byte(TestExit)):
@@ -42,8 +39,12 @@ func init() {
 	}
 }
 
-//go:noinline
-func recurse(n int) int { return recurse(n+1) + n }
+func deep(n int) {
+	if n > 0 { // always
+		deep(n + 1)
+	}
+	runtime.KeepAlive(n)
+}
 
 // Inspect is what the child does, in this process.
 func Inspect(file []byte) (Report, []greffe.Finding) {

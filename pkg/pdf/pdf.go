@@ -28,7 +28,7 @@ type Config struct {
 	Workers int           // child processes at once; 0 means as many as processors, at most 4
 	Timeout time.Duration // for one file, once it was handed over; 0 means 10 s
 	Memory  int64         // bytes that a child may hold; 0 means 1 GiB
-	MaxSize int64         // bytes of the largest file that is opened; 0 means 128 MiB
+	MaxSize int64         // bytes of the largest file that is opened; 0 means 128 MiB, at most an eighth of Memory
 }
 
 // Report is what a PDF says about itself. Nothing in it was verified.
@@ -71,6 +71,8 @@ func New(cfg Config) *Checker {
 	if cfg.MaxSize <= 0 {
 		cfg.MaxSize = 128 << 20
 	}
+	// A child takes a file in whole before it looks at it: that must never fail.
+	cfg.MaxSize = min(cfg.MaxSize, cfg.Memory/8)
 	return &Checker{cfg: cfg, turns: make(chan struct{}, cfg.Workers)}
 }
 

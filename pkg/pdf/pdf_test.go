@@ -171,7 +171,7 @@ func bombs() map[string][]byte {
 
 func TestABombIsAFindingAndTheNextFilePasses(t *testing.T) {
 	t.Parallel()
-	c := checker(t, pdf.Config{Workers: 1, Memory: 256 << 20, Timeout: 5 * time.Second})
+	c := checker(t, pdf.Config{Workers: 1, Memory: memoryFactor * 256 << 20})
 	for name, file := range bombs() {
 		began := time.Now()
 		r, got := check(t, c, file)
@@ -190,7 +190,7 @@ func TestARunawayChildIsKilled(t *testing.T) {
 		file []byte
 	}{
 		{"time", pdf.Config{Workers: 1, Timeout: 50 * time.Millisecond}, []byte("%PDF-1.7 " + pdf.TestHang)},
-		{"memory", pdf.Config{Workers: 1, Memory: 256 << 20}, []byte("%PDF-1.7 " + pdf.TestHoard)},
+		{"memory", pdf.Config{Workers: 1, Memory: memoryFactor * 256 << 20}, []byte("%PDF-1.7 " + pdf.TestHoard)},
 		{"stack", pdf.Config{Workers: 1}, []byte("%PDF-1.7 " + pdf.TestRecurse)},
 	} {
 		t.Run(k.name, func(t *testing.T) {

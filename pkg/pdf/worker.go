@@ -126,7 +126,7 @@ func readFile(r *bufio.Reader, buf []byte, maxSize int64) ([]byte, error) {
 		}
 		at := len(buf)
 		if cap(buf) < at+n {
-			buf = append(make([]byte, 0, max(2*cap(buf), at+n, 256<<10)), buf...)
+			buf = append(make([]byte, 0, max(min(2*cap(buf), int(maxSize)), at+n, 256<<10)), buf...)
 		}
 		buf = buf[:at+n]
 		if _, err := io.ReadFull(r, buf[at:]); err != nil {
