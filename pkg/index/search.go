@@ -19,8 +19,12 @@ var (
 
 // rareWord is how many messages may hold a word of the text filter for the
 // search to start from the word. For a commoner one the queue is read from its
-// newest message, and a page is soon full.
-const rareWord = 5000
+// newest message, and a page is soon full. Two common words need not stand
+// together anywhere near, so that with several words the limit is higher.
+const (
+	rareWord    = 5_000
+	rareOfWords = 50_000
+)
 
 // position is the place of a row in a list, newest first.
 type position struct {
@@ -108,32 +112,27 @@ func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, er
 	if err != nil {
 		return nil, "", err
 	}
+	for _, w := range words {
+		if w != rare {
+			in += " AND EXISTS (SELECT 1 FROM message_words w WHERE w.message_id = messages.id AND w.word >= " +
+				a.add(w) + " AND w.word < " + a.add(after(w)) + ")"
+		}
+	}
 	var with, page string
-	if len(words) == 0 {
+	if rare == "" {
 		page = newest("messages", queueBranches(&a, f.States, f.Mailboxes), in, n+1)
 	} else {
-		where := "1 = 1"
+		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
+			` AND word < ` + a.add(after(rare)) + `) `
 		if len(f.States) > 0 {
-			where += " AND state IN (" + marks(&a, f.States) + ")"
+			in += " AND state IN (" + marks(&a, f.States) + ")"
 		}
 		if len(f.Mailboxes) > 0 {
-			where += " AND mailbox IN (" + marks(&a, f.Mailboxes) + ")"
+			in += " AND mailbox IN (" + marks(&a, f.Mailboxes) + ")"
 		}
-		from := "messages"
-		if rare != "" {
-			with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
-				` AND word < ` + a.add(after(rare)) + `) `
-			// CROSS JOIN keeps SQLite from turning the join round.
-			from = "rare CROSS JOIN messages"
-			where += " AND messages.id = rare.message_id"
-		}
-		for _, w := range words {
-			if w != rare {
-				where += " AND EXISTS (SELECT 1 FROM message_words w WHERE w.message_id = messages.id AND w.word >= " +
-					a.add(w) + " AND w.word < " + a.add(after(w)) + ")"
-			}
-		}
-		page = fmt.Sprintf(`SELECT id, received_at FROM %s WHERE %s%s ORDER BY received_at DESC, id DESC LIMIT %d`, from, where, in, n+1)
+		// CROSS JOIN keeps SQLite from turning the join round.
+		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s
+			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n+1)
 	}
 	list, err := db.messages(ctx, with+`SELECT `+messageColumns+` FROM (`+page+`) AS q CROSS JOIN messages m
 		WHERE m.id = q.id ORDER BY q.received_at DESC, q.id DESC`, a...)
@@ -177,11 +176,15 @@ func queueBranches(a *arguments, states []greffe.State, mailboxes []string) []st
 // rarest returns the word that the fewest messages hold, or "" when all are
 // common; false when no message can hold them all.
 func (db *DB) rarest(ctx context.Context, words []string) (string, bool, error) {
-	best, least := "", rareWord+1
+	limit := rareWord
+	if len(words) > 1 {
+		limit = rareOfWords
+	}
+	best, least := "", limit+1
 	for _, w := range words {
 		var n int
 		err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM message_words WHERE word >= $1 AND word < $2 LIMIT $3) AS c`,
-			w, after(w), rareWord+1).Scan(&n)
+			w, after(w), limit+1).Scan(&n)
 		if err != nil {
 			return "", false, err
 		}
@@ -210,6 +213,7 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 	n := pageSize(f.Limit)
 	ins := insKey(f.INS)
 	words := strings.Fields(normalise(clean(f.Name, 200)))
+	words = words[:min(len(words), 6)]
 	if ins != "" && len(ins) < 13 || f.Name != "" && len(strings.Join(words, "")) < 2 {
 		return nil, "", ErrTooShort
 	}
@@ -246,12 +250,15 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 		}
 		where := "ins >= " + a.add(ins) + " AND ins <= " + a.add(to)
 		if len(words) > 0 {
-			where += " AND id IN (" + namesQuery(&a, words, "") + ")"
+			where += " AND id IN (SELECT document_id FROM (" + namesQuery(&a, words, "") + ") AS h)"
 		}
 		page = newest("documents", []string{where}, narrow, n+1)
 	case byName:
-		page = fmt.Sprintf(`SELECT document_id AS id, received_at FROM (%s) AS h ORDER BY received_at DESC, document_id DESC LIMIT %d`,
-			strings.ReplaceAll(namesQuery(&a, words, narrow), "SELECT document_id", "SELECT document_id, received_at"), n+1)
+		// A document is found at most twice (two family names) by each of the
+		// branches: that many rows hold enough different ones.
+		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (SELECT document_id, received_at FROM (%s) AS h
+			ORDER BY received_at DESC, document_id DESC LIMIT %d) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
+			namesQuery(&a, words, narrow), 2*len(words)*(n+1), n+1)
 	default:
 		page = newest("documents", []string{"1 = 1"}, narrow, n+1)
 	}
@@ -269,7 +276,6 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 // that begins with the first words, and given names that begin with the rest,
 // wherever the one ends and the other starts: nobody types a comma.
 func namesQuery(a *arguments, words []string, and string) string {
-	words = words[:min(len(words), 6)]
 	var parts []string
 	for k := len(words); k > 0; k-- {
 		family := strings.Join(words[:k], " ")
@@ -281,9 +287,9 @@ func namesQuery(a *arguments, words []string, and string) string {
 			// Within the range of the family name. Normalised words hold no % or _.
 			where += " AND givens LIKE " + a.add("% "+given+"%")
 		}
-		parts = append(parts, "SELECT document_id FROM document_names WHERE "+where+and)
+		parts = append(parts, "SELECT document_id, received_at FROM document_names WHERE "+where+and)
 	}
-	return strings.Join(parts, " UNION ")
+	return strings.Join(parts, " UNION ALL ")
 }
 
 // Counts returns how many messages are in each state, in these mailboxes (nil: all).

@@ -82,7 +82,7 @@ CREATE TABLE document_names (
     received_at   BIGINT NOT NULL,
     PRIMARY KEY (document_id, family)
 );
-CREATE INDEX document_names_family ON document_names (family, received_at);
+CREATE INDEX document_names_family ON document_names (family, received_at, document_id, givens);
 CREATE INDEX document_names_birth ON document_names (birth_date, family);
 
 -- The first occurrence of each identity: the one that is delivered.
