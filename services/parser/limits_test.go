@@ -17,19 +17,20 @@ import (
 	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
+	"greffe/pkg/pdf"
 	"greffe/pkg/sandbox"
 	"greffe/pkg/xdm"
 )
 
 func TestLimitsHoldWhatWasRead(t *testing.T) {
 	t.Parallel()
-	pdf := sandbox.PDF("Compte rendu", nil, 0)
+	file := sandbox.PDF("Compte rendu", nil, 0)
 	var files []string
 	for i := range 15 {
 		files = append(files, fmt.Sprintf("%d.bin", i), strings.Repeat(fmt.Sprint(i), 100))
 	}
 	loose := attachment{name: "a.zip", media: "application/zip", data: zipOf(t, files...)}
-	good := archived(level1(facts(1, 1), pdf))
+	good := archived(level1(facts(1, 1), file))
 	for name, c := range map[string]struct {
 		cfg  Config
 		raw  []byte
@@ -37,7 +38,7 @@ func TestLimitsHoldWhatWasRead(t *testing.T) {
 	}{
 		"parts":           {Config{Parts: 8}, mail("", good, loose), "parser.parts"},
 		"parts of a mail": {Config{Mail: eml.Limits{Parts: 3}}, mail("", good, loose, loose), "eml.parts"},
-		"unpacked":        {Config{Unpacked: int64(len(pdf)) * 2}, mail("", good, loose, loose), ""},
+		"unpacked":        {Config{Unpacked: int64(len(file)) * 2}, mail("", good, loose, loose), ""},
 		"decoded":         {Config{Mail: eml.Limits{DecodedBytes: int64(len(good.data)) + 100}}, mail("", good, loose), "eml.size"},
 		"time":            {Config{Time: time.Nanosecond}, mail("", good), "parser.time"},
 	} {
@@ -107,8 +108,8 @@ func TestTemporaryFilesAreGone(t *testing.T) {
 // TestSecondReadAgrees reads every part again the way the archive does: by its path.
 func TestSecondReadAgrees(t *testing.T) {
 	t.Parallel()
-	pdf := sandbox.PDF("Compte rendu", nil, 0)
-	raw := mail("", archived(level1(facts(1, 1), pdf), level3(facts(1, 2))), pdfFile("a.pdf", pdf),
+	file := sandbox.PDF("Compte rendu", nil, 0)
+	raw := mail("", archived(level1(facts(1, 1), file), level3(facts(1, 2))), pdfFile("a.pdf", file),
 		attachment{name: "z.zip", media: "application/zip", data: zipOf(t, "a.txt", "abc")})
 	first := parse(t, quiet(), raw)
 	second := parse(t, quiet(), raw)
@@ -145,10 +146,10 @@ func TestSecondReadAgrees(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	pdf := sandbox.PDF("Compte rendu", nil, 0)
-	f.Add(mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), pdf)), pdfFile("a.pdf", pdf)))
+	file := sandbox.PDF("Compte rendu", nil, 0)
+	f.Add(mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), file)), pdfFile("a.pdf", file)))
 	f.Add(mail("", attachment{media: "text/xml", data: level3(facts(1, 1)).Data}))
-	f.Add(mail("", attachment{name: "z.zip", media: "application/zip", data: zipOf(f, "a.txt", "abc", "b.pdf", string(pdf))}))
+	f.Add(mail("", attachment{name: "z.zip", media: "application/zip", data: zipOf(f, "a.txt", "abc", "b.pdf", string(file))}))
 	f.Add([]byte("From: a@b\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\n****FIN****\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		out, err := quiet().Parse(t.Context(), greffe.Received{}, bytes.NewReader(raw))
@@ -162,15 +163,21 @@ func FuzzParse(f *testing.F) {
 // BenchmarkParse reads the message of the pipeline benchmark: a PDF of 150 KB, and an
 // archive with the same document.
 func BenchmarkParse(b *testing.B) {
-	pdf := sandbox.PDF("Compte rendu", []string{"Glycémie"}, 150<<10)
-	raw := mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), pdf)), pdfFile("a.pdf", pdf))
-	p := quiet()
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		out, err := p.Parse(b.Context(), greffe.Received{}, bytes.NewReader(raw))
-		if err != nil || len(out.Documents) != 1 {
-			b.Fatalf("%d documents, %v", len(out.Documents), err)
-		}
+	file := sandbox.PDF("Compte rendu", []string{"Glycémie"}, 150<<10)
+	raw := mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), file)), pdfFile("a.pdf", file))
+	checker := pdf.New(pdf.Config{Workers: 1})
+	defer checker.Close()
+	for name, c := range map[string]*pdf.Checker{"PDFs unchecked": nil, "PDFs checked": checker} {
+		b.Run(name, func(b *testing.B) {
+			p := New(Config{Environment: ins.Any}, nil, c, slog.New(slog.DiscardHandler))
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				out, err := p.Parse(b.Context(), greffe.Received{}, bytes.NewReader(raw))
+				if err != nil || len(out.Documents) != 1 {
+					b.Fatalf("%d documents, %v", len(out.Documents), err)
+				}
+			}
+		})
 	}
 }

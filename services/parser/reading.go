@@ -24,6 +24,7 @@ type reading struct {
 	documents []*document
 	findings  []greffe.Finding // about the message as a whole
 	unpacked  int64
+	checked   map[greffe.Digest][]greffe.Finding // of the PDFs that were looked at
 }
 
 // item is a part with what is only of interest while the message is read.
@@ -114,9 +115,16 @@ func (r *reading) checkPDF(it *item) error {
 	if r.p.pdf == nil {
 		return nil
 	}
-	_, findings, err := r.p.pdf.Check(r.ctx, it.content.reader())
-	if err != nil {
-		return fmt.Errorf("check PDF: %w", err)
+	findings, known := r.checked[it.SHA256] // most PDFs of a mail are in its CDA, too
+	if !known {
+		var err error
+		if _, findings, err = r.p.pdf.Check(r.ctx, it.content.reader()); err != nil {
+			return fmt.Errorf("check PDF: %w", err)
+		}
+		if r.checked == nil {
+			r.checked = make(map[greffe.Digest][]greffe.Finding)
+		}
+		r.checked[it.SHA256] = findings
 	}
 	it.Findings = append(it.Findings, placed(it.Path, findings)...)
 	return nil
