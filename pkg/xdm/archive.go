@@ -202,21 +202,16 @@ func (a *Archive) OpenEntry(i int) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open entry %d: %w", i, corrupt(err))
 	}
-	return &entryReader{rc: rc, left: a.Entries[i].Size}, nil
+	return &entryReader{rc}, nil
 }
 
-// entryReader stops an entry that gives more than it declared.
-type entryReader struct {
-	rc   io.ReadCloser
-	left int64
-}
+// entryReader sorts the errors of archive/zip, which stops an entry that gives more than
+// it declared.
+type entryReader struct{ rc io.ReadCloser }
 
 // Read implements io.Reader.
 func (e *entryReader) Read(p []byte) (int, error) {
 	n, err := e.rc.Read(p)
-	if e.left -= int64(n); e.left < 0 {
-		return 0, fmt.Errorf("read entry: %w: more bytes than declared", ErrCorrupt)
-	}
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("read entry: %w", corrupt(err))
 	}

@@ -118,12 +118,11 @@ func (d *DocumentEntry) samePatient(p greffe.Patient) bool {
 	for _, a := range d.Patient.IDs {
 		same, other := false, false
 		for _, b := range p.IDs {
-			if strings.EqualFold(a.Root, b.Root) {
-				if strings.EqualFold(a.Extension, b.Extension) {
-					same = true
-				} else {
-					other = true
-				}
+			switch equal := strings.EqualFold(a.Extension, b.Extension); {
+			case strings.EqualFold(a.Root, b.Root):
+				same, other = same || equal, other || !equal
+			case a.Root == "": // the metadata do not say whose id it is
+				same = same || equal
 			}
 		}
 		if other && !same {

@@ -244,8 +244,8 @@ func (a *Archive) checkPatients() {
 			ids = append(ids, d.PatientID, d.Patient.INS)
 		}
 		for _, id := range ids {
-			if id.Extension == "" {
-				continue
+			if id.Extension == "" || id.Root == "" {
+				continue // ids of no authority cannot be compared
 			}
 			if other, ok := seen[id.Root]; ok && !strings.EqualFold(other, id.Extension) {
 				s.Findings = append(s.Findings, rulePatients.At(where(s.Metadata)))

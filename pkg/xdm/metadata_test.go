@@ -37,6 +37,7 @@ func TestOpenUntidyAndWrongTrees(t *testing.T) {
 		"noise": {append(good(), file("__MACOSX/IHE_XDM/SUBSET01/._METADATA.XML", "\x00"), file("__MACOSX/IHE_XDM/SUBSET01/METADATA.XML", "\x00"), file(".DS_Store", ""), file("IHE_XDM/SUBSET01/Thumbs.db", ""),
 			file("IHE_XDM/SUBSET01/CDA.XSL", ""), file("logo.png", "")), []int{5}, nil},
 		"second copy":      {append(good(), file("copie/IHE_XDM/SUBSET01/METADATA.XML", metadata(m)), file("copie/IHE_XDM/SUBSET01/DOC0001.XML", cdaFile)), []int{5}, []string{"xdm.copy"}},
+		"stray copy":       {append(good(), file("DOC0001.XML", cdaFile)), []int{5}, nil},
 		"blanks":           {md("\n \t" + metadata(m)), []int{3}, []string{"xdm.blanks"}},
 		"BOM":              {md("\ufeff<?xml version=\"1.0\"?>" + metadata(m)), []int{3}, nil},
 		"other prefix":     {md(strings.NewReplacer("<rim:", "<ns2:", "</rim:", "</ns2:", "xmlns:rim", "xmlns:ns2").Replace(metadata(m))), []int{3}, nil},
@@ -176,7 +177,9 @@ func TestComplete(t *testing.T) {
 		"other IPP, same INS": {func(e *DocumentEntry, d *greffe.Document) {
 			d.Patient.IDs = append(d.Patient.IDs, greffe.OID{Root: ipp.Root, Extension: "78"})
 		}, greffe.ActionNew, []string{"xdm.cda.patient"}},
-		"nothing in common": {func(e *DocumentEntry, d *greffe.Document) { d.Patient.IDs = []greffe.OID{{Root: "9", Extension: "1"}} }, greffe.ActionNew, []string{"xdm.cda.patient"}},
+		"nothing in common":        {func(e *DocumentEntry, d *greffe.Document) { d.Patient.IDs = []greffe.OID{{Root: "9", Extension: "1"}} }, greffe.ActionNew, []string{"xdm.cda.patient"}},
+		"id of no authority":       {func(e *DocumentEntry, d *greffe.Document) { e.Patient.IDs = []greffe.OID{{Extension: ins.Extension}} }, greffe.ActionNew, nil},
+		"other id of no authority": {func(e *DocumentEntry, d *greffe.Document) { e.Patient.IDs = []greffe.OID{{Extension: "78"}} }, greffe.ActionNew, []string{"xdm.cda.patient"}},
 		"one more local id": {func(e *DocumentEntry, d *greffe.Document) {
 			d.Patient.IDs = append(d.Patient.IDs, greffe.OID{Root: "9", Extension: "1"})
 		}, greffe.ActionNew, nil},

@@ -131,6 +131,11 @@ type file struct {
 	crc  uint32
 }
 
+// file returns what tells a copy of an entry: base name, size and checksum.
+func (a *Archive) file(i int) file {
+	return file{path.Base(fold(a.paths[i])), a.files[i].UncompressedSize64, a.files[i].CRC32}
+}
+
 // folder lists the files beside a METADATA.XML, sorted by name.
 func (a *Archive) folder(m int) []file {
 	var files []file
@@ -145,16 +150,19 @@ func (a *Archive) folder(m int) []file {
 	return files
 }
 
-// markUnreferenced reports the files that no metadata describes. Pictures outside the
-// folders of documents decorate the medium.
+// markUnreferenced reports the files that no metadata describes. A file of the same name,
+// size and checksum as a document is a stray copy of it; pictures outside the folders of
+// documents decorate the medium.
 func (a *Archive) markUnreferenced(metadata []int) {
-	used := make(map[int]bool)
+	used, copies := make(map[int]bool), make(map[file]bool)
 	known := true // every METADATA.XML could be read
 	for _, s := range a.Sets {
 		used[s.Metadata] = true
 		known = known && len(s.Documents) > 0
 		for _, d := range s.Documents {
-			used[d.Entry] = true
+			if used[d.Entry] = true; d.Entry >= 0 {
+				copies[a.file(d.Entry)] = true
+			}
 		}
 	}
 	for i := range a.Entries {
@@ -169,6 +177,8 @@ func (a *Archive) markUnreferenced(metadata []int) {
 		switch ext := path.Ext(fold(a.paths[i])); {
 		case !a.inSubset(i, metadata) && slices.Contains([]string{".GIF", ".PNG", ".JPG", ".JPEG", ".ICO", ".SVG", ".BMP"}, ext):
 			e.Noise, e.Reason = true, "image de présentation de l’archive"
+		case copies[a.file(i)]:
+			e.Noise, e.Reason = true, "seconde copie du même fichier"
 		case known:
 			e.Findings = append(e.Findings, ruleUnreferenced.At(where(i)))
 		}
