@@ -15,10 +15,10 @@ import (
 // with the characters of windows-1252; others become "?". When the file would be
 // smaller than size bytes, the first page shows an image of noise that cannot be
 // compressed and fills it up to about that size. The same arguments give the same bytes.
-func PDF(title string, lines []string, size int) []byte { return pdf(title, lines, size, "") }
+func PDF(title string, lines []string, size int) []byte { return pdfFile(title, lines, size, "") }
 
-// pdf is PDF with further entries of the document catalogue.
-func pdf(title string, lines []string, size int, catalog string) []byte {
+// pdfFile is PDF with further entries of the document catalogue.
+func pdfFile(title string, lines []string, size int, catalog string) []byte {
 	const perPage = 48
 	var w pdfWriter
 	w.b.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")

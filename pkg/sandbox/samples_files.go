@@ -68,7 +68,7 @@ func (s *sampler) files() {
 
 // pdfWithScript returns a PDF that runs JavaScript when it is opened.
 func pdfWithScript(title string, number uint64) []byte {
-	return pdf(title, []string{fmt.Sprintf("Formulaire n° %d à remplir.", number)}, 0, "/OpenAction << /S /JavaScript /JS (app.alert\\('Bonjour'\\)) >>")
+	return pdfFile(title, []string{fmt.Sprintf("Formulaire n° %d à remplir.", number)}, 0, "/OpenAction << /S /JavaScript /JS (app.alert\\('Bonjour'\\)) >>")
 }
 
 // photo returns a JPEG that looks like nothing in particular.

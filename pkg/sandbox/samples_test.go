@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
+	"greffe/pkg/pdf"
 	"greffe/pkg/xdm"
 )
 
@@ -50,6 +52,19 @@ func TestSamplesAreTheSameEachTime(t *testing.T) {
 	}
 	if other := Samples(SampleOptions{Now: options.Now, Seed: 4}); bytes.Equal(other[0].Raw, list[0].Raw) {
 		t.Error("the seed changes nothing")
+	}
+}
+
+func TestExpectedRulesExist(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, r := range slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), ins.Rules(), pdf.Rules()) {
+		known[r.ID] = true
+	}
+	for _, s := range Samples(options) {
+		if s.Want.Rule != "" && !known[s.Want.Rule] {
+			t.Errorf("%s: nobody declares the rule %s", s.Name, s.Want.Rule)
+		}
 	}
 }
 
@@ -115,14 +130,14 @@ func TestPDFIsValidAndOfTheSizeAsked(t *testing.T) {
 func TestBuildersAgreeWithReaders(t *testing.T) {
 	t.Parallel()
 	for _, raw := range [][]byte{PipelineMessage(7), Samples(options)[0].Raw, Samples(options)[1].Raw, Samples(options)[3].Raw} {
-		var zip, pdf []byte
+		var zip, copied []byte
 		result, err := eml.Walk(bytes.NewReader(raw), eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 			b, err := io.ReadAll(r)
 			switch {
 			case bytes.HasPrefix(b, []byte("PK\x03\x04")):
 				zip = b
 			case bytes.HasPrefix(b, []byte("%PDF-")):
-				pdf = b
+				copied = b
 			}
 			return err
 		})
@@ -156,7 +171,7 @@ func TestBuildersAgreeWithReaders(t *testing.T) {
 		n := 0
 		err = cda.Embedded(bytes.NewReader(file), func(_ int, mediaType string, r io.Reader) error {
 			b, err := io.ReadAll(r)
-			if mediaType == "application/pdf" && !bytes.Equal(b, pdf) {
+			if mediaType == "application/pdf" && !bytes.Equal(b, copied) {
 				t.Error("the copy differs from the PDF inside the document")
 			}
 			n++
