@@ -96,7 +96,7 @@ func (s *Scanner) startTag(tag []byte) (Kind, error) {
 	switch s.elements++; {
 	case s.done:
 		return 0, s.fail(RuleXML, "le fichier contient plusieurs éléments racines")
-	case s.elements > maxElements:
+	case s.elements > s.maxElements:
 		return 0, s.fail(RuleLimits, "il y a trop d’éléments")
 	case len(s.stack) == maxDepth:
 		return 0, s.fail(RuleLimits, "les éléments sont imbriqués trop profondément")

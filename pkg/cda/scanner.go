@@ -55,10 +55,14 @@ type Scanner struct {
 	stack    []element
 	bindings []binding
 	names    map[string]string
-	elements int
-	cdata    bool // inside a CDATA section
-	closing  bool // the End of an empty element comes next
-	done     bool // the root was closed
+	elements int // so far
+
+	maxInput    int64
+	maxElements int
+
+	cdata   bool // inside a CDATA section
+	closing bool // the End of an empty element comes next
+	done    bool // the root was closed
 
 	// Leading reports, once the root was met, that blanks came before the XML
 	// declaration or the root.
@@ -106,7 +110,7 @@ func (s *Scanner) fail(rule greffe.Rule, reason string) error {
 // NewScanner returns a Scanner of r. It reads the first bytes of r to learn the
 // character encoding; an encoding that is not known is an error of Next.
 func NewScanner(r io.Reader) *Scanner {
-	s := &Scanner{buf: make([]byte, window), names: make(map[string]string, 64)}
+	s := &Scanner{buf: make([]byte, window), names: make(map[string]string, 64), maxInput: MaxInput, maxElements: maxElements}
 	s.r, s.readErr = decode(r)
 	return s
 }
@@ -199,7 +203,7 @@ func (s *Scanner) fill() bool {
 		n, err := s.r.Read(s.buf[s.end:])
 		s.end += n
 		switch {
-		case s.base+int64(s.end) > MaxInput:
+		case s.base+int64(s.end) > s.maxInput:
 			s.readErr = s.fail(RuleLimits, "le fichier est trop volumineux")
 			s.end -= n
 			return false
