@@ -170,6 +170,7 @@ func TestKinds(t *testing.T) {
 		"KO":                      {"From: a@b\r\nSubject: =?utf-8?Q?[KO_Int=C3=A9gration_syst=C3=A8me_!][902]_CR?=\r\n\r\nx", zip, greffe.KindKO},
 		"old KO":                  {"From: a@b\r\nSubject: [Erreur d’intégration !] CR\r\n\r\nx", zip, greffe.KindKO},
 		"answer to a KO":          {"From: a@b\r\nSubject: RE: [KO Intégration système !] CR\r\n\r\nx", text, greffe.KindReply},
+		"tagged by a gateway":     {"From: a@b\r\nSubject: [EXTERNE] [SPAM?] TR: CR\r\n\r\nx", zip, greffe.KindForward},
 		"out of office":           {"From: a@b\r\nSubject: Réponse automatique : CR\r\n\r\nabsent", text, greffe.KindAutoReply},
 		"auto-replied":            {"From: a@b\r\nAuto-Submitted: auto-replied\r\n\r\nabsent", text, greffe.KindAutoReply},
 		"patient":                 {"From: 285022999907751@patient.mssante.fr\r\n\r\nx", zip, greffe.KindPatient},
@@ -184,6 +185,23 @@ func TestKinds(t *testing.T) {
 		if name == "MDN" && !reflect.DeepEqual(res.Message.OriginalIDs, []string{"o@b", "o2@b"}) {
 			t.Errorf("original ids %v", res.Message.OriginalIDs)
 		}
+	}
+}
+
+// TestNothingIsTakenFromKO: however a KO mail arrives, what it sends back stays there.
+func TestNothingIsTakenFromKO(t *testing.T) {
+	t.Parallel()
+	const ko = "=?utf-8?Q?[KO_Int=C3=A9gration_syst=C3=A8me_!]?= CR"
+	for subject, want := range map[string]bool{ko: false, "TR: " + ko: false, "RE : [Erreur d'intégration !]": false, "TR: CR": true, "CR": true} {
+		_, res := walk(t, "From: a@b\r\nSubject: "+subject+"\r\n\r\nx", Limits{})
+		res.Message.Kind = Kind(res.Message, []greffe.Part{{Kind: greffe.PartXDM, Verdict: greffe.VerdictOK}})
+		if Carries(res.Message) != want {
+			t.Errorf("%s: documents are taken: %v", subject, !want)
+		}
+	}
+	leaves, _ := walk(t, "From: a@b\r\nContent-Type: message/rfc822\r\n\r\nSubject: "+ko+"\r\n\r\nx", Limits{})
+	if !leaves[0].InReport {
+		t.Error("a KO mail that is forwarded as an attachment is read like any other")
 	}
 }
 

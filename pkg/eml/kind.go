@@ -20,7 +20,7 @@ func Kind(msg greffe.Message, parts []greffe.Part) greffe.MessageKind {
 		attached = attached || p.Verdict != greffe.VerdictIgnored
 		content = content || p.Size > 0 && p.Kind != greffe.PartEmpty
 	}
-	title := fold(msg.Subject)
+	title := untag(fold(msg.Subject))
 	from := ""
 	if len(msg.From) > 0 {
 		from = strings.ToLower(msg.From[0].Address)
@@ -30,7 +30,7 @@ func Kind(msg greffe.Message, parts []greffe.Part) greffe.MessageKind {
 	switch {
 	case (msg.Kind == greffe.KindMDN || msg.Kind == greffe.KindDSN) && !attached:
 		return msg.Kind // what is attached beside a report is not part of it
-	case strings.HasPrefix(title, "[ko integration systeme") || strings.HasPrefix(title, "[erreur d'integration"):
+	case isKO(title) == 0:
 		return greffe.KindKO
 	case strings.HasPrefix(host, "patient.") && strings.Contains(host, "mssante"):
 		return greffe.KindPatient
@@ -54,15 +54,37 @@ func Kind(msg greffe.Message, parts []greffe.Part) greffe.MessageKind {
 	return greffe.KindText
 }
 
-// Carries reports whether documents may be taken from a mail of kind k. They are
-// never taken from reports and KO mails, which send back what the hospital has
-// already seen, nor from patients (domain §2.5).
-func Carries(k greffe.MessageKind) bool {
-	switch k {
+// Carries reports whether documents may be taken from msg, whose Kind is decided.
+// They are never taken from reports and KO mails, which send back what was already
+// delivered once, not even when a person passes such a mail on, nor from patients
+// (domain §2.5).
+func Carries(msg greffe.Message) bool {
+	switch msg.Kind {
 	case greffe.KindMDN, greffe.KindDSN, greffe.KindKO, greffe.KindPatient:
 		return false
 	}
-	return true
+	return isKO(fold(msg.Subject)) < 0
+}
+
+// isKO returns where the mark of a KO mail stands in a folded subject, or -1. Systems
+// write "[KO Intégration système !]", older ones "[Erreur d'intégration !]".
+func isKO(title string) int {
+	if k := strings.Index(title, "[ko integration systeme"); k >= 0 {
+		return k
+	}
+	return strings.Index(title, "[erreur d'integration")
+}
+
+// untag removes what gateways put before a subject ("[EXTERNE] RE: …").
+func untag(title string) string {
+	for isKO(title) != 0 && strings.HasPrefix(title, "[") {
+		_, rest, ok := strings.Cut(title, "]")
+		if !ok {
+			break
+		}
+		title = strings.TrimSpace(rest)
+	}
+	return title
 }
 
 var (

@@ -46,8 +46,8 @@ type Leaf struct {
 	Charset       string // lower-case, as declared
 	Disposition   string // attachment, inline or empty
 	ContentID     string // without brackets
-	InReport      bool   // somewhere below a multipart/report
-	InAlternative bool   // a form of a text that exists in another form
+	InReport      bool   // somewhere below a multipart/report or a nested KO mail
+	InAlternative bool   // somewhere below a multipart/alternative
 	InRelated     bool   // below a multipart/related: probably part of a page
 	Depth         int    // nested mails around the leaf
 	// Findings is complete once the reader of the leaf was read to its end.
@@ -138,6 +138,9 @@ func (w *walker) mail(s *source, path string, p place) error {
 	h := s.header(w.lim.HeaderBytes)
 	w.check(h, path)
 	w.facts(h, p)
+	if p.mails > 0 && isKO(fold(decodeWords(h.get("Subject")))) >= 0 {
+		p.report = true // what it holds came back from another system
+	}
 	return w.entity(s, h, path, true, p)
 }
 

@@ -25,7 +25,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	}
 	r.dropReports() // before the kind: what a report sends back is not attached to it
 	out.Message.Kind = eml.Kind(out.Message, r.parts())
-	if !eml.Carries(out.Message.Kind) {
+	if !eml.Carries(out.Message) {
 		r.drop(out.Message.Kind)
 	}
 	r.copies()
@@ -141,7 +141,7 @@ func ignorableEntry(it *item) string {
 func (r *reading) drop(k greffe.MessageKind) {
 	reason := "pièce renvoyée par un accusé ou un avis automatique : jamais reprise"
 	switch k {
-	case greffe.KindKO:
+	case greffe.KindKO, greffe.KindForward, greffe.KindReply:
 		reason = "pièce renvoyée par le système d’un autre établissement : jamais reprise"
 	case greffe.KindPatient:
 		reason = "pièce d’un message de patient : jamais reprise automatiquement"

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -180,4 +181,51 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestBigMessageInLittleMemory is not parallel: it looks at what the process allocates.
+func TestBigMessageInLittleMemory(t *testing.T) {
+	const size = 60 << 20
+	head := mail("Subject: gros\r\n")
+	head = head[:len(head)-len("--limite--\r\n")]
+	line := []byte(strings.Repeat("QUJD", 19) + "\r\n")
+	lines := size / len(line)
+	raw := io.MultiReader(bytes.NewReader(head),
+		strings.NewReader("--limite\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0xLjQK\r\n"),
+		&repeat{line, lines, nil}, strings.NewReader("--limite--\r\n"))
+	p := quiet()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	out, err := p.Parse(t.Context(), greffe.Received{}, raw)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, out)
+	if len(out.Parts) != 2 || out.Parts[1].Size != int64(9+57*lines) {
+		t.Fatalf("parts %+v", out.Parts)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+		t.Errorf("%d KiB were allocated for %d MiB", used>>10, size>>20)
+	}
+}
+
+// repeat gives the same line n times.
+type repeat struct {
+	line []byte
+	n    int
+	left []byte
+}
+
+func (r *repeat) Read(p []byte) (int, error) {
+	if len(r.left) == 0 {
+		if r.n == 0 {
+			return 0, io.EOF
+		}
+		r.n--
+		r.left = r.line
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
 }

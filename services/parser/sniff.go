@@ -107,6 +107,9 @@ func sniff(prefix []byte, declared, name string) typ {
 		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
 	}
 	for _, s := range signatures {
+		if len(s.magic) == 2 && s.magic[0] < 0x80 && isText(prefix) {
+			continue // BM and MZ are also how words begin
+		}
 		if len(prefix) >= s.at+len(s.magic) && string(prefix[s.at:s.at+len(s.magic)]) == s.magic {
 			return s.typ
 		}
@@ -128,7 +131,8 @@ func sniff(prefix []byte, declared, name string) typ {
 	if t, ok := sniffMarkup(prefix, text, declared, name); ok {
 		return t
 	}
-	if bytes.Contains(prefix[:min(len(prefix), 1024)], []byte("%PDF-")) {
+	// ISO 32000-1 Annex H.3.4.1: readers look for the header in the first 1,024 bytes.
+	if bytes.Contains(prefix[:min(len(prefix), 1024)], []byte("%PDF-")) && (declared != "text/plain" || !isText(prefix)) {
 		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
 	}
 	return sniffText(prefix, text, declared, name)
@@ -178,7 +182,12 @@ func isText(b []byte) bool {
 			control++
 		}
 	}
-	return control*50 <= len(b) && (utf8.Valid(b[:max(0, len(b)-utf8.UTFMax)]) || high(b)*3 <= len(b))
+	for k := range min(len(b), utf8.UTFMax) { // the prefix may end inside a character
+		if utf8.Valid(b[:len(b)-k]) {
+			return control*50 <= len(b)
+		}
+	}
+	return control*50 <= len(b) && high(b)*3 <= len(b)
 }
 
 // high counts the bytes above ASCII.

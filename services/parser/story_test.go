@@ -372,3 +372,39 @@ func TestStories(t *testing.T) {
 		})
 	}
 }
+
+// TestSniff: content decides what a part is, whatever it is called.
+func TestSniff(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		prefix, declared, name string
+		want                   greffe.PartKind
+	}{
+		{"%PDF-1.7\n", "application/octet-stream", "a.doc", greffe.PartPDF},
+		{"\r\n\x80\x81\x82\x83 %PDF-1.4", "application/pdf", "a.pdf", greffe.PartPDF},
+		{"Voir le fichier %PDF-1.4 joint", "text/plain", "", greffe.PartText},
+		{"BMI : 25", "text/plain", "imc.txt", greffe.PartText},
+		{"BM\x36\x00\x0c\x00\x00\x00\x00\x00", "image/bmp", "", greffe.PartImage},
+		{"MZ\x90\x00\x03", "application/pdf", "a.pdf", greffe.PartOther},
+		{"PK\x03\x04", "application/pdf", "", greffe.PartZip},
+		{"<html><body>x", "text/plain", "", greffe.PartHTML},
+		{"<!-- c --><!DOCTYPE html><p>", "application/octet-stream", "", greffe.PartHTML},
+		{"<a@b.example> a écrit :", "text/plain", "", greffe.PartText},
+		{"<?xml version='1.0'?><a/>", "text/plain", "", greffe.PartXML},
+		{"\xef\xbb\xbf  <?xml version='1.0'?><!-- x --><ClinicalDocument xmlns='urn:hl7-org:v3'>", "text/plain", "", greffe.PartCDA},
+		{"<lcm:SubmitObjectsRequest xmlns:lcm='urn:x'>", "", "METADATA.XML", greffe.PartMetadata},
+		{`H|~^\&|file.HPR||001~ORIGINE||ORU|`, "text/plain", "", greffe.PartHPRIM},
+		{"H|p|", "text/plain", "", greffe.PartText},
+		{"été", "text/plain", "", greffe.PartText},
+		{"\xe9t\xe9 comme hiver", "text/plain", "", greffe.PartText},
+		{"\x00\x01\x02\x03", "text/plain", "", greffe.PartOther},
+		{"", "application/pdf", "a.pdf", greffe.PartEmpty},
+		{"x", "message/partial", "", greffe.PartMessage},
+		{"0\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", "application/octet-stream", "smime.p7s", greffe.PartSignature},
+		{"0\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03", "application/octet-stream", "smime.p7m", greffe.PartOther},
+	} {
+		if got := sniff([]byte(c.prefix), c.declared, c.name).kind; got != c.want {
+			t.Errorf("%q declared %s, named %s: %s, want %s", c.prefix, c.declared, c.name, got, c.want)
+		}
+	}
+}
