@@ -49,3 +49,25 @@ func BenchmarkConsume(bm *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOpen measures the start of an embedded bus that was there before, with
+// a thousand events in it.
+func BenchmarkOpen(bm *testing.B) {
+	cfg, topic := bus.Config{Dir: bm.TempDir()}, newTopic()
+	b := open(bm, cfg)
+	for i := range 1000 {
+		publish(bm, b, topic, event{ID: strconv.Itoa(i), Text: strings.Repeat("x", 2000)})
+	}
+	b.Close()
+	for bm.Loop() {
+		b, err := bus.Open(bm.Context(), cfg, testLog(bm))
+		if err != nil {
+			bm.Fatal(err)
+		}
+		bm.StopTimer()
+		if err := b.Close(); err != nil {
+			bm.Fatal(err)
+		}
+		bm.StartTimer()
+	}
+}

@@ -21,11 +21,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("GREFFE_TEST_BUS_VICTIM"); dir != "" {
 		victim(dir)
 	}
-	goleak.VerifyTestMain(m,
-		// glog-style flusher and metrics tickers of the server's dependencies, started
-		// once per process and never stopped.
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).syncBlocks"),
-	)
+	goleak.VerifyTestMain(m)
 }
 
 func testLog(t testing.TB) *slog.Logger {
@@ -35,8 +31,7 @@ func testLog(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
-// deployment is one way to have a bus. open may be called again: it gives
-// another connection to the same bus (shared) or reopens it (embedded).
+// deployment is one way to have a bus.
 type deployment struct {
 	name string
 	cfg  func(t testing.TB) bus.Config
