@@ -5,6 +5,9 @@
 // It says whether an identity is well formed and complete, never whether it is
 // true: only the national service INSi and the identity office of the hospital can
 // tell. The package has no state and works on plain values.
+//
+// Outside the standard library it uses golang.org/x/text, for the canonical decomposition of
+// Unicode by which names with and without accents are compared.
 package ins
 
 import (

@@ -13,8 +13,6 @@ import (
 // without diacritics, upper-case, ligatures and typographic apostrophes undone,
 // blanks collapsed. Hyphen and blank stay different: "MARIE-LOUISE" and
 // "MARIE LOUISE" may be one given name or two.
-//
-// It uses golang.org/x/text for the canonical decomposition of Unicode.
 func Normalise(name string) string {
 	var b strings.Builder
 	for _, r := range norm.NFKD.String(strings.ToValidUTF8(name, "\uFFFD")) {

@@ -9,4 +9,7 @@
 // that they are nested in). What is dangerous or contradictory is refused.
 //
 // Nothing is written anywhere and no name of an entry is ever used as a path.
+//
+// Outside the standard library it uses golang.org/x/text, for names of entries in the code page
+// of DOS. METADATA.XML is read with the Scanner of package cda, which sets the limits.
 package xdm
