@@ -56,10 +56,10 @@ func (s *source) header(limit int) *header {
 		b = b[:min(len(b), window)]
 		switch kind := lineKind(b); {
 		case kind == lineBlank:
-			s.line(nil, 0)
+			s.line(0)
 			return h
 		case kind == lineField || kind == lineFolded && len(h.fields) > 0:
-			text, size := s.line(nil, max(limit-h.size, 0))
+			text, size := s.line(max(limit-h.size, 0))
 			h.size += size
 			switch {
 			case h.size > limit:
@@ -83,7 +83,7 @@ func (s *source) header(limit int) *header {
 				return h
 			}
 			h.junk = true
-			_, size := s.line(nil, 0)
+			_, size := s.line(0)
 			h.size += size
 		}
 	}
@@ -91,7 +91,8 @@ func (s *source) header(limit int) *header {
 
 // line consumes the current line and returns it without its end, at most limit
 // bytes of it, and its full size.
-func (s *source) line(dst []byte, limit int) ([]byte, int) {
+func (s *source) line(limit int) ([]byte, int) {
+	var text []byte
 	size := 0
 	for {
 		b := s.fill(1)
@@ -103,7 +104,7 @@ func (s *source) line(dst []byte, limit int) ([]byte, int) {
 		if k == 0 {
 			piece = b
 		}
-		dst = append(dst, piece[:min(len(piece), limit-min(limit, len(dst)))]...)
+		text = append(text, piece[:min(len(piece), limit-len(text))]...)
 		size += len(piece)
 		s.i += len(piece)
 		if k > 0 {
@@ -111,7 +112,7 @@ func (s *source) line(dst []byte, limit int) ([]byte, int) {
 		}
 	}
 	s.bol = true
-	return bytes.TrimRight(dst, "\r\n"), size
+	return bytes.TrimRight(text, "\r\n"), size
 }
 
 type kindOfLine int

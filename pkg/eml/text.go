@@ -6,8 +6,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
-
-	"greffe/pkg/greffe"
 )
 
 const (
@@ -211,16 +209,4 @@ func squeeze(s string) string {
 		lines = append(lines, line)
 	}
 	return strings.TrimSpace(strings.Join(lines, "\n"))
-}
-
-// finish puts together what the walk learnt.
-func (w *walker) finish() *Result {
-	m := w.msg
-	m.Body = w.texts.best()
-	m.OriginalIDs = appendNew(w.texts.originals, m.OriginalIDs...)
-	m.Kind = w.report
-	if m.Kind == "" && w.nested {
-		m.Kind = greffe.KindForward
-	}
-	return &Result{Message: m, Findings: w.findings}
 }

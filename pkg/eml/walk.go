@@ -125,7 +125,8 @@ type place struct {
 	depth, mails                 int  // multiparts and nested mails around
 }
 
-func join2(path string, n int) string {
+// childPath returns the path of part n of the entity at path.
+func childPath(path string, n int) string {
 	if path == "" {
 		return strconv.Itoa(n)
 	}
@@ -162,7 +163,7 @@ func (w *walker) entity(s *source, h *header, path string, root bool, p place) e
 	ct := parseMediaType(h.get("Content-Type"))
 	own := path
 	if root {
-		own = join2(path, 1)
+		own = childPath(path, 1)
 	}
 	switch {
 	case strings.HasPrefix(ct.value, "multipart/") && p.depth < w.lim.Depth:
@@ -233,7 +234,7 @@ func (w *walker) multipart(s *source, h *header, ct mediaType, path string, p pl
 		}
 		n++
 		parts = true
-		at := join2(path, n)
+		at := childPath(path, n)
 		sub := s.header(w.lim.HeaderBytes)
 		w.check(sub, at)
 		if err := w.entity(s, sub, at, false, p); err != nil {
@@ -265,7 +266,7 @@ func (w *walker) preamble(s *source, h *header, path string, p place, own int, n
 		return nil
 	}
 	*n++
-	at := join2(path, *n)
+	at := childPath(path, *n)
 	return w.giveFrom(s, io.MultiReader(bytes.NewReader(held), &body{s: s}), h, at, p, ruleBoundaryMissing)
 }
 
@@ -315,4 +316,16 @@ func (w *walker) noteReport(kind string) {
 			w.report = greffe.KindDSN
 		}
 	}
+}
+
+// finish puts together what the walk learnt.
+func (w *walker) finish() *Result {
+	m := w.msg
+	m.Body = w.texts.best()
+	m.OriginalIDs = appendNew(w.texts.originals, m.OriginalIDs...)
+	m.Kind = w.report
+	if m.Kind == "" && w.nested {
+		m.Kind = greffe.KindForward
+	}
+	return &Result{Message: m, Findings: w.findings}
 }

@@ -187,3 +187,15 @@ func rules(findings []greffe.Finding) (out []string) {
 	}
 	return out
 }
+
+// TestRulesAreListedOnce: support and the console find each rule by its id.
+func TestRulesAreListedOnce(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range Rules() {
+		if seen[r.ID] || r.ID == "" || r.Text == "" || r.Source == "" || r.Severity == "" {
+			t.Errorf("rule %+v is incomplete or listed twice", r)
+		}
+		seen[r.ID] = true
+	}
+}

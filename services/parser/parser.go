@@ -75,6 +75,10 @@ func (p *Parser) handle(ctx context.Context, rec greffe.Received) error {
 		p.log.Warn("message is no longer in the spool, nothing to read", slog.String("message", string(rec.ID)))
 		return nil
 	}
+	if errors.Is(err, errDisk) || errors.Is(err, errChecker) {
+		// The machine is in trouble, not the message: it waits until that is mended.
+		return fmt.Errorf("parse message %s: %w: %w", rec.ID, bus.ErrUnavailable, err)
+	}
 	if err != nil {
 		return fmt.Errorf("parse message %s: %w", rec.ID, err)
 	}

@@ -110,6 +110,9 @@ func (r *reading) look(it *item, entry *xdm.DocumentEntry) error {
 	return nil
 }
 
+// errChecker marks a PDF checker that does not work, which is not the file's fault.
+var errChecker = errors.New("PDF checker")
+
 // checkPDF has the child process look at a PDF.
 func (r *reading) checkPDF(it *item) error {
 	if r.p.pdf == nil {
@@ -119,7 +122,7 @@ func (r *reading) checkPDF(it *item) error {
 	if !known {
 		var err error
 		if _, findings, err = r.p.pdf.Check(r.ctx, it.content.reader()); err != nil {
-			return fmt.Errorf("check PDF: %w", err)
+			return fmt.Errorf("%w: %w", errChecker, err)
 		}
 		if r.checked == nil {
 			r.checked = make(map[greffe.Digest][]greffe.Finding)
