@@ -45,13 +45,7 @@ func (a *attempts) begin(login, from string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	var wait time.Duration
-	for _, k := range attemptKeys(login, from) {
-		recent := a.recent(k.key, now)
-		if len(recent) >= k.max {
-			wait = max(wait, recent[len(recent)-k.max].Add(attemptWindow).Sub(now))
-		}
-	}
+	wait := a.wait(login, from, now)
 	if len(a.fail) >= maxAttempts {
 		if now.Sub(a.swept) >= time.Second { // a flood must not make each try cost a sweep
 			a.swept = now
@@ -70,6 +64,24 @@ func (a *attempts) begin(login, from string) time.Duration {
 		a.fail[k.key] = append(a.fail[k.key], now)
 	}
 	return 0
+}
+
+// locked reports whether the next try would have to wait.
+func (a *attempts) locked(login, from string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wait(login, from, a.now()) > 0
+}
+
+func (a *attempts) wait(login, from string, now time.Time) time.Duration {
+	var wait time.Duration
+	for _, k := range attemptKeys(login, from) {
+		recent := a.recent(k.key, now)
+		if len(recent) >= k.max {
+			wait = max(wait, recent[len(recent)-k.max].Add(attemptWindow).Sub(now))
+		}
+	}
+	return wait
 }
 
 // accepted takes back what begin counted and forgets the failures of this login

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestBrowser walks the pages in a real browser: log in, queue, document with its
@@ -41,7 +42,7 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	complaints := watchConsole(t, ctx)
-	ctx, end := context.WithTimeout(ctx, 90*time.Second)
+	ctx, end := context.WithTimeout(ctx, 120*time.Second)
 	defer end()
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
@@ -85,6 +86,15 @@ func TestBrowser(t *testing.T) {
 	shot("file-nouveaux")
 	do(chromedp.Click("#nouveaux"), chromedp.WaitVisible("tr.arrived"))
 
+	// By the keyboard alone: down twice, up, and Enter opens the row.
+	do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`), chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.ArrowUp))
+	focused, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.activeElement.textContent`))
+	if err != nil || focused != "Arrivé pendant la lecture" {
+		t.Errorf("focus on %q, %v", focused, err)
+	}
+	shot("file-clavier")
+	do(chromedp.KeyEvent("\r"), chromedp.WaitVisible(".doc"))
+
 	open("/documents/" + ids["Échographie ESSAI-KERVELLA Maëlle 14/02/1985"] + "-1")
 	do(chromedp.WaitVisible("iframe"))
 	waitPDF(t, ctx)
@@ -112,6 +122,19 @@ func TestBrowser(t *testing.T) {
 	shot("aide")
 	open("/messages/00000000000000000000000000")
 	shot("erreur")
+	// Zoomed to 200 % of a 1366 wide screen, and on 320: no scrolling sideways.
+	for _, width := range []int64{683, 320} {
+		do(chromedp.EmulateViewport(width, 640))
+		for _, p := range []string{"/file", "/recherche", "/aide", "/messages/" + ids["Lettre masquée"], "/documents/" + ids["Lettre masquée"] + "-1"} {
+			open(p)
+			over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+			if err != nil || over > 0 {
+				t.Errorf("%s at %d: %d pixels too wide, %v", p, width, over, err)
+			}
+			shot(fmt.Sprintf("etroit-%d%s", width, strings.ReplaceAll(p, "/", "-")))
+		}
+	}
+	do(chromedp.EmulateViewport(1366, 768))
 	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
 	login("paul")
 	open("/journal")

@@ -173,11 +173,12 @@ func (c *Console) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           c.handler,
 		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       keepAlive,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		// No ReadTimeout: it would also cut long answers (live updates, downloads);
+		// headers sets the limit for requests with a body.
+		WriteTimeout:   writeTimeout,
+		IdleTimeout:    keepAlive,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}
 	srv.RegisterOnShutdown(c.live.closeAll)
 	serving := make(chan error, 1)

@@ -62,7 +62,10 @@ func (c *Console) dossier(r *http.Request) string {
 func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) error {
 	name := c.dossier(r)
 	if name == "" {
-		c.note(v, "denied", safeID(r.PathValue("id")), "refused", "di token")
+		// The same limit as for logins: anybody could fill the journal otherwise.
+		if c.attempts.begin("di token", v.from) == 0 {
+			c.note(v, "denied", safeID(r.PathValue("id")), "refused", "di token")
+		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="greffe"`)
 		http.Error(w, "jeton absent ou inconnu", http.StatusUnauthorized)
 		return nil

@@ -113,8 +113,11 @@ func isState(s string) bool {
 	return ok
 }
 
+const maxHistory = 200 // entries shown about one item: the newest
+
 // history writes the entries about one item, oldest first as given.
 func history(entries []index.Entry) []historyLine {
+	entries = entries[max(0, len(entries)-maxHistory):]
 	var lines []historyLine
 	for _, e := range entries {
 		lines = append(lines, sentence(e))

@@ -239,7 +239,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 		if _, err := fmt.Fprintf(w, format, args...); err != nil {
 			return false
 		}
-		return rc.Flush() == nil
+		err := rc.Flush()
+		rc.SetWriteDeadline(time.Time{}) // over HTTP/2 a deadline that passes ends the stream, writing or not
+		return err == nil
 	}
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no")

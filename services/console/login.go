@@ -46,7 +46,6 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return again(http.StatusUnprocessableEntity, "Saisissez votre identifiant et votre mot de passe.")
 	}
 	if wait := c.attempts.begin(login, v.from); wait > 0 {
-		c.note(v, "login", "", "locked", "")
 		minutes := int((wait + time.Minute - 1) / time.Minute)
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		return again(http.StatusTooManyRequests, "Trop d’essais infructueux. Attendez "+plural(minutes, "minute", "minutes")+" avant de recommencer, ou demandez un nouveau mot de passe à l’administrateur.")
@@ -71,7 +70,13 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error 
 		if known {
 			subject = u.Login
 		}
-		if err := c.record(v, "login", subject, "refused", ""); err != nil {
+		// The failure that locks is journalled as such; tries on a locked login are
+		// not, or anybody could fill the journal.
+		result := "refused"
+		if c.attempts.locked(login, v.from) {
+			result = "locked"
+		}
+		if err := c.record(v, "login", subject, result, ""); err != nil {
 			return err
 		}
 		return again(http.StatusUnauthorized, "Identifiant ou mot de passe incorrect.")

@@ -191,10 +191,15 @@ func TestLockoutOnThePage(t *testing.T) {
 		v.post("/connexion", bad)
 	}
 	a := v.post("/connexion", url.Values{"login": {"claire"}, "mot-de-passe": {password}})
+	before := len(w.journal())
+	v.post("/connexion", bad)
+	if after := len(w.journal()); after != before {
+		t.Errorf("a try on a locked login adds %d entries to the journal", after-before)
+	}
 	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "Trop d’essais infructueux") {
 		t.Errorf("status %d, Retry-After %q", a.StatusCode, a.Header.Get("Retry-After"))
 	}
-	if !w.journalled("", "login", "", "locked") {
+	if !w.journalled("", "login", "claire", "locked") {
 		t.Error("the lock is not in the journal")
 	}
 }

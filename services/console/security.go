@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
@@ -66,6 +67,9 @@ func (c *Console) headers(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		if c.cfg.Secure {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if r.Method == http.MethodPost {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -132,7 +136,6 @@ var (
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
 	errState       = errors.New("console: state does not allow the decision")
-	errToken       = errors.New("console: no valid token")
 )
 
 // fail answers a request that ended with err: the one place where errors become

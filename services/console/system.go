@@ -133,7 +133,7 @@ func (c *Console) checks(ctx context.Context) []check {
 		database.OK, database.Text = false, "ne répond pas : les pages et les recherches sont indisponibles ; vérifier la base de données"
 	}
 	events := check{Name: "Bus", OK: true, Text: "répond"}
-	if _, err := c.bus.DeadLetters(ctx); err != nil {
+	if _, err := c.bus.CountDeadLetters(ctx); err != nil {
 		events.OK, events.Text = false, "ne répond pas : plus rien n’avance, rien n’est perdu ; vérifier le serveur NATS et l’espace disque"
 	}
 	return []check{database, events}
