@@ -48,17 +48,20 @@ func TestEachEventReachesEachConsumerOnce(t *testing.T) {
 // settled waits until the consumer has nothing left to do.
 func settled(t testing.TB, b *bus.Bus, name string) {
 	t.Helper()
+	looks := 0
 	eventually(t, name+" settled", func() bool {
 		s, err := b.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		still := false
 		for _, c := range s.Consumers {
-			if c.Name == name {
-				return c.Waiting+c.Running == 0
-			}
+			still = still || c.Name == name && c.Waiting+c.Running == 0
 		}
-		return false
+		if looks++; !still {
+			looks = 0
+		}
+		return looks == 5
 	})
 }
 

@@ -35,7 +35,10 @@ type StreamStatus struct {
 }
 
 // InFlight returns how many events wait or are being worked on, over all
-// consumers. An event counts once for each consumer that reads it.
+// consumers. An event counts once for each consumer that reads it. The consumers
+// are looked at one after the other, and one that was just made shows nothing for
+// a moment: only nothing in flight in two looks some time apart means that all is
+// done.
 func (s Status) InFlight() int {
 	n := 0
 	for _, c := range s.Consumers {

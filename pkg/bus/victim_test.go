@@ -48,10 +48,10 @@ func victim(dir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		// Ends by itself once everything is settled.
-		for {
+		for looks := 0; looks < 5; looks++ {
 			s, err := b.Status(ctx)
-			if err == nil && s.InFlight() == 0 && len(s.Consumers) > 0 {
-				break
+			if err != nil || s.InFlight() != 0 || len(s.Consumers) == 0 {
+				looks = -1
 			}
 			<-time.After(5 * time.Millisecond)
 		}
