@@ -324,7 +324,9 @@ func (m *pickedMessage) write(w *imapserver.FetchResponseWriter, o *imap.FetchOp
 		lit := w.WriteBodySection(b, int64(len(body)))
 		_, err := lit.Write(body)
 		if err := errors.Join(err, lit.Close()); err != nil {
-			return err
+			// Close all the same: it frees the connection's writer, which the end of
+			// the session waits for when the client is gone in the middle of a body.
+			return errors.Join(err, w.Close())
 		}
 	}
 	return w.Close()

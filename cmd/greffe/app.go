@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup" // stops every service when one fails
+
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
+	"greffe/pkg/hl7"
+	"greffe/pkg/index"
+	"greffe/pkg/ins"
+	"greffe/pkg/pdf"
+	"greffe/services/console"
+	"greffe/services/fetcher"
+	"greffe/services/integrator"
+	"greffe/services/parser"
+	"greffe/services/storage"
+)
+
+// serviceNames are the services in the order of the flow of a message.
+var serviceNames = []string{"fetcher", "parser", "storage", "integrator", "console"}
+
+// needs says what each service may touch: the parser, which opens hostile
+// input, reaches nothing but the bus.
+var needs = map[string]struct{ archive, index, pdf bool }{
+	"fetcher":    {},
+	"parser":     {pdf: true},
+	"storage":    {archive: true, index: true},
+	"integrator": {archive: true, index: true},
+	"console":    {archive: true, index: true},
+}
+
+// app is one process of Greffe: what it opened and the services it runs.
+type app struct {
+	cfg   *Config
+	log   *slog.Logger
+	bus   *bus.Bus
+	store archive.Store
+	db    *index.DB
+	pdf   *pdf.Checker
+
+	console *console.Console
+	fetcher *fetcher.Fetcher
+
+	services []service
+	closers  []func() error // in the order of opening
+}
+
+type service struct {
+	name string
+	run  func(context.Context) error
+}
+
+// newApp opens what the services need, in order, and builds them. On an error
+// everything opened so far is closed.
+func newApp(ctx context.Context, cfg *Config, log *slog.Logger, names []string) (a *app, err error) {
+	a = &app{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+			a = nil
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return a, fmt.Errorf("data directory: %w", err)
+	}
+	if err := a.openBus(ctx); err != nil {
+		return a, err
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return needs[n].archive }) {
+		if err := a.openArchive(ctx); err != nil {
+			return a, err
+		}
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return needs[n].index }) {
+		if err := a.openIndex(ctx); err != nil {
+			return a, err
+		}
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return needs[n].pdf }) {
+		a.pdf = pdf.New(pdf.Config{Workers: a.workers(), Timeout: time.Duration(cfg.Parser.PDFTimeout), Memory: int64(cfg.Parser.PDFMemory), MaxSize: int64(cfg.Fetch.MaxSize)})
+		a.closers = append(a.closers, a.pdf.Close)
+	}
+	for _, name := range names {
+		if err := a.build(name); err != nil {
+			return a, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return a, nil
+}
+
+func (a *app) workers() int {
+	if a.cfg.Parser.Workers > 0 {
+		return a.cfg.Parser.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func (a *app) openBus(ctx context.Context) error {
+	b, err := bus.Open(ctx, bus.Config{
+		URL: a.cfg.Bus.URL, Dir: a.cfg.dir("bus"), Credentials: a.cfg.Bus.Credentials,
+		CA: a.cfg.Bus.CA, Certificate: a.cfg.Bus.Certificate, Replicas: a.cfg.Bus.Replicas,
+	}, a.log)
+	if err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	a.bus = b
+	a.closers = append(a.closers, b.Close)
+	return nil
+}
+
+func (a *app) openArchive(ctx context.Context) error {
+	store, err := openStore(ctx, a.cfg, a.log)
+	if err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	a.store = store
+	a.closers = append(a.closers, store.Close)
+	return nil
+}
+
+func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (archive.Store, error) {
+	s3 := cfg.Archive.S3
+	if s3.Endpoint == "" {
+		return archive.OpenDir(cfg.dir("archive"))
+	}
+	return archive.OpenS3(ctx, archive.S3Config{
+		Endpoint: s3.Endpoint, Bucket: s3.Bucket, Region: s3.Region, AccessKey: s3.AccessKeyFile, SecretKey: s3.SecretKeyFile,
+		CA: s3.CA, Mode: cfg.Archive.Mode, Retention: time.Duration(cfg.Archive.Retention),
+	}, log)
+}
+
+func (a *app) openIndex(ctx context.Context) error {
+	db, err := index.Open(ctx, dsn(a.cfg), a.log)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	a.db = db
+	a.closers = append(a.closers, db.Close)
+	return nil
+}
+
+func dsn(cfg *Config) string {
+	if cfg.Index.DSN != "" {
+		return cfg.Index.DSN
+	}
+	return cfg.dir("index.db")
+}
+
+// build makes one service from its part of the configuration.
+func (a *app) build(name string) error {
+	var run func(context.Context) error
+	switch name {
+	case "fetcher":
+		f, err := fetcher.New(fetcherConfig(a.cfg), a.bus, a.log)
+		if err != nil {
+			return err
+		}
+		a.fetcher, run = f, f.Run
+	case "parser":
+		run = parser.New(parser.Config{Concurrency: a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Version: versionString()}, a.bus, a.pdf, a.log).Run
+	case "storage":
+		run = storage.New(storage.Config{Concurrency: 2 * a.workers()}, a.bus, a.store, a.db, a.log).Run
+	case "integrator":
+		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
+		if err != nil {
+			return err
+		}
+		run = i.Run
+	case "console":
+		cc, err := consoleConfig(a.cfg)
+		if err != nil {
+			return err
+		}
+		c, err := console.New(cc, a.bus, a.store, a.db, a.log)
+		if err != nil {
+			return err
+		}
+		a.console, run = c, c.Run
+	default:
+		return fmt.Errorf("no such service")
+	}
+	a.services = append(a.services, service{name, run})
+	return nil
+}
+
+// run runs every service until ctx is done or one of them fails; then all stop.
+func (a *app) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range a.services {
+		g.Go(func() error {
+			a.log.Info("service started", "service", s.name)
+			err := s.run(ctx)
+			if err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			if err == nil && ctx.Err() == nil {
+				// A service that ends by itself would be a silent stop.
+				return fmt.Errorf("%s: ended without being asked to", s.name)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// close closes what was opened, the last first.
+func (a *app) close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		errs = append(errs, c())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func fetcherConfig(cfg *Config) fetcher.Config {
+	out := fetcher.Config{MaxSize: int64(cfg.Fetch.MaxSize), Reconcile: time.Duration(cfg.Fetch.Reconcile), Retake: time.Duration(cfg.Fetch.Retake)}
+	for _, m := range cfg.Mailboxes {
+		out.Mailboxes = append(out.Mailboxes, fetcher.Mailbox{
+			Address: m.Address, Kind: m.Kind, URL: m.IMAP, CA: m.CA, Certificate: m.Certificate,
+			Auth:       fetcher.Auth{Mechanism: m.Auth.Mechanism, Username: m.Auth.Username, PasswordFile: m.Auth.PasswordFile, TokenFile: m.Auth.TokenFile},
+			Folders:    m.Folders,
+			OnArchived: fetcher.Mark(m.OnArchived), OnDelivered: fetcher.Mark(m.OnDelivered), OnFailed: fetcher.Mark(m.OnFailed),
+		})
+	}
+	return out
+}
+
+func integratorConfig(cfg *Config) integrator.Config {
+	out := integrator.Config{ConsoleURL: cfg.Console.PublicURL, Services: map[string]hl7.Service{}}
+	for _, m := range cfg.Mailboxes {
+		if m.Service.Code != "" || m.Service.Name != "" {
+			out.Services[m.Address] = hl7.Service{Code: m.Service.Code, Name: m.Service.Name}
+		}
+	}
+	for _, d := range cfg.Retry {
+		out.Retry = append(out.Retry, time.Duration(d))
+	}
+	for _, d := range cfg.DI {
+		out.DIs = append(out.DIs, integrator.DI{
+			Name: d.Name, Protocol: d.Protocol, Sending: d.Sending, Receiving: d.Receiving, Processing: d.Processing, Charset: d.Charset,
+			Mailboxes: d.Mailboxes,
+			MLLP:      integrator.MLLP{Address: d.MLLP.Address, TLS: d.MLLP.TLS, CA: d.MLLP.CA, Certificate: d.MLLP.Certificate, Timeout: time.Duration(d.MLLP.Timeout)},
+			FHIR:      integrator.FHIR{Base: d.FHIR.Base, Mode: d.FHIR.Mode, TokenFile: d.FHIR.TokenFile, CA: d.FHIR.CA, Certificate: d.FHIR.Certificate, Timeout: time.Duration(d.FHIR.Timeout)},
+		})
+	}
+	return out
+}
+
+func consoleConfig(cfg *Config) (console.Config, error) {
+	u, err := url.Parse(cfg.Console.PublicURL)
+	if err != nil {
+		return console.Config{}, fmt.Errorf("public URL: %w", err)
+	}
+	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString()}
+	for _, m := range cfg.Mailboxes {
+		out.Mailboxes = append(out.Mailboxes, m.Address)
+	}
+	for _, d := range cfg.DI {
+		if d.FHIR.ReadToken != "" {
+			out.DI = append(out.DI, console.DIAccess{Name: d.Name, TokenFile: d.FHIR.ReadToken})
+		}
+	}
+	return out, nil
+}
+
+// private are attribute keys that could carry a name, a subject or an INS. No
+// code of ours uses them; the handler drops them all the same.
+var private = map[string]bool{"name": true, "subject": true, "patient": true, "ins": true, "file": true, "filename": true, "from": true, "to": true, "title": true}
+
+// newLogger returns the logger of the process.
+func newLogger(cfg LogConfig, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(strings.ToUpper(cfg.Level))) // validated with the configuration
+	opt := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if private[a.Key] {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opt))
+	}
+	return slog.New(slog.NewTextHandler(w, opt))
+}

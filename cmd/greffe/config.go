@@ -1,0 +1,434 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the whole configuration: one YAML file, strict. Each field carries
+// its explanation in a doc tag, which "greffe config" prints beside the value,
+// so that the explanation and the program cannot part ways. The doc tags are in
+// French, because administrators read them. Every default is safe: a file that
+// only names a mailbox and a DI is a working installation in one process.
+type Config struct {
+	DataDir   string          `yaml:"data_dir" doc:"Dossier des données de cette installation : bus, archive et index embarqués y vivent. À sauvegarder."`
+	Log       LogConfig       `yaml:"log" doc:"Journal technique, sur la sortie d'erreur. Il ne contient ni nom, ni INS, ni objet de message."`
+	Mailboxes []MailboxConfig `yaml:"mailboxes" doc:"Boîtes aux lettres MSSanté à relever. La boîte n'est modifiée qu'après archivage, et seulement si on_… le demande."`
+	Fetch     FetchConfig     `yaml:"fetch" doc:"Relève des boîtes."`
+	Identity  IdentityConfig  `yaml:"identity" doc:"Identité des patients."`
+	Parser    ParserConfig    `yaml:"parser" doc:"Lecture des messages."`
+	Bus       BusConfig       `yaml:"bus" doc:"Bus NATS JetStream entre les services. Sans url : embarqué dans le processus, sans port ouvert."`
+	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir."`
+	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
+	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
+	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
+	Console   ConsoleConfig   `yaml:"console" doc:"Console web des secrétaires, des auditeurs et des administrateurs."`
+}
+
+// LogConfig says what is logged.
+type LogConfig struct {
+	Level  string `yaml:"level" doc:"debug | info | warn | error"`
+	Format string `yaml:"format" doc:"text | json"`
+}
+
+// MailboxConfig is one mailbox to watch.
+type MailboxConfig struct {
+	Address     string        `yaml:"address" doc:"Adresse MSSanté de la boîte."`
+	Kind        string        `yaml:"kind" doc:"organisational | applicative | personal"`
+	IMAP        string        `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
+	CA          string        `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
+	Certificate string        `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
+	Auth        AuthConfig    `yaml:"auth" doc:"Connexion à la boîte."`
+	Folders     []string      `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
+	Service     ServiceConfig `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
+	OnArchived  MarkConfig    `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
+	OnDelivered MarkConfig    `yaml:"on_delivered" doc:"Quand tout est intégré, classé ou en double."`
+	OnFailed    MarkConfig    `yaml:"on_failed" doc:"Quand une personne doit s'en occuper."`
+}
+
+// ServiceConfig is a unit of the hospital.
+type ServiceConfig struct {
+	Code string `yaml:"code" doc:"Code de l'unité fonctionnelle (UF)."`
+	Name string `yaml:"name" doc:"Son nom."`
+}
+
+// AuthConfig says how to log in to a mailbox. Secrets are paths of files.
+type AuthConfig struct {
+	Mechanism    string `yaml:"mechanism" doc:"external | plain | login | oauthbearer | xoauth2"`
+	Username     string `yaml:"username" doc:"Vide : l'adresse de la boîte."`
+	PasswordFile string `yaml:"password_file" doc:"Fichier qui contient le mot de passe (plain, login)."`
+	TokenFile    string `yaml:"token_file" doc:"Fichier qui contient le jeton d'accès (oauthbearer, xoauth2), relu à chaque connexion."`
+}
+
+// MarkConfig says what is done to a message in its mailbox.
+type MarkConfig struct {
+	Keyword string `yaml:"keyword" doc:"Mot-clé IMAP à poser, par exemple $Archived."`
+	Move    string `yaml:"move" doc:"Dossier où déplacer le message ; créé s'il manque."`
+}
+
+// FetchConfig tunes the fetcher.
+type FetchConfig struct {
+	MaxSize   Size     `yaml:"max_size" doc:"Taille au-delà de laquelle un message n'est pas téléchargé : il apparaît dans la file et reste dans sa boîte."`
+	Reconcile Duration `yaml:"reconcile" doc:"Période du rapprochement complet entre la boîte et l'archive."`
+	Retake    Duration `yaml:"retake" doc:"Un message relevé mais toujours pas archivé après ce délai est relevé de nouveau."`
+}
+
+// IdentityConfig says which identities are real here.
+type IdentityConfig struct {
+	Environment string `yaml:"environment" doc:"production | test. Une identité de l'autre environnement est retenue pour une personne."`
+}
+
+// ParserConfig tunes the parser.
+type ParserConfig struct {
+	Workers    int      `yaml:"workers" doc:"Messages lus en même temps dans un processus. 0 : le nombre de cœurs."`
+	PDFTimeout Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
+	PDFMemory  Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
+}
+
+// BusConfig says where the bus is.
+type BusConfig struct {
+	URL         string `yaml:"url" doc:"nats://hôte:4222 ou tls://… ; plusieurs adresses séparées par des virgules. Vide : embarqué."`
+	Credentials string `yaml:"credentials" doc:"Fichier d'identifiants NATS (.creds)."`
+	CA          string `yaml:"ca" doc:"Fichier PEM des autorités admises."`
+	Certificate string `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé."`
+	Replicas    int    `yaml:"replicas" doc:"Copies de chaque flux : 3 dans une grappe NATS de trois serveurs ou plus, 1 sinon."`
+}
+
+// ArchiveConfig says where the archive is.
+type ArchiveConfig struct {
+	S3        S3Config `yaml:"s3" doc:"Stockage compatible S3 avec verrouillage d'objets (Object Lock)."`
+	Retention Duration `yaml:"retention" doc:"Durée de conservation verrouillée à l'écriture (S3). 20y : article R1112-7 du code de la santé publique."`
+	Mode      string   `yaml:"mode" doc:"compliance (personne ne peut effacer avant terme) | governance (essais) | none (sans verrou)"`
+}
+
+// S3Config says where the bucket is.
+type S3Config struct {
+	Endpoint      string `yaml:"endpoint" doc:"https://hôte:port"`
+	Bucket        string `yaml:"bucket" doc:"Nom du bucket, créé avec le verrouillage d'objets."`
+	Region        string `yaml:"region" doc:"Région, si le fournisseur en demande une."`
+	AccessKeyFile string `yaml:"access_key_file" doc:"Fichier qui contient l'identifiant de clé."`
+	SecretKeyFile string `yaml:"secret_key_file" doc:"Fichier qui contient la clé secrète."`
+	CA            string `yaml:"ca" doc:"Fichier PEM des autorités admises. Vide : celles du système."`
+}
+
+// IndexConfig says where the index is.
+type IndexConfig struct {
+	DSN string `yaml:"dsn" doc:"postgres://greffe@hôte/greffe?sslmode=verify-full&passfile=/run/secrets/pgpass. Pas de mot de passe ici : passfile."`
+}
+
+// DIConfig is one record system.
+type DIConfig struct {
+	Name       string     `yaml:"name" doc:"Nom court et définitif : il entre dans les identifiants des envois."`
+	Protocol   string     `yaml:"protocol" doc:"hl7v2 | fhir"`
+	Mailboxes  []string   `yaml:"mailboxes" doc:"Boîtes dont les documents vont à ce DI. Vide : toutes. Un document va au premier DI qui prend sa boîte."`
+	MLLP       MLLPConfig `yaml:"mllp" doc:"Adresse HL7 v2 (MLLP)."`
+	FHIR       FHIRConfig `yaml:"fhir" doc:"Adresse FHIR R4."`
+	Sending    string     `yaml:"sending" doc:"MSH-3^MSH-4 : application et établissement émetteurs."`
+	Receiving  string     `yaml:"receiving" doc:"MSH-5^MSH-6 : application et établissement destinataires."`
+	Processing string     `yaml:"processing" doc:"MSH-11 : P (production) | T (test) | D (mise au point)"`
+	Charset    string     `yaml:"charset" doc:"MSH-18 : UNICODE UTF-8 | 8859/15"`
+}
+
+// MLLPConfig is the address of an HL7 v2 listener.
+type MLLPConfig struct {
+	Address     string   `yaml:"address" doc:"hôte:port"`
+	TLS         bool     `yaml:"tls" doc:"true : MLLP sur TLS."`
+	CA          string   `yaml:"ca" doc:"Fichier PEM des autorités admises."`
+	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé."`
+	Timeout     Duration `yaml:"timeout" doc:"Attente d'un accusé de réception."`
+}
+
+// FHIRConfig is the address of a FHIR server.
+type FHIRConfig struct {
+	Base        string   `yaml:"base" doc:"Adresse de base, par exemple https://dpi.exemple/fhir"`
+	Mode        string   `yaml:"mode" doc:"reference (le DI lit le document sur la console) | mhd (transaction ITI-65 avec le contenu)"`
+	TokenFile   string   `yaml:"token_file" doc:"Fichier du jeton porteur envoyé au DI."`
+	CA          string   `yaml:"ca" doc:"Fichier PEM des autorités admises."`
+	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé."`
+	Timeout     Duration `yaml:"timeout" doc:"Attente d'une réponse."`
+	ReadToken   string   `yaml:"read_token_file" doc:"Fichier du jeton que le DI présente à la console pour lire un document (mode reference)."`
+}
+
+// ConsoleConfig says how the console is reached.
+type ConsoleConfig struct {
+	Listen      string `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
+	PublicURL   string `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
+	Certificate string `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
+}
+
+// defaults returns the configuration of an empty file.
+func defaults() Config {
+	return Config{
+		DataDir:  "/var/lib/greffe",
+		Log:      LogConfig{Level: "info", Format: "text"},
+		Fetch:    FetchConfig{MaxSize: 100 << 20, Reconcile: Duration(5 * time.Minute), Retake: Duration(15 * time.Minute)},
+		Identity: IdentityConfig{Environment: "production"},
+		Parser:   ParserConfig{PDFTimeout: Duration(10 * time.Second), PDFMemory: 1 << 30},
+		Bus:      BusConfig{Replicas: 1},
+		Archive:  ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
+		Retry:    []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
+		Console:  ConsoleConfig{Listen: "127.0.0.1:8080"},
+	}
+}
+
+// setDefaults fills what a list element leaves out; defaults cannot reach into lists.
+func (c *Config) setDefaults() {
+	for i := range c.Mailboxes {
+		m := &c.Mailboxes[i]
+		if m.Kind == "" {
+			m.Kind = "organisational"
+		}
+		if len(m.Folders) == 0 {
+			m.Folders = []string{"INBOX"}
+		}
+		if m.Auth.Mechanism == "" {
+			m.Auth.Mechanism = "plain"
+		}
+		if m.Auth.Username == "" {
+			m.Auth.Username = m.Address
+		}
+	}
+	for i := range c.DI {
+		d := &c.DI[i]
+		if d.Sending == "" {
+			d.Sending = "GREFFE^GREFFE"
+		}
+		if d.Receiving == "" {
+			d.Receiving = "DI^DI"
+		}
+		if d.Processing == "" {
+			d.Processing = "P"
+		}
+		if d.Charset == "" {
+			d.Charset = "UNICODE UTF-8"
+		}
+		if d.MLLP.Timeout == 0 {
+			d.MLLP.Timeout = Duration(30 * time.Second)
+		}
+		if d.FHIR.Timeout == 0 {
+			d.FHIR.Timeout = Duration(30 * time.Second)
+		}
+		if d.Protocol == "fhir" && d.FHIR.Mode == "" {
+			d.FHIR.Mode = "reference"
+		}
+	}
+	if c.Console.PublicURL == "" {
+		scheme := "http"
+		if c.Console.Certificate != "" {
+			scheme = "https"
+		}
+		c.Console.PublicURL = scheme + "://" + c.Console.Listen
+	}
+}
+
+// problem is a configuration mistake at a key.
+type problem struct {
+	key  string // dotted path: "mailboxes[0].imap"
+	text string // French: what was expected
+}
+
+// validate returns what is wrong with the values, each with the key to mend.
+func (c *Config) validate() []problem {
+	var out []problem
+	bad := func(key, format string, args ...any) {
+		out = append(out, problem{key, fmt.Sprintf(format, args...)})
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad(key, "%q n'est pas admis ; attendu : %s", value, strings.Join(allowed, " | "))
+		}
+	}
+	file := func(key, path string) {
+		if path == "" {
+			return
+		}
+		if fi, err := os.Stat(path); err != nil {
+			bad(key, "le fichier %s ne peut pas être lu (%s)", path, reason(err))
+		} else if fi.IsDir() {
+			bad(key, "%s est un dossier ; un fichier est attendu", path)
+		}
+	}
+	if c.DataDir == "" {
+		bad("data_dir", "un dossier est attendu")
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	oneOf("identity.environment", c.Identity.Environment, "production", "test")
+	if c.Fetch.MaxSize < 1<<20 {
+		bad("fetch.max_size", "au moins 1MiB")
+	}
+	if c.Fetch.Reconcile <= 0 {
+		bad("fetch.reconcile", "une durée positive est attendue, par exemple 5m")
+	}
+	if c.Fetch.Retake <= 0 {
+		bad("fetch.retake", "une durée positive est attendue, par exemple 15m")
+	}
+	if c.Parser.Workers < 0 {
+		bad("parser.workers", "0 ou plus")
+	}
+	seen := map[string]int{}
+	for i, m := range c.Mailboxes {
+		key := fmt.Sprintf("mailboxes[%d].", i)
+		if !strings.Contains(m.Address, "@") {
+			bad(key+"address", "une adresse de messagerie est attendue")
+		}
+		if j, twice := seen[strings.ToLower(m.Address)]; twice {
+			bad(key+"address", "déjà donnée par mailboxes[%d]", j)
+		}
+		seen[strings.ToLower(m.Address)] = i
+		oneOf(key+"kind", m.Kind, "organisational", "applicative", "personal")
+		if u, err := url.Parse(m.IMAP); err != nil || u.Hostname() == "" || (u.Scheme != "imaps" && u.Scheme != "imap") || (u.Path != "" && u.Path != "/") || u.User != nil {
+			bad(key+"imap", "imaps://hôte:port ou imap://hôte:port (STARTTLS) est attendu")
+		}
+		file(key+"ca", m.CA)
+		file(key+"certificate", m.Certificate)
+		oneOf(key+"auth.mechanism", m.Auth.Mechanism, "external", "plain", "login", "oauthbearer", "xoauth2")
+		switch m.Auth.Mechanism {
+		case "plain", "login":
+			if m.Auth.PasswordFile == "" {
+				bad(key+"auth.password_file", "le mécanisme %s demande un fichier de mot de passe", m.Auth.Mechanism)
+			}
+		case "oauthbearer", "xoauth2":
+			if m.Auth.TokenFile == "" {
+				bad(key+"auth.token_file", "le mécanisme %s demande un fichier de jeton", m.Auth.Mechanism)
+			}
+		case "external":
+			if m.Certificate == "" {
+				bad(key+"certificate", "le mécanisme external demande un certificat client")
+			}
+		}
+		file(key+"auth.password_file", m.Auth.PasswordFile)
+		file(key+"auth.token_file", m.Auth.TokenFile)
+	}
+	if c.Bus.URL != "" {
+		for _, s := range strings.Split(c.Bus.URL, ",") {
+			if u, err := url.Parse(strings.TrimSpace(s)); err != nil || u.Host == "" || u.User != nil {
+				bad("bus.url", "nats://hôte:port ou tls://hôte:port est attendu, sans mot de passe (voir credentials)")
+			}
+		}
+	}
+	if c.Bus.Replicas < 1 || c.Bus.Replicas > 5 {
+		bad("bus.replicas", "1 à 5")
+	}
+	file("bus.credentials", c.Bus.Credentials)
+	file("bus.ca", c.Bus.CA)
+	file("bus.certificate", c.Bus.Certificate)
+	oneOf("archive.mode", c.Archive.Mode, "compliance", "governance", "none")
+	if c.Archive.S3.Endpoint != "" {
+		if u, err := url.Parse(c.Archive.S3.Endpoint); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+			bad("archive.s3.endpoint", "https://hôte:port est attendu")
+		}
+		for _, f := range []struct{ key, value string }{
+			{"bucket", c.Archive.S3.Bucket}, {"access_key_file", c.Archive.S3.AccessKeyFile}, {"secret_key_file", c.Archive.S3.SecretKeyFile},
+		} {
+			if f.value == "" {
+				bad("archive.s3."+f.key, "nécessaire avec s3.endpoint")
+			}
+		}
+		file("archive.s3.access_key_file", c.Archive.S3.AccessKeyFile)
+		file("archive.s3.secret_key_file", c.Archive.S3.SecretKeyFile)
+		file("archive.s3.ca", c.Archive.S3.CA)
+		if c.Archive.Mode != "none" && c.Archive.Retention <= 0 {
+			bad("archive.retention", "une durée positive est attendue, par exemple 20y")
+		}
+	}
+	if c.Index.DSN != "" {
+		u, err := url.Parse(c.Index.DSN)
+		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			bad("index.dsn", "postgres://utilisateur@hôte/base est attendu")
+		} else if _, has := u.User.Password(); has || u.Query().Has("password") {
+			bad("index.dsn", "pas de mot de passe dans la configuration : donner passfile=/chemin dans l'adresse")
+		}
+	}
+	names := map[string]int{}
+	for i, d := range c.DI {
+		key := fmt.Sprintf("di[%d].", i)
+		if d.Name == "" || strings.ContainsFunc(d.Name, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
+		}) {
+			bad(key+"name", "un nom court en minuscules, chiffres et tirets est attendu")
+		}
+		if j, twice := names[d.Name]; twice {
+			bad(key+"name", "déjà donné par di[%d]", j)
+		}
+		names[d.Name] = i
+		for _, m := range d.Mailboxes {
+			if _, ok := seen[strings.ToLower(m)]; !ok {
+				bad(key+"mailboxes", "%s n'est pas une boîte configurée", m)
+			}
+		}
+		oneOf(key+"protocol", d.Protocol, "hl7v2", "fhir")
+		oneOf(key+"processing", d.Processing, "P", "T", "D")
+		oneOf(key+"charset", d.Charset, "UNICODE UTF-8", "8859/15")
+		switch d.Protocol {
+		case "hl7v2":
+			if _, _, err := net.SplitHostPort(d.MLLP.Address); err != nil {
+				bad(key+"mllp.address", "hôte:port est attendu")
+			}
+		case "fhir":
+			if u, err := url.Parse(d.FHIR.Base); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+				bad(key+"fhir.base", "https://hôte/chemin est attendu")
+			}
+			oneOf(key+"fhir.mode", d.FHIR.Mode, "reference", "mhd")
+			if d.FHIR.Mode == "reference" && d.FHIR.ReadToken == "" {
+				bad(key+"fhir.read_token_file", "le mode reference demande le jeton que le DI présentera à la console")
+			}
+		}
+		for _, f := range []struct{ key, path string }{
+			{"mllp.ca", d.MLLP.CA}, {"mllp.certificate", d.MLLP.Certificate}, {"fhir.ca", d.FHIR.CA},
+			{"fhir.certificate", d.FHIR.Certificate}, {"fhir.token_file", d.FHIR.TokenFile}, {"fhir.read_token_file", d.FHIR.ReadToken},
+		} {
+			file(key+f.key, f.path)
+		}
+	}
+	if len(c.Retry) == 0 {
+		bad("retry", "au moins une durée est attendue")
+	}
+	for i, d := range c.Retry {
+		if d <= 0 {
+			bad(fmt.Sprintf("retry[%d]", i), "une durée positive est attendue")
+		}
+	}
+	if _, _, err := net.SplitHostPort(c.Console.Listen); err != nil {
+		bad("console.listen", "adresse:port est attendu, par exemple 127.0.0.1:8080")
+	}
+	if u, err := url.Parse(c.Console.PublicURL); err != nil || u.Host == "" {
+		bad("console.public_url", "https://hôte est attendu")
+	}
+	file("console.certificate", c.Console.Certificate)
+	return out
+}
+
+// validateServices says what a process that runs only some services needs to
+// find the others.
+func (c *Config) validateServices(services []string) []problem {
+	if len(services) == len(serviceNames) {
+		return nil
+	}
+	var out []problem
+	if c.Bus.URL == "" {
+		out = append(out, problem{"bus.url", "des services séparés ont besoin d'un bus partagé : donner l'adresse d'un serveur NATS"})
+	}
+	return out
+}
+
+// reason is the short French reason of a file error.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "il n'existe pas"
+	case errors.Is(err, os.ErrPermission):
+		return "accès refusé"
+	}
+	return err.Error()
+}
+
+// dir returns a path below the data directory.
+func (c *Config) dir(name string) string { return filepath.Join(c.DataDir, name) }

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+	"greffe/pkg/sandbox"
+	"greffe/services/console"
+)
+
+type demoOptions struct {
+	once   bool
+	listen string
+	rate   string
+	log    string
+}
+
+var demoCommand = command{
+	name: "demo", args: "[--once] [--data DOSSIER] [--listen ADRESSE] [--rate N/s]", summary: "un hôpital d'essai complet, sans rien installer",
+	help: `
+Démarre dans un seul processus une boîte aux lettres remplie de messages d'exemple, Greffe
+en entier, un dossier informatisé qui reçoit les documents, et la console. Écrit l'adresse
+et deux comptes (une secrétaire, un auditeur) et montre les messages qui passent.
+
+Les données vivent dans un dossier jetable, sauf avec --data : le dossier peut alors être
+rouvert par run, verify, check… La boîte et le dossier informatisé d'exemple, eux, ne vivent
+que le temps de la démonstration.`,
+	flags: func(fs *flag.FlagSet, c *call) {
+		o := &demoOptions{}
+		c.opt = o
+		fs.BoolVar(&o.once, "once", false, "s'arrête quand chaque message est arrivé à son état final, avec un tableau")
+		fs.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`ADRESSE` de la console")
+		fs.StringVar(&o.rate, "rate", "", "`N/s` : des messages continuent d'arriver")
+		fs.StringVar(&o.log, "log", "error", "`NIVEAU` du journal technique : debug | info | warn | error")
+	},
+	run: runDemo,
+}
+
+func runDemo(ctx context.Context, c *call) (err error) {
+	o := c.opt.(*demoOptions)
+	if len(c.args) > 0 || c.config != "" {
+		return fmt.Errorf("%w : demo fabrique sa propre configuration ; --data dit où la garder", errUsage)
+	}
+	interval, err := parseRate(o.rate)
+	if err != nil {
+		return err
+	}
+	dir := c.data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "greffe-demo-"); err != nil {
+			return fmt.Errorf("dossier jetable: %w", err)
+		}
+		defer os.RemoveAll(dir)
+	} else if dir, err = filepath.Abs(dir); err != nil {
+		return fmt.Errorf("dossier: %w", err)
+	}
+	d, err := startDemo(ctx, dir, o, c.err)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+
+	fmt.Fprintf(c.out, "Console     http://%s\n", d.app.console.Addr())
+	fmt.Fprintf(c.out, "DI d'essai  %s\n", d.di.PageURL())
+	for _, u := range d.logins {
+		fmt.Fprintf(c.out, "%-11s %s / %s\n", u.title, u.login, u.password)
+	}
+	fmt.Fprintf(c.out, "Données     %s\n\n", dir)
+
+	// The services stop after the work is over, or all at once on an interruption.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.app.run(ctx) })
+	g.Go(func() error {
+		if err := d.fill(); err != nil {
+			return err
+		}
+		if interval > 0 {
+			g.Go(func() error { return d.keepFilling(ctx, interval) })
+		}
+		err := d.watch(ctx, c.out, o.once)
+		if o.once || err != nil {
+			cancel()
+		}
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if o.once {
+		return d.table(context.Background(), c.out)
+	}
+	return nil
+}
+
+// parseRate reads "5/s", "0.5/s" or "30/m"; "" means none.
+func parseRate(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number, unit, ok := strings.Cut(s, "/")
+	n, err := strconv.ParseFloat(number, 64)
+	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+	if !ok || err != nil || n <= 0 || n > 1000 || per == 0 {
+		return 0, fmt.Errorf("%w : --rate attend N/s, N/m ou N/h, par exemple 2/s", errUsage)
+	}
+	return time.Duration(float64(per) / n), nil
+}
+
+type demoLogin struct{ title, login, password string }
+
+// demo is a hospital in one process.
+type demo struct {
+	app    *app
+	mail   *sandbox.MailServer
+	di     *sandbox.DI
+	logins []demoLogin
+	sent   int // messages put into mailboxes
+}
+
+// demoRetry is how long the demo waits for a DI: shorter than a real one, so
+// that a person sees the document go on.
+var demoRetry = []Duration{Duration(2 * time.Second), Duration(10 * time.Second), Duration(time.Minute)}
+
+func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) (d *demo, err error) {
+	d = &demo{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return d, fmt.Errorf("dossier des données: %w", err)
+	}
+	cfg := defaults()
+	cfg.DataDir = dir
+	cfg.Log.Level = o.log
+	cfg.Identity.Environment = "test" // the sample identities carry test OIDs
+	cfg.Retry = demoRetry
+	cfg.Console.Listen = o.listen
+	log := newLogger(cfg.Log, logw)
+
+	password := newPassword()
+	passwordFile := filepath.Join(dir, "mailbox.password")
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		return d, fmt.Errorf("mot de passe de la boîte: %w", err)
+	}
+	mail := sandbox.MailConfig{Dir: dir, Log: log}
+	for _, m := range sandbox.Mailboxes() {
+		mail.Users = append(mail.Users, sandbox.MailUser{Name: m.Address, Password: password})
+	}
+	if d.mail, err = sandbox.StartMailServer(ctx, mail); err != nil {
+		return d, err
+	}
+	if d.di, err = sandbox.StartDI(sandbox.DIConfig{Patients: sandbox.KnownPatients()}); err != nil {
+		return d, err
+	}
+	for _, m := range sandbox.Mailboxes() {
+		for _, f := range m.Folders {
+			if f != "INBOX" {
+				if err := d.mail.CreateFolder(m.Address, f); err != nil {
+					return d, err
+				}
+			}
+		}
+		cfg.Mailboxes = append(cfg.Mailboxes, MailboxConfig{
+			Address: m.Address, Kind: m.Kind, IMAP: "imaps://" + d.mail.Addr(), CA: d.mail.CAFile(),
+			Auth:    AuthConfig{Mechanism: "plain", PasswordFile: passwordFile},
+			Folders: m.Folders, Service: ServiceConfig{Code: m.Service, Name: m.Name}, OnArchived: MarkConfig{Keyword: "$Archived"},
+			OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
+		})
+	}
+	cfg.DI = []DIConfig{{
+		Name: "dpi", Protocol: "hl7v2", MLLP: MLLPConfig{Address: d.di.MLLPAddr()},
+		Sending: "GREFFE^CH_DEMO", Receiving: "DPI^CH_DEMO", Processing: "T",
+	}}
+	cfg.setDefaults()
+	for _, p := range cfg.validate() {
+		return d, &ConfigError{[]string{at("", nil, p)}}
+	}
+	text, err := annotated(&cfg)
+	if err != nil {
+		return d, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "greffe.yaml"), text, 0o600); err != nil {
+		return d, fmt.Errorf("configuration: %w", err)
+	}
+	if d.app, err = newApp(ctx, &cfg, log, serviceNames); err != nil {
+		return d, err
+	}
+	return d, d.addLogins(ctx)
+}
+
+// addLogins makes the two accounts, with new passwords each time.
+func (d *demo) addLogins(ctx context.Context) error {
+	for _, u := range []struct{ title, login, name, role string }{
+		{"Secrétaire", "secretaire", "Camille Secrétaire", "secretary"},
+		{"Auditeur", "auditeur", "Dominique Auditeur", "auditor"},
+	} {
+		pw := newPassword()
+		hash, err := console.HashPassword(pw)
+		if err != nil {
+			return err
+		}
+		if err := d.app.db.SaveUser(ctx, index.User{Login: u.login, Name: u.name, Role: u.role, Hash: hash}); err != nil {
+			return fmt.Errorf("compte %s: %w", u.login, err)
+		}
+		d.logins = append(d.logins, demoLogin{u.title, u.login, pw})
+	}
+	return nil
+}
+
+// fill puts the samples into their mailboxes.
+func (d *demo) fill() error {
+	for _, s := range sandbox.Samples(sandbox.SampleOptions{Now: time.Now()}) {
+		if _, err := d.mail.Append(s.Mailbox, s.Folder, s.Raw, s.At); err != nil {
+			return fmt.Errorf("message d'exemple: %w", err)
+		}
+		d.sent++
+	}
+	return nil
+}
+
+// keepFilling adds one message each interval until ctx is done.
+func (d *demo) keepFilling(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	box := sandbox.Mailboxes()[0].Address
+	// Each start sends other documents than the one before, on the same data.
+	for i := int(time.Now().Unix() % 1e8 * 10); ; i++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if _, err := d.mail.Append(box, "INBOX", sandbox.PipelineMessage(i), time.Now()); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// watch shows the messages going through. With once it returns when each has
+// reached a final state, else when ctx is done.
+func (d *demo) watch(ctx context.Context, out io.Writer, once bool) error {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	start, last := time.Now(), ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		messages, documents, err := d.app.db.Tally(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("index: %w", err)
+		}
+		total, final := 0, 0
+		for s, n := range messages {
+			total += n
+			if s.Final() {
+				final += n
+			}
+		}
+		line := fmt.Sprintf("%d messages, %d à leur état final", total, final)
+		for _, s := range greffe.States {
+			if n := documents[s]; n > 0 {
+				line += fmt.Sprintf(" · %d %s", n, s)
+			}
+		}
+		if line != last {
+			fmt.Fprintf(out, "%5.1f s  %s\n", time.Since(start).Seconds(), line)
+			last = line
+		}
+		if !once || final < d.sent {
+			continue
+		}
+		// The last outcome may still have its mark in the mailbox to come.
+		st, err := d.app.bus.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if st.InFlight() == 0 {
+			return nil
+		}
+	}
+}
+
+// table prints how many messages and documents ended in each state.
+func (d *demo) table(ctx context.Context, out io.Writer) error {
+	messages, documents, err := d.app.db.Tally(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\nétat final\tmessages\tdocuments\t")
+	var m, n int
+	for _, s := range greffe.States {
+		if messages[s]+documents[s] == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t\n", s, messages[s], documents[s])
+		m, n = m+messages[s], n+documents[s]
+	}
+	fmt.Fprintf(w, "total\t%d\t%d\t\n", m, n)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if m < d.sent {
+		return fmt.Errorf("%d messages sur %d sont arrivés", m, d.sent)
+	}
+	return nil
+}
+
+func (d *demo) close() error {
+	var errs []error
+	if d.app != nil {
+		errs = append(errs, d.app.close())
+	}
+	if d.di != nil {
+		errs = append(errs, d.di.Close())
+	}
+	if d.mail != nil {
+		errs = append(errs, d.mail.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/ins"
+	"greffe/pkg/pdf"
+	"greffe/services/parser"
+)
+
+var inspectCommand = command{
+	name: "inspect", args: "FICHIER… [--json]", summary: "lit un message ou un document comme Greffe le ferait",
+	help: `
+Lit chaque FICHIER (un message .eml, une archive XDM, un CDA, un PDF ou autre) sans
+configuration ni serveur, et écrit ce que Greffe y trouve : parties, documents, constats.
+Rien n'est archivé ni envoyé. « - » lit l'entrée standard.
+
+Sort avec 0 si chaque fichier a pu être jugé, quel que soit le verdict ; 1 si l'un n'a pu être lu.`,
+	flags: func(fs *flag.FlagSet, c *call) {
+		o := &inspectOptions{}
+		c.opt = o
+		fs.StringVar(&o.environment, "environment", "any", "`IDENTITÉS` admises : production | test | any")
+		fs.BoolVar(&c.json, "json", false, "un objet JSON par fichier")
+	},
+	run: runInspect,
+}
+
+type inspectOptions struct{ environment string }
+
+func runInspect(ctx context.Context, c *call) error {
+	if len(c.args) == 0 {
+		return fmt.Errorf("%w : un fichier est attendu", errUsage)
+	}
+	env := ins.Environment(c.opt.(*inspectOptions).environment)
+	if env != ins.Production && env != ins.Test && env != ins.Any {
+		return fmt.Errorf("%w : --environment attend production, test ou any", errUsage)
+	}
+	checker := pdf.New(pdf.Config{Workers: 1})
+	defer checker.Close()
+	p := parser.New(parser.Config{Environment: env, Version: versionString()}, nil, checker, newLogger(LogConfig{Level: "error"}, c.err))
+	var failed bool
+	for _, path := range c.args {
+		parsed, err := inspectFile(ctx, p, c.in, path)
+		if err != nil {
+			fmt.Fprintf(c.err, "greffe inspect : %s : %s\n", path, reason(err))
+			failed = true
+			continue
+		}
+		if c.json {
+			if err := json.NewEncoder(c.out).Encode(parsed); err != nil {
+				return err
+			}
+			continue
+		}
+		report(c.out, path, parsed)
+	}
+	if failed {
+		return errFound
+	}
+	return nil
+}
+
+// maxInspect bounds a file given to inspect; larger ones are for the pipeline.
+const maxInspect = 1 << 30
+
+func inspectFile(ctx context.Context, p *parser.Parser, stdin io.Reader, path string) (greffe.Parsed, error) {
+	r := stdin
+	at := time.Now()
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return greffe.Parsed{}, err
+		}
+		defer f.Close()
+		if fi, err := f.Stat(); err == nil {
+			if fi.IsDir() {
+				return greffe.Parsed{}, fmt.Errorf("c'est un dossier")
+			}
+			at = fi.ModTime()
+		}
+		r = f
+	}
+	// The digest is part of the message id, so the file is read into a temporary
+	// copy first: standard input cannot be read twice.
+	tmp, err := os.CreateTemp("", "greffe-inspect-")
+	if err != nil {
+		return greffe.Parsed{}, err
+	}
+	defer tmp.Close()
+	defer os.Remove(tmp.Name())
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(tmp, h), io.LimitReader(r, maxInspect+1))
+	if err != nil {
+		return greffe.Parsed{}, err
+	}
+	if n > maxInspect {
+		return greffe.Parsed{}, fmt.Errorf("plus de %s", Size(maxInspect))
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return greffe.Parsed{}, err
+	}
+	sum := greffe.DigestFrom(h.Sum(nil))
+	origin := greffe.Origin{InternalDate: at.UTC()}
+	return p.Parse(ctx, greffe.Received{ID: greffe.NewMessageID(origin, sum), Origin: origin, Size: n, SHA256: sum, At: at.UTC()}, tmp)
+}
+
+var verdictWords = map[greffe.Verdict]string{
+	greffe.VerdictOK: "bon", greffe.VerdictWarning: "bon, avec remarques", greffe.VerdictHeld: "à traiter par une personne",
+	greffe.VerdictRefused: "inutilisable", greffe.VerdictIgnored: "ignoré",
+}
+
+func report(w io.Writer, path string, p greffe.Parsed) {
+	fmt.Fprintf(w, "%s : %s\n", path, verdictWords[p.Verdict])
+	fmt.Fprintf(w, "  message %s, %d octets\n", p.Message.Kind, p.Received.Size)
+	for _, d := range p.Documents {
+		pt := d.Patient
+		fmt.Fprintf(w, "  document %s : %s « %s » (%s), version %d, %s\n", d.Part, d.Format, d.Title, d.Type.Code, d.Version, d.Action)
+		fmt.Fprintf(w, "    patient %s %s, né(e) le %s, INS %s\n", pt.BirthFamily, pt.FirstGiven, pt.BirthDate, pt.INS.Extension)
+		fmt.Fprintf(w, "    %s\n", verdictWords[d.Verdict])
+		for _, f := range d.Findings {
+			fmt.Fprintf(w, "    - %s [%s]\n", f.Text, f.Rule)
+		}
+	}
+	for _, part := range p.Parts {
+		line := fmt.Sprintf("  partie %-8s %-24s %10d octets  %s", part.Path, part.Detected, part.Size, verdictWords[part.Verdict])
+		if part.Reason != "" {
+			line += " : " + part.Reason
+		}
+		fmt.Fprintln(w, line)
+		for _, f := range part.Findings {
+			fmt.Fprintf(w, "    - %s [%s]\n", f.Text, f.Rule)
+		}
+	}
+	for _, f := range p.Findings {
+		fmt.Fprintf(w, "  - %s [%s]\n", f.Text, f.Rule)
+	}
+}

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+	"greffe/pkg/sandbox"
+)
+
+// The stories: what people rely on, told once and run in each deployment, on one
+// installation that has taken every sample.
+var stories = []struct {
+	name string
+	tell func(t *testing.T, s *scene)
+}{
+	{"every sample ends as its reader expects", everySample},
+	{"the DI holds each document once, for its patient", diHoldsEachOnce},
+	{"the mailbox shows what became of each message", mailboxIsMarked},
+	{"the secretary sees the queue and reads a document", secretaryReads},
+	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
+	{"every look is in the journal", looksAreJournalled},
+}
+
+// scene is an installation in which every sample has been through.
+type scene struct {
+	*installation
+	samples []sandbox.Sample
+	details map[string]index.Detail // by sample name
+}
+
+func TestStories(t *testing.T) {
+	t.Parallel()
+	for _, dep := range deployments {
+		t.Run(dep.name, func(t *testing.T) {
+			t.Parallel()
+			s := &scene{installation: install(t, dep), samples: sandbox.Samples(sandbox.SampleOptions{Now: time.Now()}), details: map[string]index.Detail{}}
+			uids := s.send()
+			s.start()
+			defer s.halt()
+			s.settled(len(s.samples))
+			s.idle()
+			s.read(uids)
+			for _, story := range stories {
+				t.Run(story.name, func(t *testing.T) { story.tell(t, s) })
+			}
+			// A restart finds nothing to do: nothing comes twice.
+			before := s.di.Stats()
+			s.halt()
+			s.start()
+			s.idle()
+			if after := s.di.Stats(); after.Messages != before.Messages {
+				t.Errorf("the DI was sent %d messages more after a restart", after.Messages-before.Messages)
+			}
+			s.halt()
+			s.verify()
+		})
+	}
+}
+
+// send puts every sample into its mailbox and returns their UIDs.
+func (s *scene) send() map[string]uint32 {
+	uids := map[string]uint32{}
+	for _, x := range s.samples {
+		uid, err := s.mail.Append(x.Mailbox, x.Folder, x.Raw, x.At)
+		if err != nil {
+			s.t.Fatalf("%s: %v", x.Name, err)
+		}
+		uids[x.Name] = uid
+	}
+	return uids
+}
+
+// idle waits until no event is under way.
+func (s *scene) idle() {
+	s.t.Helper()
+	s.until("bus idle", func() (bool, string) {
+		st, err := s.apps[0].bus.Status(context.Background())
+		if err != nil {
+			return false, err.Error()
+		}
+		return st.InFlight() == 0, fmt.Sprintf("%+v", st.Consumers)
+	})
+}
+
+// read loads what the index knows about each sample.
+func (s *scene) read(uids map[string]uint32) {
+	s.t.Helper()
+	ctx := context.Background()
+	byPlace := map[string]greffe.MessageID{}
+	place := func(box, folder string, uid uint32) string { return fmt.Sprint(box, "|", folder, "|", uid) }
+	for cursor := ""; ; {
+		rows, next, err := s.db().Messages(ctx, index.MessageFilter{Limit: 200, Before: cursor})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, m := range rows {
+			byPlace[place(m.Origin.Mailbox, m.Origin.Folder, m.Origin.UID)] = m.ID
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if len(byPlace) != len(s.samples) {
+		s.t.Errorf("%d messages in the index, want %d: one for each sample", len(byPlace), len(s.samples))
+	}
+	for _, x := range s.samples {
+		id, ok := byPlace[place(x.Mailbox, x.Folder, uids[x.Name])]
+		if !ok {
+			s.t.Errorf("%s: not in the index", x.Name)
+			continue
+		}
+		d, err := s.db().Message(ctx, id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.details[x.Name] = d
+	}
+}
+
+func everySample(t *testing.T, s *scene) {
+	for _, x := range s.samples {
+		d, ok := s.details[x.Name]
+		if !ok {
+			continue // told by read
+		}
+		t.Run(x.Name, func(t *testing.T) {
+			if d.Raw.SHA256 != greffe.DigestOf(x.Raw) {
+				t.Error("the archived message is not the one that was sent")
+			}
+			want := x.Want
+			var got []greffe.State
+			for _, doc := range d.Documents {
+				got = append(got, doc.State)
+			}
+			if group := sameAs(s.samples, x); len(group) > 1 { // whichever of them came first
+				n := map[greffe.State]int{}
+				for _, name := range group {
+					n[s.details[name].State]++
+				}
+				if n[greffe.StateDelivered] != 1 || n[greffe.StateDuplicate] != len(group)-1 {
+					t.Errorf("the messages with this document are %v, want one %s and the others %s", n, greffe.StateDelivered, greffe.StateDuplicate)
+				}
+				return
+			}
+			if want.Kind != "" && d.Kind != want.Kind {
+				t.Errorf("kind is %s, want %s", d.Kind, want.Kind)
+			}
+			if d.State != want.State {
+				t.Errorf("state is %q, want %q", d.State, want.State)
+			}
+			if !want.Open && !slices.Equal(got, want.Documents) {
+				t.Errorf("documents are %q, want %q", got, want.Documents)
+			}
+			if want.Rule != "" && !slices.Contains(rulesOf(d), want.Rule) {
+				t.Errorf("findings are %q, want %s among them", rulesOf(d), want.Rule)
+			}
+			if t.Failed() {
+				for _, doc := range d.Documents {
+					t.Logf("document %s: %s: %s %+v", doc.ID, doc.State, doc.Reason, doc.Outcome)
+				}
+				t.Logf("findings %q", rulesOf(d))
+			}
+		})
+	}
+}
+
+// sameAs returns the names of the samples that carry the same document as x, x included.
+func sameAs(samples []sandbox.Sample, x sandbox.Sample) []string {
+	first := x.Want.Same
+	if first == "" {
+		first = x.Name
+	}
+	names := []string{first}
+	for _, y := range samples {
+		if y.Want.Same == first {
+			names = append(names, y.Name)
+		}
+	}
+	return names
+}
+
+func rulesOf(d index.Detail) []string {
+	rules := map[string]bool{}
+	add := func(list []greffe.Finding) {
+		for _, f := range list {
+			rules[f.Rule] = true
+		}
+	}
+	if d.Parsed != nil {
+		add(d.Parsed.Findings)
+		for _, p := range d.Parsed.Parts {
+			add(p.Findings)
+		}
+		for _, doc := range d.Parsed.Documents {
+			add(doc.Findings)
+		}
+	}
+	return slices.Sorted(maps.Keys(rules))
+}
+
+func diHoldsEachOnce(t *testing.T, s *scene) {
+	// Ask the DI itself: which documents, how often, for whom.
+	at := map[string][]sandbox.DIDocument{}
+	for _, d := range s.di.Documents() {
+		at[d.Number] = append(at[d.Number], d)
+	}
+	delivered := 0
+	for name, d := range s.details {
+		for _, doc := range d.Documents {
+			if doc.State != greffe.StateDelivered || doc.Facts.Action == greffe.ActionDelete {
+				continue
+			}
+			delivered++
+			list := at[doc.Facts.UniqueID.String()]
+			if len(list) != 1 {
+				t.Errorf("%s: the DI holds the document %d times", name, len(list))
+				continue
+			}
+			if list[0].Patient.INS.Extension != doc.Facts.Patient.INS.Extension {
+				t.Errorf("%s: the document went to the patient %s, it is about %s", name, list[0].Patient.INS.Extension, doc.Facts.Patient.INS.Extension)
+			}
+			if list[0].SHA256 != doc.Facts.SHA256 {
+				t.Errorf("%s: the DI has other bytes than the archive", name)
+			}
+		}
+	}
+	if delivered < 10 {
+		t.Errorf("only %d documents were delivered", delivered)
+	}
+	if n := len(at); n != delivered {
+		t.Errorf("the DI holds %d documents, %d are recorded as delivered", n, delivered)
+	}
+	if r := s.di.Stats().Repeats; r != 0 {
+		t.Errorf("the DI was sent %d repeats", r)
+	}
+}
+
+func mailboxIsMarked(t *testing.T, s *scene) {
+	want := map[string]int{}
+	for _, d := range s.details {
+		switch d.State {
+		case greffe.StateDelivered, greffe.StateDuplicate, greffe.StateDismissed:
+			want[d.Origin.Mailbox+"|Traités"]++
+		default:
+			want[d.Origin.Mailbox+"|À traiter"]++
+		}
+	}
+	for key, n := range want {
+		box, folder, _ := strings.Cut(key, "|")
+		s.until(key, func() (bool, string) {
+			got, err := s.mail.Count(box, folder)
+			return err == nil && got == n, fmt.Sprintf("%d messages, want %d (%v)", got, n, err)
+		})
+	}
+	for _, m := range sandbox.Mailboxes() {
+		for _, f := range m.Folders {
+			if n, err := s.mail.Count(m.Address, f); err != nil || n != 0 {
+				t.Errorf("%d messages are left in %s (%v)", n, f, err)
+			}
+		}
+	}
+}
+
+// aDelivered returns a delivered document that a person can read.
+func (s *scene) aDelivered(t *testing.T) index.Document {
+	t.Helper()
+	for _, x := range s.samples {
+		for _, doc := range s.details[x.Name].Documents {
+			if doc.State == greffe.StateDelivered && doc.Facts.Format == greffe.FormatCDA1 && !doc.BodyObject.IsZero() {
+				return doc
+			}
+		}
+	}
+	t.Fatal("no delivered level-1 document")
+	return index.Document{}
+}
+
+func get(t *testing.T, c *http.Client, u string) (*http.Response, []byte) {
+	t.Helper()
+	resp, err := c.Get(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, body
+}
+
+func secretaryReads(t *testing.T, s *scene) {
+	c := s.login("secretary")
+	doc := s.aDelivered(t)
+	resp, page := get(t, c, s.console()+"/")
+	if resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("/messages/")) {
+		t.Errorf("the queue: %s, no message in it", resp.Status)
+	}
+	resp, page = get(t, c, s.console()+"/messages/"+string(doc.Message))
+	if resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte(string(greffe.StateDelivered))) {
+		t.Errorf("the message page: %s", resp.Status)
+	}
+	resp, page = get(t, c, s.console()+"/documents/"+string(doc.ID))
+	if resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte(doc.Facts.Patient.BirthFamily)) {
+		t.Errorf("the document page: %s", resp.Status)
+	}
+	resp, body := get(t, c, s.console()+"/documents/"+string(doc.ID)+"/file")
+	if resp.StatusCode != http.StatusOK || greffe.DigestOf(body) != doc.BodyObject.SHA256 {
+		t.Errorf("the file a person reads: %s, %d bytes", resp.Status, len(body))
+	}
+}
+
+func auditorFinds(t *testing.T, s *scene) {
+	c := s.login("auditor")
+	doc := s.aDelivered(t)
+	resp, err := c.PostForm(s.console()+"/recherche", url.Values{"ins": {doc.Facts.Patient.INS.Extension}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("/documents/"+string(doc.ID))) {
+		t.Errorf("search by INS: %s, the document is not among the results", resp.Status)
+	}
+	if strings.Contains(resp.Request.URL.String(), doc.Facts.Patient.INS.Extension) {
+		t.Error("the INS is in the URL")
+	}
+	resp, body := get(t, c, s.console()+"/documents/"+string(doc.ID)+"/telechargement")
+	if resp.StatusCode != http.StatusOK || greffe.DigestOf(body) != doc.Facts.SHA256 {
+		t.Errorf("download: %s, %d bytes that are not the archived ones", resp.Status, len(body))
+	}
+}
+
+func looksAreJournalled(t *testing.T, s *scene) {
+	entries, err := s.db().Journal(context.Background(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range entries {
+		seen[e.Action] = true
+	}
+	for _, want := range []string{"received", "archived", "delivered", "login", "read", "searched", "downloaded"} {
+		if !seen[want] {
+			t.Errorf("no %q in the journal; it has %v", want, slices.Sorted(maps.Keys(seen)))
+		}
+	}
+}
+
+// A DI that is down holds nothing back but its own documents, and gets each of
+// them once when it is back.
+func TestTheDIIsDownThenUp(t *testing.T) {
+	t.Parallel()
+	for _, dep := range deployments[:2] {
+		t.Run(dep.name, func(t *testing.T) {
+			t.Parallel()
+			in := install(t, dep)
+			in.di.Behave(func(int) sandbox.DIBehaviour { return sandbox.DIBusy })
+			box := sandbox.Mailboxes()[0].Address
+			const n = 5
+			for i := range n {
+				if _, err := in.mail.Append(box, "INBOX", sandbox.PipelineMessage(i), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			in.start()
+			defer in.halt()
+			in.until("every document waits", func() (bool, string) {
+				_, documents, err := in.db().Tally(context.Background())
+				return err == nil && documents[greffe.StateWaiting] == n, fmt.Sprint(documents, err)
+			})
+			in.di.Behave(nil)
+			in.settled(n)
+			if s := in.di.Stats(); s.New != n {
+				t.Errorf("the DI has %d documents, want %d", s.New, n)
+			}
+			in.halt()
+			in.verify()
+		})
+	}
+}
