@@ -321,16 +321,27 @@ func (c *Client) relative(location string) string {
 	}
 	parts := strings.Split(strings.Trim(location, "/"), "/")
 	for i := 0; i+1 < len(parts); i++ {
-		if parts[i] != "" && parts[i][0] >= 'A' && parts[i][0] <= 'Z' && safeID(parts[i+1]) {
+		if isType(parts[i]) && safeID(parts[i+1]) {
 			return parts[i] + "/" + parts[i+1]
 		}
 	}
 	return ""
 }
 
-// safeID reports whether s is a FHIR id: it becomes part of addresses.
+// isType reports whether s has the form of a resource type.
+func isType(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'A' || c > 'Z') && (i == 0 || c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// safeID reports whether s is a FHIR id: it becomes part of addresses, where dots
+// alone would lead elsewhere.
 func safeID(s string) bool {
-	if s == "" || len(s) > 64 {
+	if len(s) > 64 || strings.Trim(s, ".") == "" {
 		return false
 	}
 	for i := range len(s) {

@@ -23,6 +23,10 @@ type Config struct {
 	ConsoleURL string
 	// Concurrency is how many messages are worked on at once; 0 means 8.
 	Concurrency int
+	// Alone says that no other process runs an integrator on this bus, as with an
+	// embedded one: the table in the process is then enough to keep the order, and no
+	// lease is written for each document.
+	Alone bool
 	// Retry are the delays between attempts when a DI does not answer or asks to
 	// come back, counted from the first; the last one repeats without end, since an
 	// outage is no reason to give a document up. Default: 1 min, 5 min, 15 min, 1 h.

@@ -74,6 +74,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 		cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "integrator")),
 		lineages: &lineages{bus: b, busy: map[string]bool{}},
 	}
+	if cfg.Alone {
+		i.lineages.bus = nil
+	}
 	for _, d := range cfg.Retry {
 		if d <= 0 {
 			return nil, fmt.Errorf("integrator: retry %s: want more than nothing", d)

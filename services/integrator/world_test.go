@@ -55,14 +55,17 @@ func document(n int) greffe.Document {
 	}
 }
 
+// size is about how long a document is, in bytes.
+var size = 12_000
+
 // text is the content of a document: different for each number.
 func text(d greffe.Document) []byte {
-	return []byte("<ClinicalDocument>" + d.UniqueID.String() + strings.Repeat(" lorem", 2000) + fmt.Sprint(d.Version, d.Action) + "</ClinicalDocument>")
+	return []byte("<ClinicalDocument>" + d.UniqueID.String() + strings.Repeat(" lorem", size/6) + fmt.Sprint(d.Version, d.Action) + "</ClinicalDocument>")
 }
 
 // world is a bus, an archive, an index, a DI and an integrator between them.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	bus   *bus.Bus
 	store archive.Store
 	db    *index.DB
@@ -75,7 +78,7 @@ type world struct {
 	told []greffe.Delivered
 }
 
-func testLog(t *testing.T) *slog.Logger {
+func testLog(t testing.TB) *slog.Logger {
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -83,7 +86,7 @@ func testLog(t *testing.T) *slog.Logger {
 }
 
 // newWorld opens everything but the integrator. protocol is hl7v2, reference or mhd.
-func newWorld(t *testing.T, protocol string) *world {
+func newWorld(t testing.TB, protocol string) *world {
 	t.Helper()
 	w := &world{t: t, stop: func() {}}
 	var err error
