@@ -12,11 +12,10 @@ import (
 // then writes the search columns again.
 const normVersion = "1"
 
-// Letters that Unicode does not decompose.
-var ligatures = strings.NewReplacer(
-	"œ", "oe", "Œ", "oe", "æ", "ae", "Æ", "ae", "ß", "ss", "ẞ", "ss",
-	"ø", "o", "Ø", "o", "ł", "l", "Ł", "l", "đ", "d", "Đ", "d", "þ", "th", "Þ", "th", "ı", "i",
-)
+// Letters that Unicode does not decompose, in lower case.
+var ligatures = map[rune]string{
+	'œ': "oe", 'æ': "ae", 'ß': "ss", 'ø': "o", 'ł': "l", 'đ': "d", 'þ': "th", 'ı': "i",
+}
 
 // normalise returns s as searches compare it: no accents, lower case, anything
 // that is neither letter nor digit is one blank, none at the ends. It is done
@@ -24,7 +23,7 @@ var ligatures = strings.NewReplacer(
 func normalise(s string) string {
 	var b strings.Builder
 	gap := false
-	for _, r := range norm.NFKD.String(ligatures.Replace(strings.ToValidUTF8(s, " "))) {
+	for _, r := range norm.NFKD.String(strings.ToValidUTF8(s, " ")) {
 		switch {
 		case unicode.Is(unicode.Mn, r):
 		case unicode.IsLetter(r) || unicode.IsDigit(r):
@@ -32,7 +31,12 @@ func normalise(s string) string {
 				b.WriteByte(' ')
 			}
 			gap = false
-			b.WriteRune(unicode.ToLower(r))
+			r = unicode.ToLower(r)
+			if plain, ok := ligatures[r]; ok {
+				b.WriteString(plain)
+			} else {
+				b.WriteRune(r)
+			}
 		default:
 			gap = true
 		}

@@ -175,6 +175,7 @@ func TestNormalise(t *testing.T) {
 		"STRAẞE ß":                           "strasse ss",
 		"e\u0301te\u0301":                    "ete",
 		"\xff-\x00":                          "",
+		"Ǽ":                                  "ae",
 		"٣":                                  "٣",
 	} {
 		if got := normalise(in); got != want {
@@ -184,7 +185,7 @@ func TestNormalise(t *testing.T) {
 }
 
 func FuzzNormalise(f *testing.F) {
-	for _, s := range []string{"", "ESSAI-KERVELLA", "Œ\xff", "İI", "ﬃ"} {
+	for _, s := range []string{"", "ESSAI-KERVELLA", "Œ\xff", "İI", "ﬃ", "Ǽ"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
