@@ -109,9 +109,11 @@ func (r *reading) ignorable(it *item) string {
 		}
 	case greffe.PartImage:
 		switch {
+		case l.InRelated && l.ContentID != "" && it.Size <= logoSize: // shown in the page, whatever its disposition says
+			return logo(it.Size)
 		case l.Disposition == "attachment":
 		case (l.InRelated || l.ContentID != "") && it.Size <= logoSize, l.Disposition == "inline" && it.Size <= iconSize:
-			return fmt.Sprintf("logo ou image de présentation (%d Ko)", (it.Size+1023)/1024)
+			return logo(it.Size)
 		}
 	case greffe.PartEmpty:
 		if !attached {
@@ -121,6 +123,10 @@ func (r *reading) ignorable(it *item) string {
 		return it.typ.ignore
 	}
 	return ""
+}
+
+func logo(size int64) string {
+	return fmt.Sprintf("logo ou image de présentation (%d Ko)", (size+1023)/1024)
 }
 
 // ignorableEntry does the same for a file of an archive.

@@ -200,29 +200,40 @@ func high(b []byte) (n int) {
 	return n
 }
 
-// hprimMarks end a result in HPRIM Médecins (domain §2.6): content, not names, says
-// what a text is.
-var hprimMarks = [][]byte{[]byte("****FIN****"), []byte("****FINFICHIER****"), []byte("****LAB****")}
-
-// marks looks for hprimMarks in a text that goes by in pieces.
-type marks struct {
-	tail  []byte
-	found bool
+// marks are what a text may hold further down that makes it something else: the end
+// of a result in HPRIM Médecins (domain §2.6), a file coded in the old ways of mail.
+var marks = []struct {
+	mark []byte
+	typ  typ
+}{
+	{[]byte("****FIN****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
+	{[]byte("****FINFICHIER****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
+	{[]byte("****LAB****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
+	{[]byte("\nbegin 6"), other("text/x-uuencode", "texte qui contient un fichier codé en uuencode")},
+	{[]byte("\n=ybegin "), other("text/x-yenc", "texte qui contient un fichier codé en yEnc")},
 }
 
-func (m *marks) Write(p []byte) (int, error) {
-	if m.found {
-		return len(p), nil
+// scanner looks for marks in a text that goes by in pieces; the first one found counts.
+type scanner struct {
+	tail  []byte
+	found *typ
+}
+
+func (m *scanner) scan(p []byte) {
+	if m.found != nil {
+		return
 	}
-	const keep = len("****FINFICHIER****") - 1
+	const keep = len("****FINFICHIER****") - 1 // the longest mark may be cut anywhere
 	joint := append(m.tail, p[:min(len(p), keep)]...)
-	for _, mark := range hprimMarks {
-		m.found = m.found || bytes.Contains(joint, mark) || bytes.Contains(p, mark)
+	for i := range marks {
+		if bytes.Contains(joint, marks[i].mark) || bytes.Contains(p, marks[i].mark) {
+			m.found = &marks[i].typ
+			return
+		}
 	}
 	if len(p) >= keep {
 		m.tail = append(m.tail[:0], p[len(p)-keep:]...)
 	} else {
 		m.tail = append(m.tail[:0], joint[max(0, len(joint)-keep):]...)
 	}
-	return len(p), nil
 }

@@ -289,6 +289,9 @@ func TestStories(t *testing.T) {
 			doc 2 hprim new held parser.hprim
 			1 text ignored
 			2 hprim held`},
+		"uuencode in the text": {[]byte("From: a@b.example\nSubject: x\n\nBonjour\n\nbegin 644 cr.pdf\n#0V%T\n`\nend\n"), `delivery
+			doc 1 unknown new held parser.unknown
+			1 other held`},
 		"attached text": {mail("", attachment{name: "notes.txt", media: "text/plain", data: []byte("à lire")}), `delivery
 			doc 2 text new held parser.text
 			1 text ignored
@@ -405,6 +408,23 @@ func TestSniff(t *testing.T) {
 	} {
 		if got := sniff([]byte(c.prefix), c.declared, c.name).kind; got != c.want {
 			t.Errorf("%q declared %s, named %s: %s, want %s", c.prefix, c.declared, c.name, got, c.want)
+		}
+	}
+}
+
+// TestMarksAreFoundWhereverTheyAreCut: a text arrives in pieces of any size.
+func TestMarksAreFoundWhereverTheyAreCut(t *testing.T) {
+	t.Parallel()
+	for _, m := range marks {
+		text := append(bytes.Repeat([]byte("x"), 50), m.mark...)
+		for size := 1; size <= len(text); size++ {
+			var s scanner
+			for piece := range slices.Chunk(text, size) {
+				s.scan(piece)
+			}
+			if s.found == nil || s.found.kind != m.typ.kind {
+				t.Errorf("%q is not found in pieces of %d", m.mark, size)
+			}
 		}
 	}
 }

@@ -118,10 +118,10 @@ func (r *reading) take(it *item, src io.Reader) error {
 	h := sha256.New()
 	h.Write(first)
 	it.Size = int64(n)
-	var text *marks
+	var text *scanner
 	if it.Kind == greffe.PartText {
-		text = &marks{}
-		text.Write(first)
+		text = &scanner{}
+		text.scan(first)
 	}
 	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA
 	if look && !it.quiet {
@@ -136,7 +136,7 @@ func (r *reading) take(it *item, src io.Reader) error {
 		h.Write(b)
 		it.Size += int64(n)
 		if text != nil {
-			text.Write(b)
+			text.scan(b)
 		}
 		if it.content != nil {
 			if _, err := it.content.Write(b); err != nil {
@@ -148,9 +148,9 @@ func (r *reading) take(it *item, src io.Reader) error {
 		return it.skip(err)
 	}
 	it.SHA256 = greffe.DigestFrom(h.Sum(nil))
-	if text != nil && text.found {
-		it.typ = typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}
-		it.Kind = it.typ.kind
+	if text != nil && text.found != nil {
+		it.typ = *text.found
+		it.Kind, it.Detected = it.typ.kind, it.typ.media
 	}
 	return nil
 }
