@@ -162,6 +162,7 @@ type diContent struct {
 	size    int64
 	carets  int
 	pending []byte // less than 4 characters
+	decoded []byte // reused
 	bad     bool
 }
 
@@ -177,12 +178,13 @@ func (c *diContent) Write(p []byte) (int, error) {
 	}
 	c.pending = append(c.pending, p...)
 	whole := len(c.pending) / 4 * 4
-	buf := make([]byte, base64.StdEncoding.DecodedLen(whole))
-	m, err := base64.StdEncoding.Decode(buf, c.pending[:whole])
+	out, err := base64.StdEncoding.AppendDecode(c.decoded[:0], c.pending[:whole])
 	if err != nil {
 		c.bad = true
 	}
-	c.sum.Write(buf[:m])
+	c.decoded = out
+	m := len(out)
+	c.sum.Write(out)
 	c.size += int64(m)
 	c.pending = append(c.pending[:0], c.pending[whole:]...)
 	return n, nil
