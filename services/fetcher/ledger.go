@@ -143,64 +143,69 @@ func (l *ledger) write(ctx context.Context, key string, uids uidSet) error {
 	}
 }
 
+// bookmark is the cursor of one folder as this process last saw it.
+type bookmark struct {
+	key      string
+	loaded   bool
+	validity uint32
+	taken    uidSet
+	rev      uint64
+}
+
 // taken returns what was published from a folder under this UIDVALIDITY.
-func (l *ledger) taken(ctx context.Context, mailbox, folder string, validity uint32) (uidSet, error) {
-	c, _, err := l.cursor(ctx, folderID(mailbox, folder))
-	if err != nil || c.UIDValidity != validity {
+func (l *ledger) taken(ctx context.Context, m *bookmark, validity uint32) (uidSet, error) {
+	if err := l.look(ctx, m); err != nil || m.validity != validity {
 		return nil, err
 	}
-	set, err := parseUIDSet(c.Taken)
-	if err != nil {
-		return nil, nil // as in load
-	}
-	return set, nil
+	return m.taken, nil
 }
 
-func (l *ledger) cursor(ctx context.Context, key string) (c cursor, rev uint64, err error) {
-	value, rev, err := l.cursorBy.Get(ctx, key)
-	if errors.Is(err, bus.ErrNotFound) {
-		return c, 0, nil
+// look reads the cursor again. One that makes no sense counts as empty: taking
+// again mends it.
+func (l *ledger) look(ctx context.Context, m *bookmark) error {
+	m.loaded, m.validity, m.taken = false, 0, nil
+	value, rev, err := l.cursorBy.Get(ctx, m.key)
+	if err != nil && !errors.Is(err, bus.ErrNotFound) {
+		return fmt.Errorf("read the cursor: %w", err)
 	}
-	if err != nil {
-		return c, 0, fmt.Errorf("read the cursor: %w", err)
+	var c cursor
+	if err == nil && json.Unmarshal(value, &c) == nil {
+		if set, err := parseUIDSet(c.Taken); err == nil {
+			m.validity, m.taken = c.UIDValidity, set
+		}
 	}
-	if json.Unmarshal(value, &c) != nil {
-		return cursor{}, rev, nil
-	}
-	return c, rev, nil
+	m.loaded, m.rev = true, rev
+	return nil
 }
 
-// take moves the cursor past a message whose event is durable.
-func (l *ledger) take(ctx context.Context, o greffe.Origin) error {
-	key := folderID(o.Mailbox, o.Folder)
+// take moves the cursor past messages whose events are durable.
+func (l *ledger) take(ctx context.Context, m *bookmark, validity uint32, uids uidSet) error {
 	for {
-		c, rev, err := l.cursor(ctx, key)
-		if err != nil {
-			return err
+		if !m.loaded {
+			if err := l.look(ctx, m); err != nil {
+				return err
+			}
 		}
-		if c.UIDValidity != o.UIDValidity {
-			c = cursor{UIDValidity: o.UIDValidity}
+		if m.validity != validity {
+			m.validity, m.taken = validity, nil
 		}
-		set, err := parseUIDSet(c.Taken)
-		if err != nil {
-			set = nil
-		}
-		if set.has(o.UID) {
+		if len(uids.minus(m.taken)) == 0 {
 			return nil
 		}
-		set.add(o.UID)
-		c.UID, c.Taken = max(c.UID, o.UID), set.String()
-		value, err := json.Marshal(c)
+		m.taken.addSet(uids)
+		m.loaded = false // until the write is known to have succeeded
+		value, err := json.Marshal(cursor{validity, m.taken[len(m.taken)-1].last, m.taken.String()})
 		if err != nil {
 			return err
 		}
-		_, err = l.cursorBy.Put(ctx, key, value, rev)
-		if errors.Is(err, bus.ErrConflict) {
-			continue
-		}
-		if err != nil {
+		rev, err := l.cursorBy.Put(ctx, m.key, value, m.rev)
+		switch {
+		case errors.Is(err, bus.ErrConflict):
+			continue // another process held the mailbox in between
+		case err != nil:
 			return fmt.Errorf("save the cursor: %w", err)
 		}
+		m.loaded, m.rev = true, rev
 		return nil
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"time"
 
-	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
 )
 
@@ -51,6 +50,7 @@ type folder struct {
 	due     time.Time // when a message that was put off may be tried again
 
 	validity uint32
+	cursor   bookmark
 	taken    map[uint32]attempt // published, not yet known to be archived
 	suspects map[uint32]attempt // could not be read
 	careful  int                // messages still to be read one at a time, to learn which one breaks
@@ -131,7 +131,7 @@ func (w *watcher) renew(ctx context.Context, fo *folder, validity uint32) error 
 		fo.log.Warn("uidvalidity changed: the folder is taken again",
 			slog.Uint64("from", uint64(fo.validity)), slog.Uint64("to", uint64(validity)))
 	}
-	set, err := w.f.ledger.taken(ctx, w.mb.Address, fo.name, validity)
+	set, err := w.f.ledger.taken(ctx, &fo.cursor, validity)
 	if err != nil {
 		return err
 	}
@@ -236,17 +236,18 @@ func (w *watcher) take(ctx context.Context, s *session, fo *folder, uids []uint3
 
 var errRefused = errors.New("a message larger than announced was refused")
 
-// read downloads a group of messages in one FETCH and publishes each.
+// read downloads a group of messages in one FETCH, spools each as it comes, and
+// leaves telling of it to a teller, so that the next one need not wait.
 func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint32, byUID map[uint32]facts) error {
 	if len(group) == 0 {
 		return nil
 	}
-	got := make(map[uint32]bool, len(group))
+	t := w.tell(ctx, fo)
 	current, err := s.bodies(group, func(uid uint32, size int64, r io.Reader) error {
 		m := byUID[uid]
 		if size > w.f.cfg.MaxSize { // whatever was announced
 			m.size = size
-			if err := w.refuse(ctx, fo, m, ruleTooBig.At("", megabytes(size), megabytes(w.f.cfg.MaxSize))); err != nil {
+			if err := t.add(w.refused(fo, m, ruleTooBig.At("", megabytes(size), megabytes(w.f.cfg.MaxSize)))); err != nil {
 				return err
 			}
 			return errRefused
@@ -258,17 +259,22 @@ func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint
 			fo.odd = true
 			fo.log.Info("server announces wrong sizes", slog.Int64("announced", m.size), slog.Int64("received", size))
 		}
-		if err := w.publish(ctx, fo, m, size, r); err != nil {
+		e, err := w.spool(ctx, fo, m, size, r)
+		if err != nil {
 			return err
 		}
-		got[uid] = true
-		return nil
+		return t.add(e)
 	})
+	told, failed := t.end()
+	fo.tookAll(told)
+	if err == nil && failed != nil {
+		err = failed
+	}
 	if err != nil {
 		return w.blame(fo, group, byUID[current], err)
 	}
 	for _, uid := range group {
-		if !got[uid] {
+		if !told.has(uid) {
 			fo.suspect(byUID[uid], w.f)
 		}
 	}
@@ -291,10 +297,10 @@ func (w *watcher) blame(fo *folder, uids []uint32, current facts, err error) err
 	return err
 }
 
-// publish streams one message into the spool while its digest is computed, and
-// tells of it. The order matters: bytes, event, cursor. A crash in between
-// repeats work and loses nothing.
-func (w *watcher) publish(ctx context.Context, fo *folder, m facts, size int64, r io.Reader) error {
+// spool streams one message into the spool while its digest is computed. The
+// order of what follows matters: bytes, event, cursor. A crash in between repeats
+// work and loses nothing.
+func (w *watcher) spool(ctx context.Context, fo *folder, m facts, size int64, r io.Reader) (greffe.Received, error) {
 	o := w.origin(fo, m)
 	digest := sha256.New()
 	body := &exact{r: io.TeeReader(r, digest), left: size}
@@ -302,42 +308,41 @@ func (w *watcher) publish(ctx context.Context, fo *folder, m facts, size int64, 
 	name := fmt.Sprintf("%s.%d.%d.%d", folderID(o.Mailbox, o.Folder), o.UIDValidity, o.UID, time.Now().UnixNano())
 	if err := w.f.bus.Spool(ctx, name, body); err != nil {
 		if body.err != nil {
-			return body.err
+			return greffe.Received{}, body.err
 		}
-		return ourSide{err}
+		return greffe.Received{}, ourSide{err}
 	}
 	raw := greffe.DigestFrom(digest.Sum(nil))
-	return w.announce(ctx, fo, greffe.Received{
+	return greffe.Received{
 		ID: greffe.NewMessageID(o, raw), Origin: o, Size: size, SHA256: raw, Spool: name, At: time.Now().UTC(),
-	})
+	}, nil
+}
+
+// refused is the event of a message that is not read.
+func (w *watcher) refused(fo *folder, m facts, finding greffe.Finding) greffe.Received {
+	o := w.origin(fo, m)
+	return greffe.Received{ID: greffe.NewMessageID(o, ""), Origin: o, Size: m.size, Refused: &finding, At: time.Now().UTC()}
 }
 
 // refuse tells of a message that is not read.
 func (w *watcher) refuse(ctx context.Context, fo *folder, m facts, finding greffe.Finding) error {
-	o := w.origin(fo, m)
-	return w.announce(ctx, fo, greffe.Received{
-		ID: greffe.NewMessageID(o, ""), Origin: o, Size: m.size, Refused: &finding, At: time.Now().UTC(),
-	})
+	t := w.tell(ctx, fo)
+	err := t.add(w.refused(fo, m, finding))
+	told, failed := t.end()
+	fo.tookAll(told)
+	return errors.Join(err, failed)
 }
 
 func (w *watcher) origin(fo *folder, m facts) greffe.Origin {
 	return greffe.Origin{Mailbox: w.mb.Address, Folder: fo.name, UIDValidity: fo.validity, UID: m.uid, InternalDate: m.date}
 }
 
-func (w *watcher) announce(ctx context.Context, fo *folder, e greffe.Received) error {
-	if err := bus.Publish(ctx, w.f.bus, bus.Received, e); err != nil {
-		return ourSide{err}
+// tookAll notes what was published just now.
+func (fo *folder) tookAll(uids uidSet) {
+	for uid := range uids.all() {
+		delete(fo.suspects, uid)
+		fo.taken[uid] = attempt{at: time.Now(), n: fo.taken[uid].n + 1}
 	}
-	uid := e.Origin.UID
-	delete(fo.suspects, uid)
-	a := attempt{at: time.Now(), n: fo.taken[uid].n + 1}
-	fo.taken[uid] = a
-	fo.log.Info("message taken", slog.String("id", string(e.ID)), slog.Uint64("uid", uint64(uid)),
-		slog.Int64("size", e.Size), slog.Int("attempt", a.n), slog.Bool("refused", e.Refused != nil))
-	if err := w.f.ledger.take(ctx, e.Origin); err != nil {
-		return ourSide{err}
-	}
-	return nil
 }
 
 // exact gives the announced number of bytes or an error: after a clean close in
