@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"greffe/pkg/archive"
+	"greffe/pkg/greffe"
+)
+
+// objects looks at the raw message and the parts of one message.
+func (v *verifier) objects(ctx context.Context, id greffe.MessageID, raw greffe.Object, parts map[string]greffe.Object) error {
+	if !raw.IsZero() {
+		if err := v.object(ctx, id, "", raw); err != nil {
+			return err
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(parts)) {
+		if err := v.object(ctx, id, path, parts[path]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object looks at one object, once however many messages name it.
+func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string, o greffe.Object) error {
+	mark, known := slot(o.SHA256)
+	// Raw messages have a key of their own, whatever their digest.
+	if known = known && o.Key == archive.ContentKey(o.SHA256); known {
+		v.mu.Lock()
+		good, looked := v.seen[mark]
+		v.mu.Unlock()
+		if looked && good {
+			return nil
+		}
+	}
+	err := v.look(ctx, o)
+	problem := Problem{Message: id, Part: part, Key: o.Key}
+	switch {
+	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrKey):
+		problem.Kind = MissingObject
+		v.add(problem, nil)
+	case errors.Is(err, archive.ErrDigest):
+		problem.Kind = DamagedObject
+		v.add(problem, err)
+	case err != nil:
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if known {
+		v.seen[mark] = err == nil
+	}
+	if err == nil {
+		v.rep.Objects++
+		if v.opt.Full {
+			v.rep.Bytes += o.Size
+		}
+	}
+	return nil
+}
+
+// slot is the beginning of a digest: enough to tell objects apart.
+func slot(d greffe.Digest) (s [16]byte, ok bool) {
+	b := d.Bytes()
+	if b == nil {
+		return s, false
+	}
+	return [16]byte(b[:16]), true
+}
+
+// look returns nil for an object that is there as recorded, archive.ErrNotFound or
+// archive.ErrDigest otherwise.
+func (v *verifier) look(ctx context.Context, o greffe.Object) error {
+	if v.opt.Full {
+		return readBack(ctx, v.store, o)
+	}
+	i, err := v.store.Stat(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	if i.Version != o.Version {
+		// Another version lies over it: is ours still below?
+		f, err := v.store.Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	if i.Size != o.Size {
+		return fmt.Errorf("%w: %d bytes instead of %d", archive.ErrDigest, i.Size, o.Size)
+	}
+	if i.SHA256 != "" && i.SHA256 != o.SHA256 {
+		return fmt.Errorf("%w: stored as %s", archive.ErrDigest, i.SHA256)
+	}
+	return nil
+}
+
