@@ -81,4 +81,3 @@ func (d *dirStore) walk(ctx context.Context, dir, prefix string, yield func(Info
 	}
 	return nil
 }
-

@@ -136,4 +136,3 @@ func (s *s3Store) Close() error {
 	s.trans.CloseIdleConnections()
 	return nil
 }
-

@@ -99,4 +99,3 @@ func (v *verifier) look(ctx context.Context, o greffe.Object) error {
 	}
 	return nil
 }
-
