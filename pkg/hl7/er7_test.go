@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -350,3 +351,36 @@ func FuzzParseACK(f *testing.F) {
 		}
 	})
 }
+
+// A large document goes through both ends in little memory.
+func TestLargeDocumentIsNotHeld(t *testing.T) {
+	const size = 64 << 20
+	m, s := sample()
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(m.Encode(w, s, io.LimitReader(zeros{}, size))) }()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d := NewDecoder(r)
+	var n int64
+	d.Long = func(string, int) io.Writer { return counting{&n} }
+	segments := 0
+	for {
+		if _, err := d.Next(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		segments++
+	}
+	runtime.ReadMemStats(&after)
+	if n < size*4/3 || segments != 16 {
+		t.Errorf("%d segments, %d bytes of document", segments, n)
+	}
+	if held := after.TotalAlloc - before.TotalAlloc; held > 4<<20 {
+		t.Errorf("%d bytes were allocated on the way", held)
+	}
+}
+
+type counting struct{ n *int64 }
+
+func (c counting) Write(p []byte) (int, error) { *c.n += int64(len(p)); return len(p), nil }
