@@ -159,6 +159,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, key string) {
 			d.bad(n, key, "une liste est attendue")
 			return
 		}
+		if len(n.Content) == 0 {
+			v.SetZero() // one form of the empty list
+			return
+		}
 		list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 		for i, item := range n.Content {
 			d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", key, i))
