@@ -12,7 +12,7 @@ import (
 
 // feed is an open stream of server-sent events.
 type feed struct {
-	t     *testing.T
+	t     testing.TB
 	lines *bufio.Scanner
 }
 

@@ -46,7 +46,7 @@ var hashed = sync.OnceValue(func() string {
 
 // world is a console on a real index, archive and bus, with people.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	store   archive.Store
 	db      *index.DB
@@ -74,7 +74,7 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), log: &safeBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
@@ -200,7 +200,7 @@ func (v *visitor) page(path string) *html.Node {
 	return parse(v.w.t, a.body)
 }
 
-func parse(t *testing.T, s string) *html.Node {
+func parse(t testing.TB, s string) *html.Node {
 	t.Helper()
 	n, err := html.Parse(strings.NewReader(s))
 	if err != nil {
