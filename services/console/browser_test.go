@@ -32,15 +32,7 @@ func TestBrowser(t *testing.T) {
 		ids[m.subject] = string(a.ID)
 	}
 
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-dev-shm-usage", true))
-	actx, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	defer stop()
-	ctx, cancel := chromedp.NewContext(actx)
-	defer cancel()
-	if err := chromedp.Do(ctx); err != nil { // no deadline on the first one: it would end the browser
-		t.Fatal(err)
-	}
+	ctx := browser(t, path)
 	complaints := watchConsole(t, ctx)
 	ctx, end := context.WithTimeout(ctx, 120*time.Second)
 	defer end()
@@ -138,6 +130,9 @@ func TestBrowser(t *testing.T) {
 	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
 	login("paul")
 	open("/journal")
+	if over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); err != nil || over > 0 {
+		t.Errorf("the journal is %d pixels too wide, %v", over, err)
+	}
 	shot("journal")
 	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
 	login("root")
@@ -146,6 +141,43 @@ func TestBrowser(t *testing.T) {
 	shot("comptes")
 	if got := complaints(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// browser starts a browser that ends with the test.
+func browser(t *testing.T, path string) context.Context {
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-dev-shm-usage", true))
+	actx, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(actx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // no deadline on the first one: it would end the browser
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// TestBrowserLeavesWhenTheSessionEnds holds that nothing stays on a shared screen.
+func TestBrowserLeavesWhenTheSessionEnds(t *testing.T) {
+	path := os.Getenv("GREFFE_TEST_CHROMIUM")
+	if path == "" {
+		t.Skip("GREFFE_TEST_CHROMIUM is not set")
+	}
+	w := newWorld(t)
+	w.console.cfg.IdleTimeout, w.console.sessions.IdleTimeout = 2*time.Second, 2*time.Second
+	a := w.receive(mail{subject: "Confidentiel"})
+	ctx, end := context.WithTimeout(browser(t, path), 40*time.Second)
+	defer end()
+	err := chromedp.Do(ctx, chromedp.Navigate(w.server.URL+"/connexion?vers=/messages/"+string(a.ID)), chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"),
+		chromedp.WaitVisible(".sheet"), chromedp.WaitVisible("#login"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := chromedp.Run(ctx, chromedp.Location())
+	if err != nil || !strings.Contains(to, "expiree") || !strings.Contains(to, string(a.ID)) {
+		t.Errorf("left for %q, %v", to, err)
 	}
 }
 
