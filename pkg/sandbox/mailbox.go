@@ -34,7 +34,7 @@ type MailConfig struct {
 type MailUser struct {
 	Name     string // the address of the mailbox
 	Password string // LOGIN and SASL PLAIN
-	Token    string // SASL XOAUTH2
+	Token    string // SASL OAUTHBEARER and XOAUTH2
 }
 
 // MailMessage is one message as a folder holds it.

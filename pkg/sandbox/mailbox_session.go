@@ -60,7 +60,7 @@ func (s *mailSession) Login(user, password string) error {
 }
 
 func (s *mailSession) AuthenticateMechanisms() []string {
-	return []string{"PLAIN", "EXTERNAL", "XOAUTH2"}
+	return []string{sasl.Plain, sasl.External, sasl.OAuthBearer, "XOAUTH2"}
 }
 
 func (s *mailSession) Authenticate(mechanism string) (sasl.Server, error) {
@@ -69,10 +69,27 @@ func (s *mailSession) Authenticate(mechanism string) (sasl.Server, error) {
 		return sasl.NewPlainServer(func(_, user, password string) error { return s.Login(user, password) }), nil
 	case sasl.External:
 		return sasl.NewExternalServer(s.external), nil
+	case sasl.OAuthBearer:
+		return sasl.NewOAuthBearerServer(func(o sasl.OAuthBearerOptions) *sasl.OAuthBearerError {
+			if !s.bearer(o.Username, o.Token) {
+				return &sasl.OAuthBearerError{Status: "invalid_token", Schemes: "bearer"}
+			}
+			return nil
+		}), nil
 	case "XOAUTH2":
 		return &xoauth2Server{session: s}, nil
 	}
 	return nil, &imap.Error{Type: imap.StatusResponseTypeNo, Text: "Mechanism not supported"}
+}
+
+// bearer logs in a user by his token.
+func (s *mailSession) bearer(user, token string) bool {
+	u := s.server.users[user]
+	if u == nil || u.Token == "" || !same(u.Token, token) {
+		return false
+	}
+	s.user = u
+	return true
 }
 
 // external logs in the user that the client certificate names.
@@ -114,12 +131,10 @@ func (x *xoauth2Server) Next(response []byte) ([]byte, bool, error) {
 			token = v
 		}
 	}
-	u := x.session.server.users[user]
-	if u == nil || u.Token == "" || !same(u.Token, token) {
+	if !x.session.bearer(user, token) {
 		x.refused = true
 		return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
 	}
-	x.session.user = u
 	return nil, true, nil
 }
 

@@ -74,23 +74,31 @@ func CheckMailbox(ctx context.Context, mb Mailbox) []Check {
 
 func frenchDate(t time.Time) string { return t.Format("02/01/2006") }
 
-// checkCertificate warns 60 days before the end, when the IGC-Santé does: it can
-// only be renewed while it is valid (domain §3.2).
 func checkCertificate(mb Mailbox) Check {
 	const name = "Certificat client"
 	pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
 	if err != nil {
 		return Check{name, false, sentence(&fileError{mb.Certificate, err}, mb)}
 	}
-	left := time.Until(pair.Leaf.NotAfter)
-	switch until := frenchDate(pair.Leaf.NotAfter); {
-	case left < 0:
+	if time.Now().After(pair.Leaf.NotAfter) {
 		return Check{name, false, sentence(errExpired, mb)}
-	case left < 60*24*time.Hour:
-		return Check{name, true, "Le certificat n'est plus valable que jusqu'au " + until + " : le faire renouveler maintenant auprès de l'IGC-Santé, ce n'est plus possible après cette date."}
-	default:
-		return Check{name, true, "Certificat valable jusqu'au " + until + "."}
 	}
+	if notice := endsSoon(mb); notice != "" {
+		return Check{name, true, notice}
+	}
+	return Check{name, true, "Certificat valable jusqu'au " + frenchDate(pair.Leaf.NotAfter) + "."}
+}
+
+// endsSoon warns 60 days before the end of the client certificate, when the
+// IGC-Santé does: it can only be renewed while it is valid. It returns "" when
+// there is time, or when the file cannot be read, which other errors tell.
+func endsSoon(mb Mailbox) string {
+	pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
+	if err != nil || time.Until(pair.Leaf.NotAfter) > 60*24*time.Hour {
+		return ""
+	}
+	return "Le certificat client n'est valable que jusqu'au " + frenchDate(pair.Leaf.NotAfter) +
+		" : le faire renouveler maintenant auprès de l'IGC-Santé, ce n'est plus possible après cette date."
 }
 
 func checkKeywords(mb Mailbox, folder string, b box) []Check {

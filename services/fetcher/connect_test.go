@@ -60,6 +60,9 @@ func TestEachTroubleHasItsSentence(t *testing.T) {
 		"login, wrong password": {func(m *Mailbox) {
 			m.Auth = Auth{Mechanism: "login", PasswordFile: write(t, "wrong")}
 		}, "refuse l'identification"},
+		"bearer token refused": {func(m *Mailbox) {
+			m.Auth = Auth{Mechanism: "oauthbearer", TokenFile: write(t, "old")}
+		}, "jeton Pro Santé Connect"},
 		"token refused": {func(m *Mailbox) {
 			m.Auth = Auth{Mechanism: "xoauth2", TokenFile: write(t, "old")}
 		}, "jeton Pro Santé Connect"},
@@ -136,7 +139,8 @@ func TestEveryWayIn(t *testing.T) {
 		"external, STARTTLS": func(m *Mailbox) {
 			m.URL, m.Auth, m.Certificate = "imap://"+l.mail.StartTLSAddr(), Auth{Mechanism: "external"}, certificate
 		},
-		"xoauth2": func(m *Mailbox) { m.Auth = Auth{Mechanism: "xoauth2", TokenFile: write(t, "jeton\n")} },
+		"oauthbearer": func(m *Mailbox) { m.Auth = Auth{Mechanism: "oauthbearer", TokenFile: write(t, "jeton\n")} },
+		"xoauth2":     func(m *Mailbox) { m.Auth = Auth{Mechanism: "xoauth2", TokenFile: write(t, "jeton\n")} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,6 +171,14 @@ func TestARightedPasswordMendsAMailbox(t *testing.T) {
 	rewrite(t, l.box.Auth.PasswordFile, "secret")
 	eventually(t, "the message", func() bool { return l.in.count() == 1 })
 	eventually(t, "no more sentence", func() bool { return f.Status()[0].Error == "" && f.Status()[0].Connected })
+}
+
+func TestACertificateThatEndsSoonIsTold(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.box.Certificate = write(t, clientPEM(t, nil)) // for two days
+	f := start(t, l.bus, Config{Mailboxes: []Mailbox{l.box}})
+	eventually(t, "the notice", func() bool { return strings.Contains(f.Status()[0].Notice, "renouveler") })
 }
 
 func TestConfigurationMistakesAreRefused(t *testing.T) {

@@ -87,7 +87,8 @@ type MailboxStatus struct {
 	LastSuccess time.Time // last full comparison that ended well
 	Error       string    // French; what is wrong now and how to mend it. Empty when all is well
 	ErrorSince  time.Time
-	Waiting     int // messages on the server that the archive is not known to hold, at the last comparison
+	Notice      string // French; what will be wrong soon: the client certificate ends within 60 days
+	Waiting     int    // messages on the server that the archive is not known to hold, at the last comparison
 }
 
 // pace holds every delay, so that tests need not wait.

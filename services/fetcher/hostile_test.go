@@ -53,6 +53,7 @@ func certificate(t testing.TB, change func(*x509.Certificate)) (tls.Certificate,
 // script is an IMAP server that does what a test wants. Messages are by UID.
 type script struct {
 	messages map[uint32]string
+	noIdle   bool
 	// turn may answer a command itself: it gets the number of the connection
 	// (from 1), the tag and the command in upper case. It returns true when it
 	// answered, and io.EOF to hang up.
@@ -114,7 +115,7 @@ func accept(t testing.TB, l net.Listener, handle func(c net.Conn, n int)) {
 
 func (c *scripted) serve() {
 	r := bufio.NewReader(c)
-	c.say("* OK [CAPABILITY IMAP4rev1 IDLE SASL-IR AUTH=PLAIN] ready")
+	c.say("* OK ready")
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
@@ -140,7 +141,11 @@ func (c *scripted) serve() {
 func (c *scripted) answer(command string, r *bufio.Reader) error {
 	switch {
 	case strings.HasPrefix(command, "CAPABILITY"):
-		c.say("* CAPABILITY IMAP4rev1 IDLE SASL-IR AUTH=PLAIN")
+		if c.noIdle {
+			c.say("* CAPABILITY IMAP4rev1 AUTH=PLAIN")
+		} else {
+			c.say("* CAPABILITY IMAP4rev1 IDLE SASL-IR AUTH=PLAIN")
+		}
 	case strings.HasPrefix(command, "LIST"):
 		c.say(`* LIST (\Noselect) "/" ""`)
 	case strings.HasPrefix(command, "EXAMINE"):
@@ -154,6 +159,11 @@ func (c *scripted) answer(command string, r *bufio.Reader) error {
 			} else {
 				c.size(i, uid, len(c.messages[uid]))
 			}
+		}
+	case command == "AUTHENTICATE PLAIN": // without SASL-IR
+		c.say("+ ")
+		if _, err := r.ReadString('\n'); err != nil {
+			return err
 		}
 	case command == "IDLE":
 		c.say("+ idling")
@@ -265,6 +275,12 @@ func TestHostileServerOnce(t *testing.T) {
 			}
 			c.say("+ idling\r\n* BYE shutting down")
 			return true, io.EOF
+		},
+		"silent in IDLE": func(c *scripted, command string) (bool, error) {
+			if command == "IDLE" {
+				c.say("+ idling")
+			}
+			return command == "IDLE" || c.tag == "DONE", nil
 		},
 		"fetch refused": func(c *scripted, command string) (bool, error) {
 			if isBody(command) {
@@ -421,6 +437,29 @@ func TestWrongSizesAreTakenAsTheyCome(t *testing.T) {
 		if e.Refused != nil || string(in.bytes(t, e)) != s.messages[e.Origin.UID] {
 			t.Errorf("%s: %+v", key, e)
 		}
+	}
+}
+
+// A server without IDLE, ESEARCH and SASL-IR is asked now and then.
+func TestPoorServerIsPolled(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	in, stop := listen(t, b)
+	t.Cleanup(stop)
+	var late atomic.Bool
+	s := &script{noIdle: true, messages: threeMessages(), turn: func(c *scripted, command string) (bool, error) {
+		if strings.HasPrefix(command, "UID SEARCH") && !late.Load() {
+			c.say("* SEARCH 1 2\r\n%s OK done", c.tag)
+			return true, nil
+		}
+		return false, nil
+	}}
+	f := start(t, b, Config{Mailboxes: []Mailbox{serveScript(t, s)}, Reconcile: 20 * time.Millisecond})
+	eventually(t, "the first two", func() bool { return in.count() == 2 })
+	late.Store(true)
+	eventually(t, "the third", func() bool { return in.count() == 3 })
+	if s := f.Status()[0]; s.Error != "" {
+		t.Errorf("status %+v", s)
 	}
 }
 

@@ -34,6 +34,7 @@ func (e ourSide) Unwrap() error { return e.err }
 const (
 	batch      = 50
 	batchBytes = 64 << 20
+	turn       = 500 // messages after which the other folders have their turn
 	maxRetake  = 6 * time.Hour
 	tries      = 3 // of a message that breaks the connection
 )
@@ -93,9 +94,14 @@ func (w *watcher) reconcile(ctx context.Context, s *session, fo *folder) error {
 		chunk = chunk[:0]
 		return err
 	}
+	done := 0
 	for uid := range left.all() {
 		if !fo.ready(uid, now, w.f) {
 			continue
+		}
+		if done++; done > turn {
+			fo.due = now
+			break
 		}
 		if a := fo.suspects[uid]; a.n >= tries {
 			if err := w.refuse(ctx, fo, a.facts, ruleUnreadable.At("", tries)); err != nil {

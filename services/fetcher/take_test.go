@@ -1,8 +1,11 @@
 package fetcher
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,17 +87,63 @@ func TestRestartTakesNothingTwiceAndLosesNothing(t *testing.T) {
 		l.append(t, "INBOX", fmt.Sprintf("Subject: %d\r\n\r\n", i))
 	}
 	cfg := Config{Mailboxes: []Mailbox{l.box}, Reconcile: 50 * time.Millisecond}
-	f := start(t, l.bus, cfg)
-	for l.in.count() < n {
+	// The bus drops repeats: the log tells how often a message was really taken.
+	var takes counter
+	counted := func(f *Fetcher) { f.boxes[0].folders[0].log = slog.New(&takes) }
+	f := start(t, l.bus, cfg, counted)
+	stops := 0
+	for ; l.in.count() < n; stops++ {
 		before := l.in.count()
 		eventually(t, "some messages", func() bool { return l.in.count() > before+20 || l.in.count() == n })
 		f.stop()
-		f = start(t, l.bus, cfg)
+		f = start(t, l.bus, cfg, counted)
 	}
 	success := time.Now()
 	eventually(t, "a full comparison", func() bool { return f.Status()[0].LastSuccess.After(success) })
 	if got := l.in.all(t); len(got) != n {
 		t.Errorf("took %d messages, want %d", len(got), n)
+	}
+	// A stop between an event and its cursor may cost the few that were under way.
+	if got := int(takes.n.Load()); got > n+10*stops {
+		t.Errorf("%d takes of %d messages with %d stops", got, n, stops)
+	}
+}
+
+// counter counts the lines that tell of a message taken.
+type counter struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (c *counter) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counter) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "message taken" {
+		c.n.Add(1)
+	}
+	return nil
+}
+
+func TestProcessesShareMailboxesByLease(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	cfg := Config{Mailboxes: []Mailbox{l.box}, Reconcile: 20 * time.Millisecond}
+	first, second := start(t, l.bus, cfg), start(t, l.bus, cfg)
+	for i := range 20 {
+		l.append(t, "INBOX", fmt.Sprintf("Subject: %d\r\n\r\n", i))
+	}
+	eventually(t, "all messages", func() bool { return l.in.count() == 20 })
+	if a, b := first.Status()[0].Connected, second.Status()[0].Connected; a == b {
+		t.Errorf("connected: %v and %v, want one of them", a, b)
+	}
+	if second.Status()[0].Connected {
+		first, second = second, first
+	}
+	first.stop()
+	l.append(t, "INBOX", "Subject: after the first left\r\n\r\n")
+	eventually(t, "the message", func() bool { return l.in.count() == 21 })
+	l.in.all(t)
+	if s := second.Status()[0]; s.Error != "" {
+		t.Errorf("status %+v", s)
 	}
 }
 

@@ -126,7 +126,13 @@ func (w *watcher) serve(ctx context.Context) (well bool, err error) {
 		return false, err
 	}
 	w.log.Info("mailbox connected")
-	w.set(func(m *MailboxStatus) { m.Connected = true })
+	notice := ""
+	if w.mb.Certificate != "" {
+		if notice = endsSoon(w.mb); notice != "" {
+			w.log.Warn("client certificate ends soon")
+		}
+	}
+	w.set(func(m *MailboxStatus) { m.Connected, m.Notice = true, notice })
 	defer w.set(func(m *MailboxStatus) { m.Connected = false })
 	var full time.Time // when the next full round is due
 	for {
