@@ -51,6 +51,7 @@ type Client struct {
 	tr    *http.Transport
 
 	timeout time.Duration
+	slots   chan struct{} // one for each connection: waiting for one is not the server's slowness
 }
 
 // New returns a client; it does not connect yet.
@@ -81,7 +82,7 @@ func New(cfg Config) (*Client, error) {
 		ForceAttemptHTTP2:     true,
 	}
 	return &Client{
-		base: base, token: cfg.Token, tr: tr, timeout: timeout,
+		base: base, token: cfg.Token, tr: tr, timeout: timeout, slots: make(chan struct{}, conns),
 		http: &http.Client{
 			Transport: tr,
 			// A redirect would carry the document and the token elsewhere.
@@ -245,6 +246,12 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, size 
 	where := strings.TrimSuffix(c.base.String(), "/")
 	if path != "" {
 		where += "/" + path
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
 	}
 	// A peer that reads slower than this is taken for one that does not read.
 	limit, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(size/slowest)*time.Second)

@@ -64,12 +64,12 @@ var rules = []rule{
 	{"masked", func(s *situation) bool { return s.doc.Facts.Marked(greffe.MaskedToProfessionals) },
 		todo("Document masqué aux professionnels de santé : il ne peut pas être transmis au DI. Prévenir l'émetteur.")},
 
-	// What carries no CDA waits for a person. It stands for its content, so that a
-	// second copy is linked to the first one.
-	{"pdf", format(greffe.FormatPDF), todoClaims("Document PDF sans identité de patient : choisir le patient et l'intégrer à la main.")},
-	{"hprim", format(greffe.FormatHPRIM), todoClaims("Résultat HPRIM en texte : le rattacher à la main au bon patient.")},
+	// What carries no CDA waits for a person, in each mailbox that it came to: who
+	// may see the one mailbox may not see the other.
+	{"pdf", format(greffe.FormatPDF), todo("Document PDF sans identité de patient : choisir le patient et l'intégrer à la main.")},
+	{"hprim", format(greffe.FormatHPRIM), todo("Résultat HPRIM en texte : le rattacher à la main au bon patient.")},
 	{"other-format", func(s *situation) bool { return !format(greffe.FormatCDA1)(s) && !format(greffe.FormatCDA3)(s) },
-		todoClaims("Pièce jointe sans identité de patient : la lire et décider.")},
+		todo("Pièce jointe sans identité de patient : la lire et décider.")},
 	{"no-number", func(s *situation) bool { return s.doc.Facts.UniqueID.IsZero() },
 		todo("Le document n'a pas de numéro : le DI ne peut pas le recevoir.")},
 
@@ -129,10 +129,6 @@ func wait(*situation) plan { return plan{wait: true} }
 
 func todo(text string) func(*situation) plan {
 	return func(*situation) plan { return plan{state: greffe.StateTodo, text: text} }
-}
-
-func todoClaims(text string) func(*situation) plan {
-	return func(*situation) plan { return plan{state: greffe.StateTodo, text: text, claims: true} }
 }
 
 func dismiss(text string) func(*situation) plan {

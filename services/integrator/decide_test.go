@@ -68,9 +68,9 @@ func TestDecide(t *testing.T) {
 		{"hidden from the patient goes its way", situation{di: true, doc: doc(func(d *greffe.Document) {
 			d.Confidentiality = append(d.Confidentiality, greffe.Code{Code: greffe.HiddenFromPatient})
 		})}, "new", plan{action: greffe.ActionNew, claims: true}},
-		{"PDF", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatPDF })}, "pdf", plan{state: greffe.StateTodo, claims: true}},
-		{"HPRIM", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatHPRIM })}, "hprim", plan{state: greffe.StateTodo, claims: true}},
-		{"image", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatImage })}, "other-format", plan{state: greffe.StateTodo, claims: true}},
+		{"PDF", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatPDF })}, "pdf", plan{state: greffe.StateTodo}},
+		{"HPRIM", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatHPRIM })}, "hprim", plan{state: greffe.StateTodo}},
+		{"image", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatImage })}, "other-format", plan{state: greffe.StateTodo}},
 		{"no number", situation{di: true, doc: doc(func(d *greffe.Document) { d.UniqueID = greffe.OID{} })}, "no-number", plan{state: greffe.StateTodo}},
 		{"no patient", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.IDs = nil })}, "no-patient", plan{state: greffe.StateTodo}},
 		{"unknown action", situation{di: true, doc: doc(func(d *greffe.Document) { d.Action = "X" })}, "unknown-action", plan{state: greffe.StateTodo}},

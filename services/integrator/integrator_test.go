@@ -158,6 +158,7 @@ func TestStories(t *testing.T) {
 					w.stats(1, 1, 0, 0)
 				},
 				"every answer is lost once": func(t *testing.T, w *world) {
+					w.cfg.DIs[0].MLLP.Timeout = time.Second // garbage is waited out
 					var mu sync.Mutex
 					seen := 0
 					w.di.Behave(func(n int) sandbox.DIBehaviour {

@@ -25,7 +25,7 @@ type bench struct {
 	bytes  map[string][]byte // served by the console
 }
 
-func newBench(t *testing.T, protocol string) *bench {
+func newBench(t *testing.T, protocol string, timeout time.Duration) *bench {
 	t.Helper()
 	b := &bench{bytes: map[string][]byte{}}
 	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +40,7 @@ func newBench(t *testing.T, protocol string) *bench {
 	}
 	t.Cleanup(func() { b.di.Close() })
 	d := target1(b.di, protocol)
-	d.MLLP.Timeout, d.FHIR.Timeout = 500*time.Millisecond, 500*time.Millisecond
+	d.MLLP.Timeout, d.FHIR.Timeout = timeout, timeout
 	if b.sender, err = d.open(Config{ConsoleURL: console.URL}); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,11 @@ func TestSenders(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					f(t, newBench(t, protocol))
+					timeout := 20 * time.Second
+					if name == "silent" || name == "answer is garbage" { // these wait for it
+						timeout = 2 * time.Second
+					}
+					f(t, newBench(t, protocol, timeout))
 				})
 			}
 		})

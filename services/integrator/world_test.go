@@ -125,11 +125,11 @@ func newWorld(t testing.TB, protocol string) *world {
 
 // target1 is the configuration of the demo DI.
 func target1(di *sandbox.DI, protocol string) DI {
-	d := DI{Name: "dpi", Protocol: "hl7v2", MLLP: MLLP{Address: di.MLLPAddr(), Timeout: time.Second},
+	d := DI{Name: "dpi", Protocol: "hl7v2", MLLP: MLLP{Address: di.MLLPAddr(), Timeout: 10 * time.Second},
 		Sending: "GREFFE^CH_TEST", Receiving: "DPI^CH_TEST", Processing: "T"}
 	if protocol != "hl7v2" {
 		d.Protocol = "fhir"
-		d.FHIR = FHIR{Base: di.FHIRBase(), Mode: protocol, Timeout: time.Second, Deletion: "entered-in-error"}
+		d.FHIR = FHIR{Base: di.FHIRBase(), Mode: protocol, Timeout: 10 * time.Second, Deletion: "entered-in-error"}
 	}
 	return d
 }
