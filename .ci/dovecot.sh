@@ -123,6 +123,7 @@ service imap-login {
 }
 namespace inbox {
   inbox = yes
+  separator = /
 }
 CONF
 "$dovecot" -c "$dir/dovecot.conf" >start.log 2>&1 || { cat start.log server.log >&2; exit 1; }

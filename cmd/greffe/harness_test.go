@@ -144,7 +144,8 @@ func (in *installation) addMailbox(m sandbox.Mailbox, url, ca string, auth AuthC
 }
 
 // useRealServers points the configuration at the servers of the environment. The
-// first mailbox logs in with a password, the second with a client certificate.
+// first mailbox logs in with a password, the second with a client certificate
+// and SASL EXTERNAL.
 func (in *installation) useRealServers(dir string) {
 	in.t.Helper()
 	env := map[string]string{}
@@ -156,11 +157,12 @@ func (in *installation) useRealServers(dir string) {
 	boxes := map[string]string{}
 	password := in.file("password", env["GREFFE_TEST_DOVECOT_PASSWORD"])
 	for i, m := range sandbox.Mailboxes() {
-		user := fmt.Sprintf("test%d@ch.example", i+1)
+		user := fmt.Sprintf("test%d@ch.example", i+3) // 1 and 2 are for the tests of the fetcher
 		boxes[m.Address] = user
 		auth, cert := AuthConfig{Mechanism: "plain", Username: user, PasswordFile: password}, ""
-		if user == os.Getenv("GREFFE_TEST_DOVECOT_CERT_USER") {
-			auth, cert = AuthConfig{Mechanism: "external", Username: user}, env["GREFFE_TEST_DOVECOT_CERT"]
+		if i == 1 {
+			auth = AuthConfig{Mechanism: "external", Username: user}
+			cert = filepath.Join(filepath.Dir(env["GREFFE_TEST_DOVECOT_CERT"]), user+".pem")
 		}
 		in.addMailbox(m, "imaps://"+env["GREFFE_TEST_DOVECOT_ADDR"], env["GREFFE_TEST_DOVECOT_CA"], auth, cert)
 	}
