@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -27,6 +28,11 @@ type mailSession struct {
 	folder   *mailFolder
 	view     *imapserver.SessionTracker
 	readOnly bool
+
+	// The server does not wait for Idle when the connection breaks.
+	mu     sync.Mutex
+	closed bool
+	idling sync.WaitGroup
 }
 
 var (
@@ -36,6 +42,10 @@ var (
 )
 
 func (s *mailSession) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.idling.Wait()
 	s.unselect()
 	s.server.wg.Done()
 	return nil
@@ -224,6 +234,14 @@ func (s *mailSession) Poll(w *imapserver.UpdateWriter, expunge bool) error {
 }
 
 func (s *mailSession) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.idling.Add(1)
+	s.mu.Unlock()
+	defer s.idling.Done()
 	if s.view == nil {
 		<-stop
 		return nil

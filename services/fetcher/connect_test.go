@@ -99,10 +99,10 @@ func TestEachTroubleHasItsSentence(t *testing.T) {
 		"words ahead of TLS": {func(m *Mailbox) {
 			m.URL = "imap://" + raw("* OK hi\r\ns OK go\r\n* OK injected\r\n")
 		}, "ne propose pas STARTTLS"},
-		"silent":                       {func(m *Mailbox) { m.URL = "imap://" + raw("") }, "comme un serveur IMAP"},
+		"silent":                       {func(m *Mailbox) { m.URL = "imap://" + raw("") }, "ne dit rien"},
 		"nobody there":                 {func(m *Mailbox) { m.URL = "imaps://127.0.0.1:1" }, "injoignable"},
 		"no such host":                 {func(m *Mailbox) { m.URL = "imaps://imap.invalid" }, "imap.invalid"},
-		"TLS where STARTTLS was meant": {func(m *Mailbox) { m.URL = "imap://" + sandboxed }, "comme un serveur IMAP"},
+		"TLS where STARTTLS was meant": {func(m *Mailbox) { m.URL = "imap://" + sandboxed }, "ne dit rien"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

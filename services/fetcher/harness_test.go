@@ -31,7 +31,7 @@ var quick = pace{
 	settleIdle: 200 * time.Millisecond, settleTrouble: 100 * time.Millisecond,
 }
 
-const patience = 8 * time.Second
+const patience = 30 * time.Second
 
 // eventually waits until ok holds.
 func eventually(t testing.TB, what string, ok func() bool) {

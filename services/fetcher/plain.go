@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,6 +26,7 @@ func sentence(err error, mb Mailbox) string {
 		ours     ourSide
 		notTLS   tls.RecordHeaderError
 		expired  = errors.As(err, &invalid) && invalid.Reason == x509.Expired
+		silent   = errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, errStalled)
 		onServer = fmt.Sprintf("Le serveur %s ", e.address)
 	)
 	switch {
@@ -48,6 +50,8 @@ func sentence(err error, mb Mailbox) string {
 		return onServer + "refuse la connexion chiffrée : le certificat client manque, est expiré ou n'est pas reconnu (réglage « certificate »), ou le serveur ne connaît pas TLS 1.2."
 	case errors.As(err, &notTLS):
 		return onServer + "ne parle pas TLS sur ce port : vérifier le port, ou écrire imap:// pour STARTTLS."
+	case silent && (errors.Is(err, errTLS) || errors.Is(err, errStartTLS) || errors.Is(err, errGreeting)):
+		return onServer + "accepte la connexion mais ne dit rien : vérifier le port et le pare-feu, ou prévenir l'opérateur."
 	case errors.Is(err, errTLS):
 		return onServer + "n'a pas établi de connexion chiffrée (TLS 1.2 au moins) : vérifier le port et prévenir l'opérateur."
 	case errors.Is(err, errStartTLS):
