@@ -97,13 +97,16 @@ var rules = []rule{
 	{"delete", deletes, send(greffe.ActionDelete)},
 
 	// New documents and replacements.
+	{"circle", func(s *situation) bool {
+		return s.parent != nil && s.parent.Facts.Replaces == s.doc.Facts.UniqueID
+	}, todo("Ce document et un autre disent chacun remplacer l'autre : les comparer et décider.")},
 	{"new", func(s *situation) bool { return s.doc.Facts.Action == greffe.ActionNew && s.parent == nil }, send(greffe.ActionNew)},
 	{"replace-too-soon", func(s *situation) bool { return pending(s.parent) && !sent(s.doc) }, wait},
 	{"replace", func(s *situation) bool { return s.parent != nil && s.parent.State == greffe.StateDelivered }, replace},
 	{"replace-dismissed", func(s *situation) bool {
 		return s.parent != nil && (s.parent.State == greffe.StateDismissed || s.asks)
 	}, send(greffe.ActionNew)}, // the DI never had the parent: this is its first
-	{"replace-blocked", func(s *situation) bool { return s.parent != nil && !pending(s.parent) },
+	{blocked, func(s *situation) bool { return s.parent != nil && !pending(s.parent) },
 		todo("La version précédente de ce document n'est pas dans le DI : la traiter d'abord.")},
 	{"replace-waiting", func(s *situation) bool { return s.parent != nil }, replace}, // sent before: the repeat says the same
 	// Greffe never had the parent: the DI may have it from elsewhere.

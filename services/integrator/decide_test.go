@@ -2,6 +2,7 @@ package integrator
 
 import (
 	"testing"
+	"time"
 
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
@@ -96,6 +97,11 @@ func TestDecide(t *testing.T) {
 		{"new without INS: the DI answers", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.INS = greffe.OID{} })}, "new", plan{action: greffe.ActionNew, claims: true}},
 		{"replacement", situation{di: true, doc: doc(replaces), parent: first(greffe.StateDelivered)}, "replace",
 			plan{action: greffe.ActionReplace, parent: document(1).UniqueID, claims: true}},
+		{"two that replace each other", situation{di: true, doc: doc(replaces), parent: func() *index.Document {
+			d := first(greffe.StateArchived)
+			d.Facts.Replaces = document(2).UniqueID
+			return d
+		}()}, "circle", plan{state: greffe.StateTodo}},
 		{"replacement that says new", situation{di: true, doc: doc(func(d *greffe.Document) { replaces(d); d.Action = greffe.ActionNew }), parent: first(greffe.StateDelivered)},
 			"replace", plan{action: greffe.ActionReplace, parent: document(1).UniqueID, claims: true}},
 		{"replacement found by set", situation{di: true, doc: doc(func(d *greffe.Document) { d.Action, d.SetID = greffe.ActionReplace, set }), parent: first(greffe.StateDelivered)},
@@ -136,6 +142,27 @@ func TestDecide(t *testing.T) {
 	for _, r := range rules {
 		if !seen[r.name] {
 			t.Errorf("rule %s is not tested", r.name)
+		}
+	}
+}
+
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	at := func(state greffe.State, age time.Duration) *index.Document {
+		return &index.Document{State: state, ArchivedAt: time.Now().Add(-age)}
+	}
+	for name, c := range map[string]struct {
+		s    situation
+		want bool
+	}{
+		"nothing is waited for":     {situation{doc: *at("", 2*time.Hour)}, false},
+		"the parent was never sent": {situation{doc: *at("", 2*time.Hour), parent: at(greffe.StateArchived, 2*time.Hour)}, true},
+		"the parent waits":          {situation{doc: *at("", 2*time.Hour), parent: at(greffe.StateWaiting, 2*time.Hour)}, false},
+		"the parent has just come":  {situation{doc: *at("", 2*time.Hour), parent: at(greffe.StateArchived, time.Minute)}, false},
+		"the creation never went":   {situation{doc: *at("", 2*time.Hour), creation: at(greffe.StateArchived, 2*time.Hour)}, true},
+	} {
+		if got := stuck(c.s); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -117,6 +117,23 @@ func TestStories(t *testing.T) {
 					w.becomes(w.receive(version(1))[0], greffe.StateDismissed)
 					w.stats(1, 0, 0, 0)
 				},
+				"backwards, without a set": func(t *testing.T, w *world) {
+					plain := func(n int) greffe.Document {
+						d := version(n)
+						d.SetID = greffe.OID{}
+						return d
+					}
+					w.run()
+					three := w.receive(plain(3))[0]
+					w.becomes(three, greffe.StateRefused)
+					two := w.receive(plain(2))[0]
+					w.becomes(two, greffe.StateRefused)
+					one := w.receive(plain(1))[0]
+					for _, id := range []greffe.DocumentID{one, two, three} {
+						w.becomes(id, greffe.StateDelivered)
+					}
+					w.stats(1, 2, 0, 0)
+				},
 				"deletion before creation": func(t *testing.T, w *world) {
 					w.run()
 					w.becomes(w.receive(deletion(version(1)))[0], greffe.StateRefused)
