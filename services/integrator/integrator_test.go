@@ -334,7 +334,10 @@ func TestCrashBetweenAnswerAndRecord(t *testing.T) {
 			if err := bus.Publish(t.Context(), w.bus, bus.Archived, a); err != nil {
 				t.Fatal(err)
 			}
-			w.becomes(a.Documents[0], greffe.StateDelivered)
+			got := w.becomes(a.Documents[0], greffe.StateDelivered).Outcome.Control
+			if got != d.Control && got != d.UUID {
+				t.Errorf("the repeat was sent as %q", got)
+			}
 			w.stats(1, 0, 0, 1)
 		})
 	}
