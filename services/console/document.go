@@ -30,6 +30,7 @@ type documentPage struct {
 	Sent      bool // a DI has answered, or failed to
 	Decides   bool // the person's role decides at all
 	Stream    string
+	Rev       int
 }
 
 // integrity is what re-reading the archived bytes showed.
@@ -56,6 +57,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	p := documentPage{
 		D: d, F: d.Facts, Message: m, Of: len(m.Documents), View: viewOf(d),
 		MayRetry: mayRetry(d), MayFile: mayDismiss(d.State), Sent: d.Outcome.DI != "", Decides: v.role == secretary,
+		Rev:    revision(m),
 		Stream: "/file/flux?message=" + string(d.Message),
 	}
 	for i, o := range m.Documents {

@@ -2,12 +2,15 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,14 +33,22 @@ const (
 	clientLag  = 256 // updates a slow page may be behind
 	pingEvery  = 20 * time.Second
 	sendLimit  = 10 * time.Second
-	watchAgain = 2 * time.Second
+	keepRecent = 256
+	// How long after a page was rendered its stream may open and miss nothing.
+	rememberFor = time.Minute
+	watchAgain  = 2 * time.Second
 )
 
 // update is one changed message; a zero Row.ID says that some were dropped.
 type update struct {
+	seq  uint64
 	row  row
+	rev  int // grows with each outcome and decision
 	html string
 }
+
+// revision tells two looks at the same message apart when its state is the same.
+func revision(d index.Detail) int { return len(d.Outcomes) + len(d.Decisions) }
 
 type client struct {
 	updates chan update
@@ -52,13 +63,20 @@ type hub struct {
 	clients map[*client]bool
 	pending map[greffe.MessageID]int // tries so far
 	dropped bool
+	// The last updates, so that a page misses nothing between its rendering and its
+	// stream, or while its stream was cut. A place is only known to this process.
+	process string
+	seq     uint64   // of the newest update
+	recent  []update // oldest first
+	floor   uint64   // updates up to here are forgotten
+	until   time.Time
 	wake    chan struct{}
 	closed  chan struct{}
 	once    sync.Once
 }
 
 func newHub(c *Console) *hub {
-	return &hub{c: c, clients: map[*client]bool{}, pending: map[greffe.MessageID]int{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	return &hub{c: c, clients: map[*client]bool{}, pending: map[greffe.MessageID]int{}, process: rand.Text(), wake: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // run watches the bus until ctx is done.
@@ -99,7 +117,7 @@ func follow[T any](ctx context.Context, h *hub, topic bus.Topic[T], id func(T) g
 // missed tells every page to read again.
 func (h *hub) missed() {
 	h.mu.Lock()
-	h.dropped = len(h.clients) > 0
+	h.dropped = true
 	h.mu.Unlock()
 	h.poke()
 }
@@ -111,7 +129,10 @@ func (h *hub) closeAll() { h.once.Do(func() { close(h.closed) }) }
 func (h *hub) changed(id greffe.MessageID) {
 	h.mu.Lock()
 	switch {
-	case len(h.clients) == 0:
+	case len(h.clients) == 0 && time.Now().After(h.until):
+		// Nobody looks: reading the index would be for nothing.
+		h.seq++
+		h.floor, h.recent = h.seq, nil
 	case len(h.pending) >= maxPending:
 		h.dropped = true
 	default:
@@ -174,7 +195,7 @@ func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
 		}
 		return
 	}
-	u := update{row: newRow(d.Message)}
+	u := update{row: newRow(d.Message), rev: revision(d)}
 	if u.html, err = h.c.pages.fragment("file", "row", u.row); err != nil {
 		h.c.log.Error("live update not rendered", slog.String("message", string(id)), slog.Any("error", err))
 		return
@@ -185,6 +206,12 @@ func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
 func (h *hub) send(u update) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.seq++
+	u.seq = h.seq
+	if h.recent = append(h.recent, u); len(h.recent) > keepRecent {
+		h.floor = h.recent[0].seq
+		h.recent = slices.Delete(h.recent, 0, 1)
+	}
 	for cl := range h.clients {
 		select {
 		case cl.updates <- u:
@@ -194,15 +221,54 @@ func (h *hub) send(u update) {
 	}
 }
 
-func (h *hub) join() (*client, bool) {
+// place names the newest update, for a page that is being rendered: its stream will
+// go on from there if it opens soon.
+func (h *hub) place() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = time.Now().Add(rememberFor)
+	return h.mark(h.seq)
+}
+
+func (h *hub) mark(seq uint64) string { return h.process + "." + strconv.FormatUint(seq, 10) }
+
+// join opens a stream that goes on from a place ("": from now); it first gets what
+// it missed, or that it missed too much. False when there are too many.
+func (h *hub) join(from string) (*client, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.clients) >= maxClients {
 		return nil, false
 	}
-	cl := &client{updates: make(chan update, clientLag), lost: make(chan struct{})}
+	cl := &client{updates: make(chan update, clientLag+keepRecent), lost: make(chan struct{})}
 	h.clients[cl] = true
+	if from == "" {
+		return cl, true
+	}
+	process, n, _ := strings.Cut(from, ".")
+	seq, err := strconv.ParseUint(n, 10, 64)
+	if err != nil || process != h.process || seq < h.floor || seq > h.seq {
+		cl.updates <- update{seq: h.seq}
+		return cl, true
+	}
+	for _, u := range h.recent {
+		if u.seq > seq {
+			cl.updates <- u
+		}
+	}
 	return cl, true
+}
+
+// start returns the place a stream stands at before its first update.
+func (h *hub) start(from string) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if process, n, _ := strings.Cut(from, "."); process == h.process {
+		if seq, err := strconv.ParseUint(n, 10, 64); err == nil {
+			return seq
+		}
+	}
+	return h.seq
 }
 
 func (h *hub) leave(cl *client) {
@@ -215,6 +281,7 @@ func (h *hub) leave(cl *client) {
 type changeEvent struct {
 	ID    greffe.MessageID `json:"id"`
 	State greffe.State     `json:"state"`
+	Rev   int              `json:"rev"`
 	Match bool             `json:"match"` // belongs on the page's first screen, if it is not there yet
 	HTML  string           `json:"html"`
 }
@@ -226,7 +293,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	f, slug, _, _ := c.queueFilter(r, v)
 	announce := r.URL.Query().Get("nouveaux") != "0"
 	only := greffe.MessageID(r.URL.Query().Get("message"))
-	cl, ok := c.live.join()
+	from := r.Header.Get("Last-Event-ID")
+	if from == "" {
+		from = r.URL.Query().Get("depuis")
+	}
+	cl, ok := c.live.join(from)
 	if !ok {
 		http.Error(w, "Trop de pages ouvertes.", http.StatusServiceUnavailable)
 		return nil
@@ -250,11 +321,10 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	// What changed between the rendering of the page and this moment shows in the
-	// counts sent first, or in the state of the one message that is followed.
 	counting := time.NewTimer(0)
 	defer counting.Stop()
 	counted, due := time.Time{}, true
+	seen := c.live.start(from)
 	if only != "" {
 		counting.Stop()
 		c.live.changed(only)
@@ -277,12 +347,13 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			if err == nil && (u.Role != v.user.Role || !slices.Equal(u.Mailboxes, v.user.Mailboxes)) {
 				return nil // the browser comes back, with the new rights
 			}
-			if !emit(": ping\n\n") {
+			if !emit("id: %s\n: ping\n\n", c.live.mark(seen)) {
 				return nil
 			}
 		case u := <-cl.updates:
+			seen = u.seq
 			if u.row.ID == "" {
-				if !emit("event: relire\ndata: {}\n\n") {
+				if !emit("id: %s\nevent: relire\ndata: {}\n\n", c.live.mark(seen)) {
 					return nil
 				}
 				continue
@@ -290,12 +361,12 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			if !inMailboxes(f.Mailboxes, u.row.Mailbox) || only != "" && u.row.ID != only {
 				continue
 			}
-			b, err := json.Marshal(changeEvent{ID: u.row.ID, State: u.row.State, HTML: u.html,
+			b, err := json.Marshal(changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html,
 				Match: announce && only == "" && (slug == "" || slices.Contains(f.States, u.row.State))})
 			if err != nil {
 				return nil
 			}
-			if !emit("event: ligne\ndata: %s\n\n", b) {
+			if !emit("id: %s\nevent: ligne\ndata: %s\n\n", c.live.mark(seen), b) {
 				return nil
 			}
 			if only == "" && !due {

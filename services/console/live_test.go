@@ -136,11 +136,11 @@ func TestStreamFollowsOneMessage(t *testing.T) {
 func TestSlowPageIsToldToReadAgain(t *testing.T) {
 	t.Parallel()
 	h := newHub(&Console{})
-	cl, ok := h.join()
+	cl, ok := h.join("")
 	if !ok {
 		t.Fatal("no place")
 	}
-	for range clientLag + 1 {
+	for range clientLag + keepRecent + 1 {
 		h.send(update{row: row{ID: "x"}})
 	}
 	select {
@@ -155,9 +155,44 @@ func TestSlowPageIsToldToReadAgain(t *testing.T) {
 		t.Errorf("%d changes kept, dropped %v", len(h.pending), h.dropped)
 	}
 	for range maxClients - 1 {
-		h.join()
+		h.join("")
 	}
-	if _, ok := h.join(); ok {
+	if _, ok := h.join(""); ok {
 		t.Error("more pages than the limit")
+	}
+}
+
+func TestNothingIsMissedBetweenPageAndStream(t *testing.T) {
+	t.Parallel()
+	h := newHub(&Console{})
+	place := h.place()
+	h.send(update{row: row{ID: "a"}}) // while the browser loads the page
+	h.send(update{row: row{ID: "b"}})
+	cl, _ := h.join(place)
+	for _, want := range []greffe.MessageID{"a", "b"} {
+		if u := <-cl.updates; u.row.ID != want {
+			t.Errorf("got %q, want %q", u.row.ID, want)
+		}
+	}
+	if again, _ := h.join(h.place()); len(again.updates) != 0 {
+		t.Error("a page that is up to date gets old news")
+	}
+	for range keepRecent + 1 {
+		h.send(update{row: row{ID: "c"}})
+	}
+	for name, from := range map[string]string{"too old": place, "of another process": "AUTRE.1", "not a place": "x", "of the future": h.mark(1 << 40)} {
+		cl, _ := h.join(from)
+		if u := <-cl.updates; u.row.ID != "" || len(cl.updates) != 0 {
+			t.Errorf("%s: got %q, want to be told to read again", name, u.row.ID)
+		}
+	}
+	// Nobody looks for a while: nothing is read, and a page from before is told so.
+	quiet := newHub(&Console{})
+	place = quiet.place()
+	quiet.until = quiet.until.Add(-2 * rememberFor)
+	quiet.changed("x")
+	cl, _ = quiet.join(place)
+	if u := <-cl.updates; u.row.ID != "" || len(quiet.pending) != 0 {
+		t.Errorf("got %q, %d pending", u.row.ID, len(quiet.pending))
 	}
 }

@@ -17,6 +17,7 @@ type messagePage struct {
 	Attempts []attemptView
 	History  []historyLine
 	Stream   string
+	Rev      int
 }
 
 // partView is one part with its place in the list (its number in the address) and
@@ -43,7 +44,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err := c.record(v, "read", string(m.ID), "ok", ""); err != nil {
 		return err
 	}
-	p := messagePage{M: m, Stream: "/file/flux?message=" + string(m.ID), History: history(m.History)}
+	p := messagePage{M: m, Rev: revision(m), Stream: "/file/flux?message=" + string(m.ID), History: history(m.History)}
 	if m.Parsed != nil {
 		p.Message = m.Parsed.Message
 		p.Findings = m.Parsed.Findings

@@ -132,6 +132,7 @@ func (c *Console) queueFilter(r *http.Request, v *visit) (f index.MessageFilter,
 }
 
 func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) error {
+	place := c.live.place() // before the rows are read: what changes after it comes by the stream
 	f, slug, boxKey, q := c.queueFilter(r, v)
 	f.Limit = rowsPerPage
 	if len(f.Before) > 200 {
@@ -169,6 +170,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	stream := url.Values{}
 	stream.Set("etat", slug)
 	stream.Set("bal", boxKey)
+	stream.Set("depuis", place)
 	if f.Before != "" {
 		p.First = queueURL(slug, boxKey, q, "")
 	}

@@ -11,7 +11,6 @@ const fresh = new Map(); // id -> row that is not shown yet
 let stale = false;       // something was missed: the page must be read again
 let moved = 0;
 let timer = 0;
-let counted = false;     // since the stream was opened
 
 const count = (n, one, many) => (n < 2 ? `${n} ${one}` : `${n} ${many}`);
 
@@ -60,7 +59,6 @@ button.addEventListener("click", () => {
 });
 
 follow(queue.dataset.stream, {
-  ouvert() { counted = false; },
   ligne(e) {
     const now = parse(e.html);
     if (!now) return;
@@ -72,17 +70,11 @@ follow(queue.dataset.stream, {
     offer();
   },
   compteurs(c) {
-    const first = !counted;
-    counted = true;
     for (const a of document.querySelectorAll(".tabs a[data-slug]")) {
       const b = a.querySelector("b");
       const n = c[a.dataset.slug] || 0;
       const text = String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-      if (b.textContent !== text) {
-        // Counts that differ before any event: the page is older than they are.
-        if (first) { stale = true; offer(); }
-        b.textContent = text;
-      }
+      if (b.textContent !== text) b.textContent = text;
       a.classList.toggle("none", n === 0);
     }
   },

@@ -1,18 +1,17 @@
 // One stream of server-sent events per visible page. A hidden page closes it (a
-// browser opens few connections to one host over HTTP/1.1) and catches up when it
-// is seen again, from the counts or the state that the server sends first.
+// browser opens few connections to one host over HTTP/1.1) and goes on from where
+// it was when it is seen again; after a cut the browser itself does the same.
 import { leave } from "./commun.js";
 
 export function follow(url, handlers) {
   let source = null;
+  let last = "";
   const open = () => {
     if (source) return;
-    source = new EventSource(url);
+    source = new EventSource(last ? url.replace(/([?&]depuis=)[^&]*/, "$1" + encodeURIComponent(last)) : url);
     for (const [name, f] of Object.entries(handlers)) {
-      if (name === "ouvert") continue;
-      source.addEventListener(name, (e) => f(JSON.parse(e.data)));
+      source.addEventListener(name, (e) => { last = e.lastEventId || last; f(JSON.parse(e.data)); });
     }
-    source.addEventListener("open", () => handlers.ouvert?.()); // also after each reconnection
     source.addEventListener("fin", leave);
   };
   const close = () => { if (source) { source.close(); source = null; } };
