@@ -64,9 +64,12 @@ else
 	internal="default_internal_user = $mailuser
 default_internal_group = $(id -gn)
 default_login_user = $mailuser
-service anvil { chroot = }
-service imap-login { chroot = }
-service stats { chroot = }"
+service anvil {
+  chroot =
+}
+service imap-login {
+  chroot =
+}"
 fi
 cat >dovecot.conf <<CONF
 base_dir = $dir/run
