@@ -11,7 +11,8 @@
 //
 // Third-party code: github.com/alexedwards/scs/v2 for server-side sessions (renewal
 // at login, idle and absolute expiry, kept in the index), golang.org/x/crypto/argon2
-// for passwords (argon2id, RFC 9106). Pages are html/template; style, icons and
+// for passwords (argon2id, RFC 9106), golang.org/x/text/encoding/charmap for texts in
+// Windows-1252, golang.org/x/sync/errgroup to watch several topics as one. Pages are html/template; style, icons and
 // scripts are our own files, embedded, and nothing is fetched from outside.
 package console
 
