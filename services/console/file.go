@@ -110,8 +110,8 @@ func (c *Console) openVerified(ctx context.Context, o greffe.Object) (io.ReadSee
 	return f, nil
 }
 
-// inlineDocument gives what the frame of the document page shows. The look itself
-// was journalled by the page.
+// inlineDocument gives what the frame of the document page shows. It is journalled
+// apart from the page: its address can be asked for alone.
 func (c *Console) inlineDocument(w http.ResponseWriter, r *http.Request, v *visit) error {
 	d, err := c.document(r, v)
 	if err != nil {
@@ -122,6 +122,9 @@ func (c *Console) inlineDocument(w http.ResponseWriter, r *http.Request, v *visi
 		return c.orDamaged(v, string(d.ID), err)
 	}
 	defer f.Close()
+	if err := c.record(v, "shown", string(d.ID), "ok", ""); err != nil {
+		return err
+	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", frameCSP)
 	h.Set("X-Frame-Options", "SAMEORIGIN")

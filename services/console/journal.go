@@ -34,6 +34,7 @@ var sentences = map[string]string{
 	"asked":      "a demandé",
 	"decided":    "a décidé",
 	"read":       "a consulté",
+	"shown":      "a affiché le contenu du document",
 	"listed":     "a affiché la file",
 	"searched":   "a fait une recherche",
 	"downloaded": "a téléchargé",
@@ -55,7 +56,7 @@ var serviceWords = map[string]string{
 // isLook reports whether the action is a person looking, not the life of the item.
 func isLook(action string) bool {
 	switch action {
-	case "read", "listed", "searched", "downloaded", "fetched", "denied":
+	case "read", "shown", "listed", "searched", "downloaded", "fetched", "denied":
 		return true
 	}
 	return false

@@ -221,6 +221,9 @@ func TestDocumentPage(t *testing.T) {
 			}
 		}
 		file := v.get("/documents/" + string(ids[c.subject]) + "/file")
+		if !w.journalled("claire", "shown", string(ids[c.subject]), "ok") {
+			t.Errorf("%s: the look at the content is not in the journal", c.subject)
+		}
 		csp := file.Header.Get("Content-Security-Policy")
 		if file.StatusCode != http.StatusOK || file.Header.Get("Content-Type") != c.contentType || !strings.HasPrefix(csp, c.policy) || !strings.Contains(csp, "default-src 'none'") ||
 			strings.Contains(csp, "allow-scripts") || !strings.Contains(csp, "frame-ancestors 'self'") || !strings.Contains(file.body, c.holds) {
