@@ -20,6 +20,7 @@ import (
 // connection with a folder of the test's own.
 type dovecot struct {
 	*imapclient.Client
+	wire   func(folder string) string // as this server writes it
 	box    Mailbox
 	folder string // as configured
 }
@@ -44,25 +45,22 @@ func onDovecot(t testing.TB) *dovecot {
 	s.stop()
 	s.conn.set(1<<40, time.Hour) // the test asks for as much as it likes
 	t.Cleanup(s.close)
-	d := &dovecot{s.client, box, "Essai " + rand.Text()[:10] + "/Dr Élise MARTEL"}
+	d := &dovecot{s.client, s.wire, box, "Essai " + rand.Text()[:10] + "/Dr Élise MARTEL"}
 	d.box.Folders = []string{d.folder}
 	d.create(t, d.folder)
 	return d
 }
 
-// wire writes a folder name as this server does.
-func wire(folder string) string { return strings.ReplaceAll(folder, "/", ".") }
-
 func (d *dovecot) create(t testing.TB, folder string) {
 	t.Helper()
-	if err := d.Create(wire(folder), nil).Wait(); err != nil {
+	if err := d.Create(d.wire(folder), nil).Wait(); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (d *dovecot) append(t testing.TB, folder, raw string) {
 	t.Helper()
-	cmd := d.Append(wire(folder), int64(len(raw)), nil)
+	cmd := d.Append(d.wire(folder), int64(len(raw)), nil)
 	cmd.Write([]byte(raw))
 	cmd.Close()
 	if _, err := cmd.Wait(); err != nil {
@@ -73,7 +71,7 @@ func (d *dovecot) append(t testing.TB, folder, raw string) {
 // held returns subject number and flags of each message of a folder.
 func (d *dovecot) held(t testing.TB, folder string) []string {
 	t.Helper()
-	if _, err := d.Select(wire(folder), &imap.SelectOptions{ReadOnly: true}).Wait(); err != nil {
+	if _, err := d.Select(d.wire(folder), &imap.SelectOptions{ReadOnly: true}).Wait(); err != nil {
 		return nil
 	}
 	all, err := d.Fetch(imap.UIDSet{{Start: 1}}, &imap.FetchOptions{
@@ -191,7 +189,7 @@ func TestDovecotFolderMadeAgain(t *testing.T) {
 	d.append(t, d.folder, "Subject: x\r\n\r\n")
 	start(t, b, Config{Mailboxes: []Mailbox{d.box}, Reconcile: 50 * time.Millisecond})
 	eventually(t, "the message", func() bool { return in.count() == 1 })
-	if err := d.Delete(wire(d.folder)).Wait(); err != nil {
+	if err := d.Delete(d.wire(d.folder)).Wait(); err != nil {
 		t.Fatal(err)
 	}
 	d.create(t, d.folder)

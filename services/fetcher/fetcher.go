@@ -164,7 +164,7 @@ func (f *Fetcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	consume := func(run func() error) {
 		wg.Go(func() {
 			if err := run(); err != nil {
@@ -182,6 +182,16 @@ func (f *Fetcher) Run(ctx context.Context) error {
 				}
 				return nil
 			})
+	})
+	consume(func() error {
+		// The event above reaches one process of several; this look at it reaches all.
+		return bus.Watch(ctx, f.bus, bus.Archived, func(e greffe.Archived) {
+			for _, w := range f.boxes {
+				if w.mb.Address == e.Origin.Mailbox {
+					w.flight.land(e.ID)
+				}
+			}
+		})
 	})
 	if s.wanted() {
 		consume(func() error {

@@ -463,6 +463,33 @@ func TestPoorServerIsPolled(t *testing.T) {
 	}
 }
 
+// Folders are configured with "/" and asked for as the server separates them.
+func TestFolderNamesAreWrittenAsTheServerDoes(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	in, stop := listen(t, b)
+	t.Cleanup(stop)
+	mb := serveScript(t, &script{messages: threeMessages(), turn: func(c *scripted, command string) (bool, error) {
+		switch {
+		case strings.HasPrefix(command, "LIST"):
+			c.say("* LIST (\\Noselect) \".\" \"\"\r\n%s OK done", c.tag)
+			return true, nil
+		case strings.HasPrefix(command, "EXAMINE") && strings.Trim(strings.TrimPrefix(command, "EXAMINE "), `"`) != "INBOX.DR":
+			c.say("%s NO no such folder", c.tag)
+			return true, nil
+		}
+		return false, nil
+	}})
+	mb.Folders = []string{"INBOX/Dr"}
+	start(t, b, Config{Mailboxes: []Mailbox{mb}})
+	eventually(t, "the three messages", func() bool { return in.count() == 3 })
+	for key, e := range in.all(t) {
+		if e.Origin.Folder != "INBOX/Dr" {
+			t.Errorf("%s: folder %q", key, e.Origin.Folder)
+		}
+	}
+}
+
 // A server that floods outside of a message is cut off before it fills memory.
 func TestFloodIsCutOff(t *testing.T) {
 	b := openBus(t)

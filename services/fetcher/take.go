@@ -216,6 +216,9 @@ func (w *watcher) take(ctx context.Context, s *session, fo *folder, uids []uint3
 	var bytes int64
 	flush := func() error {
 		defer func() { group, bytes = group[:0], 0 }()
+		if err := w.flight.room(ctx); err != nil {
+			return err
+		}
 		return w.read(ctx, s, fo, group, byUID)
 	}
 	for _, uid := range uids {

@@ -17,13 +17,14 @@ type watcher struct {
 	mb      Mailbox
 	log     *slog.Logger
 	folders []*folder
+	flight  *flight
 
 	mu     sync.Mutex
 	status MailboxStatus
 }
 
 func newWatcher(f *Fetcher, mb Mailbox) *watcher {
-	w := &watcher{f: f, mb: mb, log: f.log.With(slog.String("mailbox", mb.Address)), status: MailboxStatus{Address: mb.Address}}
+	w := &watcher{f: f, mb: mb, flight: newFlight(), log: f.log.With(slog.String("mailbox", mb.Address)), status: MailboxStatus{Address: mb.Address}}
 	for i, name := range mb.Folders {
 		// Folders carry names of professionals: logs give their number.
 		w.folders = append(w.folders, &folder{name: name, cursor: bookmark{key: folderID(mb.Address, name)}, log: w.log.With(slog.Int("folder", i+1))})
