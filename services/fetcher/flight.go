@@ -23,6 +23,8 @@ const (
 // flight holds what was taken from one mailbox and is not known to be archived.
 // It is a brake and not a record: all of it may be lost.
 type flight struct {
+	most int // messages
+
 	mu    sync.Mutex
 	bytes int64
 	list  map[greffe.MessageID]flown
@@ -35,7 +37,7 @@ type flown struct {
 }
 
 func newFlight() *flight {
-	return &flight{list: make(map[greffe.MessageID]flown), freed: make(chan struct{})}
+	return &flight{most: flightMessages, list: make(map[greffe.MessageID]flown), freed: make(chan struct{})}
 }
 
 // start counts a message that was just published.
@@ -91,7 +93,7 @@ func (f *flight) room(ctx context.Context) error {
 func (f *flight) look(now time.Time) (full bool, freed <-chan struct{}, wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.list) < flightMessages && f.bytes < flightBytes {
+	if len(f.list) < f.most && f.bytes < flightBytes {
 		return false, nil, 0
 	}
 	wait = flightAge
@@ -102,5 +104,5 @@ func (f *flight) look(now time.Time) (full bool, freed <-chan struct{}, wait tim
 			wait = min(wait, flightAge-age)
 		}
 	}
-	return len(f.list) >= flightMessages || f.bytes >= flightBytes, f.freed, wait
+	return len(f.list) >= f.most || f.bytes >= flightBytes, f.freed, wait
 }

@@ -32,7 +32,9 @@ func (w *watcher) tell(ctx context.Context, fo *folder) *teller {
 			err := bus.Publish(ctx, w.f.bus, bus.Received, e)
 			if err == nil {
 				t.told.add(e.Origin.UID)
-				w.flight.start(e.ID, e.Size)
+				if e.Refused == nil {
+					w.flight.start(e.ID, e.Size)
+				}
 				fo.log.Info("message taken", slog.String("id", string(e.ID)), slog.Uint64("uid", uint64(e.Origin.UID)),
 					slog.Int64("size", e.Size), slog.Bool("refused", e.Refused != nil))
 				if len(t.events) == 0 {
