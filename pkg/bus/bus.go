@@ -9,7 +9,8 @@
 // own, so an event published before a service's first start still reaches it.
 // What no attempt could handle waits for a person in a second stream,
 // GREFFE_DEAD, without an age limit. Raw messages travel by claim check in the
-// object store "spool"; events that are too large for a message in "claims".
+// object store "spool"; events that are too large for a message in "claims", and
+// such letters in "letters".
 // Leases and retry counts live in key-value buckets.
 //
 // The bus is transport, never the only copy of anything for long: the archive
@@ -52,10 +53,11 @@ type Bus struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
-	spool  *objects // raw messages and large dead letters, until dropped
-	claims *objects // large events; they age out after the events
-	counts jetstream.KeyValue
-	leases jetstream.KeyValue
+	spool   *objects // raw messages, until dropped
+	letters *objects // large dead letters, until replayed
+	claims  *objects // large events; they age out after the events
+	counts  jetstream.KeyValue
+	leases  jetstream.KeyValue
 
 	srv      *server.Server // nil unless embedded
 	lock     *os.File       // held while the embedded server uses Dir

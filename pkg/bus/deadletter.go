@@ -54,9 +54,9 @@ func (b *Bus) putLetter(ctx context.Context, l DeadLetter, event string) error {
 	m.Header.Set(headerAt, l.At.Format(time.RFC3339Nano))
 	m.Data = l.Payload
 	if len(l.Payload) > maxInline {
-		// In the spool, where nothing ages: a letter may wait for long.
-		claim := "letter/" + rand.Text()
-		if err := b.spool.put(ctx, claim, bytes.NewReader(l.Payload)); err != nil {
+		// In a store where nothing ages: a letter may wait for long.
+		claim := rand.Text()
+		if err := b.letters.put(ctx, claim, bytes.NewReader(l.Payload)); err != nil {
 			return fmt.Errorf("bus: dead letter: %w", err)
 		}
 		m.Header.Set(headerClaim, claim)
@@ -74,7 +74,7 @@ func (b *Bus) putLetter(ctx context.Context, l DeadLetter, event string) error {
 		return fmt.Errorf("bus: dead letter: %w", err)
 	}
 	if err == nil && old.Header.Get(headerClaim) != "" {
-		if err := b.Drop(ctx, old.Header.Get(headerClaim)); err != nil {
+		if err := b.letters.drop(ctx, old.Header.Get(headerClaim)); err != nil {
 			b.log.Warn("bus object of a replaced letter left behind", "error", err)
 		}
 	}
@@ -129,7 +129,7 @@ func (b *Bus) readLetter(ctx context.Context, m *jetstream.RawStreamMsg) (DeadLe
 	l.Attempts, _ = strconv.Atoi(m.Header.Get(headerAttempts))
 	l.At, _ = time.Parse(time.RFC3339Nano, m.Header.Get(headerAt))
 	var err error
-	l.Payload, err = payload(ctx, b.spool, m.Header, m.Data)
+	l.Payload, err = payload(ctx, b.letters, m.Header, m.Data)
 	if errors.Is(err, ErrNotFound) {
 		err = nil // shown without its payload rather than not at all
 	}
@@ -171,7 +171,7 @@ func (b *Bus) Replay(ctx context.Context, id string) error {
 		return fmt.Errorf("bus: replay: remove the letter: %w", err)
 	}
 	if err == nil && raw.Header.Get(headerClaim) != "" {
-		return b.Drop(ctx, raw.Header.Get(headerClaim))
+		return b.letters.drop(ctx, raw.Header.Get(headerClaim))
 	}
 	return nil
 }

@@ -206,7 +206,7 @@ func TestLargeEventsTravelByClaimCheck(t *testing.T) {
 func TestALargeEventMayDieAndComeBack(t *testing.T) {
 	each(t, func(t *testing.T, b *bus.Bus) {
 		topic, name := newTopic(), unique("c")
-		before := bytesOf(t, b, "OBJ_spool")
+		before := bytesOf(t, b, "OBJ_letters")
 		big := event{ID: "big", Text: strings.Repeat("x", 2<<20)}
 		publish(t, b, topic, big)
 		got := make(chan event, 2)
@@ -233,8 +233,8 @@ func TestALargeEventMayDieAndComeBack(t *testing.T) {
 		if _, ok := letterOf(t, b, name); ok {
 			t.Error("the letter is still there")
 		}
-		if n := bytesOf(t, b, "OBJ_spool") - before; n > 1<<20 {
-			t.Errorf("the letter left %d bytes in the spool", n)
+		if n := bytesOf(t, b, "OBJ_letters") - before; n > 1<<20 {
+			t.Errorf("the letter left %d bytes behind", n)
 		}
 	})
 }

@@ -55,7 +55,13 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 		}
 	}
 	var err error
-	if b.spool, err = b.openObjects(ctx, "spool", 0, replicas); err != nil {
+	// Whoever is done with a spooled object drops it. What a crash left behind goes
+	// when no event can speak of it any more.
+	if b.spool, err = b.openObjects(ctx, "spool", eventAge+24*time.Hour, replicas); err != nil {
+		return err
+	}
+	// Of large dead letters: they wait for a person.
+	if b.letters, err = b.openObjects(ctx, "letters", 0, replicas); err != nil {
 		return err
 	}
 	if b.claims, err = b.openObjects(ctx, "claims", eventAge+24*time.Hour, replicas); err != nil {
