@@ -239,7 +239,10 @@ func fetcherConfig(cfg *Config) fetcher.Config {
 }
 
 func integratorConfig(cfg *Config) integrator.Config {
-	out := integrator.Config{ConsoleURL: cfg.Console.PublicURL, Services: map[string]hl7.Service{}}
+	out := integrator.Config{
+		ConsoleURL: cfg.Console.PublicURL, Services: map[string]hl7.Service{},
+		Alone: cfg.Bus.URL == "", // an embedded bus has no second process
+	}
 	for _, m := range cfg.Mailboxes {
 		if m.Service.Code != "" || m.Service.Name != "" {
 			out.Services[m.Address] = hl7.Service{Code: m.Service.Code, Name: m.Service.Name}
