@@ -82,6 +82,10 @@ func (b *Bus) openObjects(ctx context.Context, name string, ttl time.Duration, r
 
 func (o *objects) chunks(id string) string { return "$O." + o.name + ".C." + id }
 
+func (o *objects) description(name string) string {
+	return "$O." + o.name + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+}
+
 // put streams r into chunks under a subject of their own, then publishes the
 // description that makes them the object.
 func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
@@ -107,7 +111,7 @@ func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
 
 // describe publishes the description of an object in place of the one before.
 func (o *objects) describe(ctx context.Context, info jetstream.ObjectInfo) error {
-	m := nats.NewMsg("$O." + o.name + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name)))
+	m := nats.NewMsg(o.description(info.Name))
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	var err error
 	if m.Data, err = json.Marshal(info); err != nil {
@@ -247,10 +251,20 @@ func (o *objects) open(ctx context.Context, name string) (io.ReadCloser, error) 
 	return &object{ctx: ctx, o: o, info: info, want: string(want), digest: sha256.New()}, nil
 }
 
+// drop removes the description first, so that no reader finds an object whose
+// chunks are going. It purges both rather than use the client's Delete, which
+// leaves a description of what was deleted: with one of those in each block of
+// the file, the server would keep every block, on disk and in memory.
 func (o *objects) drop(ctx context.Context, name string) error {
-	err := o.store.Delete(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+	info, err := o.info(ctx, name)
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.description(name))); err != nil {
+		return err
+	}
+	return o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(info.NUID)))
 }
