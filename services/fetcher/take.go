@@ -215,6 +215,9 @@ func (w *watcher) take(ctx context.Context, s *session, fo *folder, uids []uint3
 	var group []uint32
 	var bytes int64
 	flush := func() error {
+		if len(group) == 0 {
+			return nil
+		}
 		defer func() { group, bytes = group[:0], 0 }()
 		if err := w.flight.room(ctx); err != nil {
 			return err
@@ -248,9 +251,6 @@ var errRefused = errors.New("a message larger than announced was refused")
 // read downloads a group of messages in one FETCH, spools each as it comes, and
 // leaves telling of it to a teller, so that the next one need not wait.
 func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint32, byUID map[uint32]facts) error {
-	if len(group) == 0 {
-		return nil
-	}
 	t := w.tell(ctx, fo)
 	current, err := s.bodies(group, func(uid uint32, size int64, r io.Reader) error {
 		m := byUID[uid]
