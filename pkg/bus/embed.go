@@ -60,6 +60,7 @@ func (b *Bus) unembed() error {
 		b.srv.Shutdown()
 		b.srv.WaitForShutdown()
 	}
+	b.running.close()
 	if b.lock == nil {
 		return nil
 	}
