@@ -376,6 +376,9 @@ func TestJournalPageAndItsOwnReading(t *testing.T) {
 	if !w.journalled("paul", "read", "", "ok") {
 		t.Error("reading the journal is not in the journal")
 	}
+	if got, _ := v.status(t, "GET", "/file?avant=x"); got != http.StatusBadRequest {
+		t.Errorf("avant=x in the queue: status %d", got)
+	}
 	if got, _ := v.status(t, "GET", "/journal?avant=x"); got != http.StatusBadRequest {
 		t.Errorf("avant=x: status %d", got)
 	}

@@ -139,6 +139,9 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 		return errBadInput
 	}
 	messages, next, err := c.db.Messages(r.Context(), f)
+	if errors.Is(err, index.ErrCursor) {
+		return errors.Join(errBadInput, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,11 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 		p.Criteria, p.Done = k, true
 		var next string
 		var err error
-		if p.Results, next, err = c.db.Documents(r.Context(), f); err != nil {
+		p.Results, next, err = c.db.Documents(r.Context(), f)
+		if errors.Is(err, index.ErrCursor) || errors.Is(err, index.ErrTooShort) {
+			return errors.Join(errBadInput, err)
+		}
+		if err != nil {
 			return err
 		}
 		if err := c.record(v, "searched", "", "ok", k.kinds()); err != nil {
