@@ -174,7 +174,7 @@ func usage(w io.Writer) {
 }
 
 func commandUsage(w io.Writer, cmd command, c *call) {
-	fmt.Fprintf(w, "Usage : greffe %s %s\n\n%s\n", cmd.name, cmd.args, strings.TrimSpace(cmd.help))
+	fmt.Fprintf(w, "Usage : greffe %s %s\n\n%s\n", cmd.name, cmd.args, strings.Trim(cmd.help, "\n"))
 	head := "\nOptions :\n"
 	c.flagSet(cmd).VisitAll(func(f *flag.Flag) {
 		fmt.Fprint(w, head)
