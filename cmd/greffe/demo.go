@@ -235,21 +235,26 @@ func (d *demo) fill() error {
 	return nil
 }
 
-// keepFilling adds one message each interval until ctx is done.
+// keepFilling adds one sample each interval until ctx is done, of one hospital
+// after the other: each seed gives other documents.
 func (d *demo) keepFilling(ctx context.Context, interval time.Duration) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	box := sandbox.Mailboxes()[0].Address
-	// Each start sends other documents than the one before, on the same data.
-	for i := int(time.Now().Unix() % 1e8 * 10); ; i++ {
+	var next []sandbox.Sample
+	for seed := uint64(time.Now().Unix()); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if _, err := d.mail.Append(box, "INBOX", sandbox.PipelineMessage(i), time.Now()); err != nil {
-				return err
-			}
 		}
+		if len(next) == 0 {
+			seed++
+			next = sandbox.Samples(sandbox.SampleOptions{Now: time.Now(), Seed: seed})
+		}
+		if _, err := d.mail.Append(next[0].Mailbox, next[0].Folder, next[0].Raw, time.Now()); err != nil {
+			return fmt.Errorf("message d'exemple: %w", err)
+		}
+		next = next[1:]
 	}
 }
 

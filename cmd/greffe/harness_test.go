@@ -11,7 +11,6 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +20,6 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/nats-io/nats-server/v2/server"
 
-	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 	"greffe/pkg/pdf"
 	"greffe/pkg/sandbox"
@@ -317,31 +315,6 @@ func (in *installation) settled(n int) {
 		}
 		return final >= n, fmt.Sprintf("messages %v, documents %v", messages, documents)
 	})
-}
-
-// find returns the message with this Message-ID header in this mailbox.
-func (in *installation) find(box, messageID string) (index.Detail, bool) {
-	in.t.Helper()
-	ctx := context.Background()
-	var found greffe.MessageID
-	for cursor := ""; ; {
-		rows, next, err := in.db().Messages(ctx, index.MessageFilter{Mailboxes: []string{box}, Limit: 200, Before: cursor})
-		if err != nil {
-			in.t.Fatal(err)
-		}
-		if i := slices.IndexFunc(rows, func(m index.Message) bool { return m.MessageID == messageID }); i >= 0 {
-			found = rows[i].ID
-			break
-		}
-		if cursor = next; cursor == "" {
-			return index.Detail{}, false
-		}
-	}
-	d, err := in.db().Message(ctx, found)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	return d, true
 }
 
 // login returns a browser that is logged in to the console as role.
