@@ -1,9 +1,10 @@
 package eml
 
 import (
-	"net/mail"
 	"strings"
 	"time"
+
+	"github.com/emersion/go-message/mail"
 
 	"greffe/pkg/greffe"
 )
@@ -19,7 +20,7 @@ const xdmMarker = "XDM/1.0/DDM" // IHE ITI TF-2 3.32.4.1.4; MSSanté ECO.2.1.3
 
 // facts reads what a mail header says. Of a nested mail only the Message-ID counts.
 func (w *walker) facts(h *header, p place) {
-	ids := messageIDs(h.get("Message-Id"))
+	ids := h.ids("Message-Id")
 	if p.mails > 0 {
 		if p.report {
 			w.msg.OriginalIDs = appendNew(w.msg.OriginalIDs, ids...)
@@ -30,38 +31,38 @@ func (w *walker) facts(h *header, p place) {
 	}
 	m := &w.msg
 	m.MessageIDs = appendNew(m.MessageIDs, ids...)
-	if len(m.MessageIDs) != 1 || len(h.all("Message-Id")) > 1 {
+	if len(m.MessageIDs) != 1 || len(h.Values("Message-Id")) > 1 {
 		w.find(ruleMessageID, "")
 	}
-	m.Date = parseDate(h.get("Date"))
-	if m.Date.IsZero() || len(h.all("Date")) > 1 {
+	m.Date = parseDate(h.Get("Date"))
+	if m.Date.IsZero() || len(h.Values("Date")) > 1 {
 		w.find(ruleDate, "")
 	}
-	m.From = addresses(h.get("From"))
-	if len(m.From) == 0 || len(h.all("From")) > 1 {
+	m.From = addresses(h.Get("From"))
+	if len(m.From) == 0 || len(h.Values("From")) > 1 {
 		w.find(ruleFrom, "")
 	}
-	m.ReplyTo = addresses(h.get("Reply-To"))
-	m.To = addresses(strings.Join(h.all("To"), ", "))
-	m.Cc = addresses(strings.Join(h.all("Cc"), ", "))
-	m.ReceiptTo = addresses(h.get("Disposition-Notification-To"))
+	m.ReplyTo = addresses(h.Get("Reply-To"))
+	m.To = addresses(strings.Join(h.Values("To"), ", "))
+	m.Cc = addresses(strings.Join(h.Values("Cc"), ", "))
+	m.ReceiptTo = addresses(h.Get("Disposition-Notification-To"))
 	m.ReturnPath = returnPath(h)
-	m.Subject, m.XDMMarker = subject(h.get("Subject"))
-	m.InReplyTo = messageIDs(h.get("In-Reply-To"))
-	m.References = messageIDs(h.get("References"))
+	m.Subject, m.XDMMarker = subject(h.text("Subject"))
+	m.InReplyTo = h.ids("In-Reply-To")
+	m.References = h.ids("References")
 	m.AutoSubmit = autoSubmitted(h)
-	for code := range strings.SplitSeq(strings.Join(h.all("X-MSS-CODECDA"), ","), ",") {
+	for code := range strings.SplitSeq(strings.Join(h.Values("X-MSS-CODECDA"), ","), ",") {
 		if code = cut(clean(code), 100); code != "" && len(m.MSSCodeCDA) < maxIDs {
 			m.MSSCodeCDA = append(m.MSSCodeCDA, code)
 		}
 	}
-	m.MSSINS = cut(strings.ToUpper(clean(h.get("X-MSS-INS"))), 10)
-	m.MSSNIL = cut(clean(h.get("X-MSS-NIL")), 100)
+	m.MSSINS = cut(strings.ToUpper(clean(h.Get("X-MSS-INS"))), 10)
+	m.MSSNIL = cut(clean(h.Get("X-MSS-NIL")), 100)
 }
 
 // returnPath returns the address of the first Return-Path, "<>" for the null one.
 func returnPath(h *header) string {
-	v := clean(h.get("Return-Path"))
+	v := clean(h.Get("Return-Path"))
 	if strings.ReplaceAll(v, " ", "") == "<>" {
 		return "<>"
 	}
@@ -71,14 +72,14 @@ func returnPath(h *header) string {
 // autoSubmitted returns the keyword of Auto-Submitted (RFC 3834 §5) without its
 // parameters, or what older programs say instead of it.
 func autoSubmitted(h *header) string {
-	v, _ := cutOutsideQuotes(h.get("Auto-Submitted"))
+	v, _ := cutOutsideQuotes(h.Get("Auto-Submitted"))
 	if v = cut(strings.ToLower(clean(stripComment(v))), 60); v != "" {
 		return v
 	}
-	if h.get("X-Autoreply") != "" || h.get("X-Autorespond") != "" {
+	if h.Get("X-Autoreply") != "" || h.Get("X-Autorespond") != "" {
 		return "auto-replied"
 	}
-	switch strings.ToLower(clean(h.get("Precedence"))) {
+	switch strings.ToLower(clean(h.Get("Precedence"))) {
 	case "auto_reply", "auto-reply":
 		return "auto-replied"
 	case "bulk", "junk", "list":
@@ -87,10 +88,9 @@ func autoSubmitted(h *header) string {
 	return ""
 }
 
-// subject decodes a subject and takes the marker of an XDM mail out of it, which
-// users are not to see (MSSanté ECO.3.1.3).
-func subject(v string) (string, bool) {
-	s := decodeWords(v)
+// subject takes the marker of an XDM mail out of a decoded subject, which users are
+// not to see (MSSanté ECO.3.1.3).
+func subject(s string) (string, bool) {
 	k := strings.Index(strings.ToUpper(s), xdmMarker)
 	if k < 0 || len(strings.ToUpper(s)) != len(s) { // upper case moved the letters
 		if k = indexFold(s, xdmMarker); k < 0 {
@@ -160,7 +160,9 @@ func parseDate(v string) time.Time {
 	if v == "" || len(v) > 200 {
 		return time.Time{}
 	}
-	t, err := mail.ParseDate(v)
+	var h mail.Header
+	h.Set("Date", v)
+	t, err := h.Date()
 	for _, layout := range []string{
 		"Mon, 2 Jan 2006 15:04:05", "2 Jan 2006 15:04:05", time.RFC3339, time.ANSIC, time.UnixDate, time.RFC850,
 		"Mon, 2 Jan 2006 15:04:05 MST", "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "Mon, 2 Jan 06 15:04:05 -0700",
@@ -185,25 +187,23 @@ func addresses(v string) []greffe.Address {
 	}
 	var list []greffe.Address
 	add := func(name, address string) {
-		name, address = cut(decodeWords(name), maxText), cut(clean(address), maxText)
+		name, address = cut(clean(name), maxText), cut(clean(address), maxText)
 		if address != "" && len(list) < maxAddresses {
 			list = append(list, greffe.Address{Name: name, Address: address})
 		}
 	}
-	if len(v) < 16<<10 && !strings.Contains(v, "=?") { // the standard parser decodes words in its own, stricter way
-		if parsed, err := mail.ParseAddressList(utf8OrLatin(v)); err == nil {
-			for _, a := range parsed {
-				add(a.Name, a.Address)
-			}
-			return list
+	if strict, ok := strictAddresses(v); ok {
+		for _, a := range strict {
+			add(a.Name, a.Address)
 		}
+		return list
 	}
 	for _, item := range splitAddresses(v) {
 		name, rest, ok := strings.Cut(item, "<")
 		if ok {
 			address, _, _ := strings.Cut(rest, ">")
 			bare, _ := unquote(name)
-			add(bare, address)
+			add(decodeWords(bare), address)
 		} else if item = stripComment(item); strings.Contains(item, "@") {
 			add("", item)
 		}

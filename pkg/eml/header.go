@@ -1,118 +1,124 @@
 package eml
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"strings"
+
+	"github.com/emersion/go-message"
+	"github.com/emersion/go-message/mail"
+	"github.com/emersion/go-message/textproto"
 )
 
-// field is one header field, unfolded; its value is as it came, not decoded.
-type field struct {
-	name  string
-	value []byte
+// header is the header of a mail or of a part as go-message read it, with what had
+// to be mended before it could.
+type header struct {
+	mail.Header
+	mended
 }
 
-// header is the header of a mail or of a part, in the order it came.
-type header struct {
-	fields []field
-	size   int
+// mended says what was wrong with a header.
+type mended struct {
 	junk   bool // a line that is no field was left out
 	over   bool // larger than the limit: the rest was left out
 	abrupt bool // no blank line before the content
 }
 
-// get returns the first field called name; the first wins when there are several.
-func (h *header) get(name string) string {
-	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) {
-			return string(f.value)
-		}
-	}
-	return ""
+// fieldCost is what a field counts at least towards Limits.HeaderBytes: go-message
+// holds some 300 bytes for a field of three.
+const fieldCost = 256
+
+// header reads the header of a mail and the blank line after it.
+func (s *source) header(limit int) (*header, error) {
+	block, m := s.headerBlock(limit)
+	return readHeader(bufio.NewReader(bytes.NewReader(block)), m)
 }
 
-// all returns the values of every field called name.
-func (h *header) all(name string) []string {
-	var v []string
-	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) {
-			v = append(v, string(f.value))
-		}
+// readHeader gives a block that headerBlock made to go-message.
+func readHeader(br *bufio.Reader, m mended) (*header, error) {
+	fields, err := textproto.ReadHeader(br)
+	if err != nil {
+		return nil, fmt.Errorf("read mended header: %w", err)
 	}
-	return v
+	return newHeader(fields, m), nil
 }
 
-// header reads a header and the blank line after it. It stops before a delimiter
-// and before a line that can only be content.
-func (s *source) header(limit int) *header {
-	h := &header{}
+func newHeader(fields textproto.Header, m mended) *header {
+	return &header{mail.Header{Header: message.Header{Header: fields}}, m}
+}
+
+// headerBlock consumes a header and the blank line after it and returns of it what
+// textproto.ReadHeader takes: fields, each line ended by CRLF, and the blank line.
+// It stops before a delimiter and before a line that can only be content.
+func (s *source) headerBlock(limit int) (block []byte, m mended) {
+	size, fields := 0, 0
+	add := func(field bool) {
+		start := len(block)
+		var n int
+		block, n = s.line(block, max(limit-size, 0))
+		if size += n; field {
+			size += max(fieldCost-n, 0)
+			fields++
+		}
+		if size > limit {
+			block, m.over = block[:start], true
+			return
+		}
+		block = append(block, "\r\n"...)
+	}
 	for {
 		if _, ok := s.delimiter(); ok {
-			return h
+			break
 		}
-		b := s.fill(window)
+		b := s.look(window)
 		if len(b) == 0 {
-			return h
+			break
 		}
 		b = b[:min(len(b), window)]
-		switch kind := lineKind(b); {
-		case kind == lineBlank:
-			s.line(0)
-			return h
-		case kind == lineField || kind == lineFolded && len(h.fields) > 0:
-			text, size := s.line(max(limit-h.size, 0))
-			h.size += size
-			switch {
-			case h.size > limit:
-				h.over = true
-			case kind == lineField:
-				name, value, _ := bytes.Cut(text, []byte{':'})
-				h.fields = append(h.fields, field{string(bytes.TrimSpace(name)), bytes.Trim(value, " \t")})
-			default: // appended in place: a thousand folds must not cost a thousand copies
-				last := &h.fields[len(h.fields)-1]
-				last.value = append(append(last.value, ' '), bytes.Trim(text, " \t")...)
-			}
-		default:
-			// Not a field. It is junk between fields when the header goes on after it,
-			// otherwise the content begins here and its blank line was forgotten.
-			next := lineJunk
-			if k := bytes.IndexByte(b, '\n'); k >= 0 && k+1 < len(b) {
-				next = lineKind(b[k+1:])
-			}
-			if next == lineJunk || next == lineFolded || next == lineBlank && len(h.fields) == 0 {
-				h.abrupt = true
-				return h
-			}
-			h.junk = true
-			_, size := s.line(0)
-			h.size += size
+		kind := lineKind(b)
+		if kind == lineBlank {
+			s.line(nil, 0)
+			break
 		}
+		if kind == lineField || kind == lineFolded && fields > 0 {
+			add(kind == lineField)
+			continue
+		}
+		// Not a field. It is junk between fields when the header goes on after it,
+		// otherwise the content begins here and its blank line was forgotten.
+		next := lineJunk
+		if k := bytes.IndexByte(b, '\n'); k >= 0 && k+1 < len(b) {
+			next = lineKind(b[k+1:])
+		}
+		if next == lineJunk || next == lineFolded || next == lineBlank && fields == 0 {
+			m.abrupt = true
+			break
+		}
+		m.junk = true
+		_, n := s.line(nil, 0)
+		size += n
 	}
+	return append(block, "\r\n"...), m
 }
 
-// line consumes the current line and returns it without its end, at most limit
-// bytes of it, and its full size.
-func (s *source) line(limit int) ([]byte, int) {
-	var text []byte
-	size := 0
+// line consumes the current line, appends it without its end, at most limit bytes
+// of it, to text and returns its full size.
+func (s *source) line(text []byte, limit int) ([]byte, int) {
+	size, start := 0, len(text)
 	for {
-		b := s.fill(1)
-		if len(b) == 0 {
-			break
-		}
-		k := bytes.IndexByte(b, '\n') + 1
-		piece := b[:k]
-		if k == 0 {
-			piece = b
-		}
-		text = append(text, piece[:min(len(piece), limit-len(text))]...)
+		piece, err := s.br.ReadSlice('\n')
 		size += len(piece)
-		s.i += len(piece)
-		if k > 0 {
-			break
+		text = append(text, piece[:min(len(piece), start+limit-len(text))]...)
+		if err == bufio.ErrBufferFull {
+			continue
 		}
+		if err != nil {
+			s.err = err
+		}
+		s.bol = true
+		return text[:start+len(bytes.TrimRight(text[start:], "\r\n"))], size
 	}
-	s.bol = true
-	return bytes.TrimRight(text, "\r\n"), size
 }
 
 type kindOfLine int
@@ -165,7 +171,7 @@ var mailNames = []string{"from", "to", "subject", "date", "message-id", "receive
 // order mark, the "From " line of an mbox) and reports whether a mail follows.
 // When none does, nothing was consumed.
 func (s *source) prologue() bool {
-	b := s.fill(window)
+	b := s.look(window)
 	b = b[:min(len(b), window)]
 	skip := 0
 	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
@@ -189,7 +195,7 @@ func (s *source) prologue() bool {
 		if name := strings.ToLower(fieldName(rest)); name != "" {
 			for _, known := range mailNames {
 				if name == known || strings.HasPrefix(name, "x-") {
-					s.i += skip
+					s.take(skip)
 					return true
 				}
 			}

@@ -24,42 +24,37 @@ func decoderFor(h *header, r io.Reader) (decoder, []greffe.Rule) {
 }
 
 func transferEncoding(h *header) string {
-	v, _ := cutOutsideQuotes(h.get("Content-Transfer-Encoding"))
+	v, _ := cutOutsideQuotes(h.Get("Content-Transfer-Encoding"))
 	return strings.ToLower(clean(stripComment(strings.Trim(v, "\" \t"))))
 }
 
 // fileName returns the name that a part declares, from either of the two headers
 // that may carry it.
 func fileName(h *header, ct mediaType) string {
-	name := parseMediaType(h.get("Content-Disposition")).params["filename"]
+	name := h.mediaType("Content-Disposition").params["filename"]
 	if name == "" {
 		name = ct.params["name"]
 	}
 	return cut(name, 500)
 }
 
-// give gives the part being read as a leaf.
-func (w *walker) give(s *source, h *header, path string, p place, rules ...greffe.Rule) error {
-	dec, more := decoderFor(h, &body{s: s})
-	return w.leafOf(s, dec, h, path, p, append(rules, more...))
+// give gives a part, of which r is the encoded content, as a leaf.
+func (w *walker) give(r io.Reader, h *header, path string, p place, rules ...greffe.Rule) error {
+	dec, more := decoderFor(h, r)
+	return w.leafOf(dec, h, path, p, append(rules, more...)...)
 }
 
-// giveFrom gives r, which needs no decoding, as a leaf.
-func (w *walker) giveFrom(s *source, r io.Reader, h *header, path string, p place, rules ...greffe.Rule) error {
-	return w.leafOf(s, identity{r}, h, path, p, rules)
-}
-
-func (w *walker) leafOf(s *source, dec decoder, h *header, path string, p place, rules []greffe.Rule) error {
+func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...greffe.Rule) error {
 	if w.leaves >= w.lim.Parts {
 		w.find(ruleParts, "", w.lim.Parts)
 		return errStop
 	}
 	w.leaves++
-	ct := parseMediaType(h.get("Content-Type"))
-	disposition := parseMediaType(h.get("Content-Disposition")).value
+	ct := h.mediaType("Content-Type")
+	disposition := h.mediaType("Content-Disposition").value
 	l := &Leaf{
 		Path: path, Name: fileName(h, ct), Declared: cut(ct.value, 200), Charset: cut(strings.ToLower(ct.params["charset"]), 60),
-		Disposition: cut(disposition, 60), ContentID: cut(strings.Trim(clean(h.get("Content-Id")), "<> "), 200),
+		Disposition: cut(disposition, 60), ContentID: cut(strings.Trim(clean(h.Get("Content-Id")), "<> "), 200),
 		InReport: p.report, InAlternative: p.alternative, InRelated: p.related, Depth: p.mails,
 	}
 	if l.Declared == "" {

@@ -1,6 +1,7 @@
 package eml
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 )
@@ -12,88 +13,65 @@ const (
 	maxPreamble = 64 << 10 // a preamble up to here is held while the first delimiter is looked for
 )
 
-// source reads one mail, outer or nested, and knows at each point the delimiters
-// of all multiparts that are open: any of them ends the part being read, so that
-// an inner multipart that was never closed does not swallow what follows it.
+// source looks ahead in the content of a mail or of a multipart, so that the
+// layers before go-message can tell what is a header line, a delimiter, content.
 type source struct {
-	r      io.Reader
-	buf    []byte
-	i, n   int // unread bytes are buf[i:n]
-	err    error
-	bol    bool     // i is the beginning of a line
-	levels []*level // open multiparts, the outermost first
-}
-
-// level is one open multipart.
-type level struct {
+	br       *bufio.Reader
+	err      error  // what br ended with
+	bol      bool   // the unread bytes are at the beginning of a line
 	declared string // boundary parameter; empty when there is none
 	found    string // boundary taken from the content because declared did not come
 	guess    bool   // no delimiter seen yet: a line that looks like one may be adopted
+	start    []byte // what every delimiter begins with, the line end before it included
 }
 
-func newSource(r io.Reader) *source {
-	return &source{r: r, buf: make([]byte, bufferSize), bol: true}
+// look tries to have want unread bytes (at most bufferSize) and returns all there are.
+func (s *source) look(want int) []byte {
+	want = max(min(want, bufferSize), s.br.Buffered())
+	if s.err != nil {
+		want = s.br.Buffered()
+	}
+	b, err := s.br.Peek(want)
+	if err != nil {
+		s.err = err
+	}
+	return b
 }
 
-// fill tries to have want unread bytes (at most bufferSize) and returns them all.
-func (s *source) fill(want int) []byte {
-	if s.n-s.i >= want || s.err != nil {
-		return s.buf[s.i:s.n]
+// take consumes n bytes that were looked at and returns them, valid until the next call.
+func (s *source) take(n int) []byte {
+	b, _ := s.br.Peek(n)
+	n, _ = s.br.Discard(len(b))
+	if n > 0 {
+		s.bol = b[n-1] == '\n'
 	}
-	if s.i > 0 {
-		s.n = copy(s.buf, s.buf[s.i:s.n])
-		s.i = 0
-	}
-	for idle := 0; s.n < want && s.err == nil; {
-		var k int
-		k, s.err = s.r.Read(s.buf[s.n:])
-		s.n += k
-		if k > 0 {
-			idle = 0
-		} else if idle++; idle > 100 && s.err == nil {
-			s.err = io.ErrNoProgress
-		}
-	}
-	return s.buf[s.i:s.n]
-}
-
-// failed returns the error of the underlying reader, nil at a plain end.
-func (s *source) failed() error {
-	if s.err == io.EOF {
-		return nil
-	}
-	return s.err
+	return b[:n]
 }
 
 // delimiter is a delimiter line of a multipart.
 type delimiter struct {
-	level int // index in levels
-	end   bool
-	size  int // bytes of the line
+	end  bool
+	size int // bytes of the line
 }
 
 // reach is how many bytes from the beginning of a line must be seen to decide
 // whether it is a delimiter.
 func (s *source) reach() int {
-	n := 0
-	for _, l := range s.levels {
-		if l.guess {
-			return window
-		}
-		n = max(n, len(l.declared), len(l.found))
+	if s.guess {
+		return window
 	}
-	return n + 80 // dashes, padding, line end
+	return max(len(s.declared), len(s.found)) + 80 // dashes, padding, line end
 }
 
 // delimiter reports whether the unread bytes begin with a delimiter line.
 func (s *source) delimiter() (delimiter, bool) {
-	if !s.bol || len(s.levels) == 0 {
+	if !s.bol || s.declared == "" && s.found == "" && !s.guess {
 		return delimiter{}, false
 	}
-	if b := s.fill(2); len(b) < 2 || b[0] != '-' || b[1] != '-' {
+	if b := s.look(2); len(b) < 2 || b[0] != '-' || b[1] != '-' {
 		return delimiter{}, false
 	}
-	return s.match(s.fill(s.reach()))
+	return s.match(s.look(s.reach()))
 }
 
 // match looks at b, which begins with a line that begins with two hyphens. Never
@@ -108,22 +86,20 @@ func (s *source) match(b []byte) (delimiter, bool) {
 		return delimiter{}, false
 	}
 	name := bytes.TrimRight(line[2:], " \t\r")
-	for i := len(s.levels) - 1; i >= 0; i-- {
-		for _, want := range [2]string{s.levels[i].declared, s.levels[i].found} {
-			if want == "" || len(name) < len(want) || string(name[:len(want)]) != want {
-				continue
-			}
-			switch string(name[len(want):]) {
-			case "":
-				return delimiter{i, false, size}, true
-			case "--":
-				return delimiter{i, true, size}, true
-			}
+	for _, want := range [2]string{s.declared, s.found} {
+		if want == "" || len(name) < len(want) || string(name[:len(want)]) != want {
+			continue
+		}
+		switch string(name[len(want):]) {
+		case "":
+			return delimiter{false, size}, true
+		case "--":
+			return delimiter{true, size}, true
 		}
 	}
-	if top := len(s.levels) - 1; s.levels[top].guess && looksLikeDelimiter(name, b[size:]) {
-		s.levels[top].found = string(name)
-		return delimiter{top, false, size}, true
+	if s.guess && looksLikeDelimiter(name, b[size:]) {
+		s.found = string(name)
+		return delimiter{false, size}, true
 	}
 	return delimiter{}, false
 }
@@ -138,30 +114,18 @@ func looksLikeDelimiter(name, after []byte) bool {
 	return len(after) > len(field) && bytes.EqualFold(after[:len(field)], []byte(field))
 }
 
-// take consumes a delimiter line.
-func (s *source) take(d delimiter) {
-	s.i += d.size
-	s.bol = true
-}
-
 // chunk returns the next bytes of the part being read, valid until the next call,
 // and nothing when a delimiter or the end is reached. The line end before a
 // delimiter belongs to the delimiter (RFC 2046 §5.1.1).
 func (s *source) chunk() []byte {
-	if len(s.levels) == 0 {
-		b := s.fill(1)
-		s.i = s.n
-		return b
-	}
 	if _, ok := s.delimiter(); ok {
 		return nil
 	}
-	s.fill(1)
 	reach := s.reach()
-	for {
-		b, from := s.buf[s.i:s.n], 0
+	for b := s.look(1); ; {
+		from := 0
 		for {
-			k := bytes.Index(b[from:], []byte("\n--"))
+			k := bytes.Index(b[from:], s.start)
 			if k < 0 {
 				break
 			}
@@ -172,68 +136,66 @@ func (s *source) chunk() []byte {
 			}
 			if len(b)-nl-1 < reach && s.err == nil {
 				if data > 0 { // give what is certain; the line is looked at next time
-					return s.give(data)
+					return s.take(data)
 				}
-				b = s.fill(nl + 1 + reach)
+				b = s.look(nl + 1 + reach)
 			}
 			if _, ok := s.match(b[nl+1:]); ok {
-				s.i += nl + 1
-				s.bol = true
-				return b[:data]
+				return s.take(nl + 1)[:data]
 			}
 			from = nl + 1
 		}
 		if s.err != nil {
-			return s.give(len(b))
+			return s.take(len(b))
 		}
-		if keep := maybeLineEnd(b); len(b) > keep {
-			return s.give(len(b) - keep)
+		if n := certain(b, s.start); n > 0 {
+			return s.take(n)
 		}
-		s.fill(len(b) + 1)
+		b = s.look(len(b) + 1)
 	}
 }
 
-func (s *source) give(k int) []byte {
-	b := s.buf[s.i : s.i+k]
-	s.i += k
-	if k > 0 {
-		s.bol = false
-	}
-	return b
-}
-
-// maybeLineEnd returns how many bytes at the end of b may begin a delimiter.
-func maybeLineEnd(b []byte) int {
-	for _, tail := range []string{"\r\n-", "\r\n", "\n-", "\n", "\r"} {
-		if bytes.HasSuffix(b, []byte(tail)) {
-			return len(tail)
-		}
-	}
-	return 0
-}
-
-// skip passes over the rest of the part being read.
-func (s *source) skip() {
-	for len(s.chunk()) > 0 {
+// adopt ends the guessing: from now on delimiters are those of the known boundary.
+func (s *source) adopt() {
+	s.guess = false
+	if s.declared == "" || s.found == "" {
+		s.start = []byte("\n--" + s.declared + s.found)
 	}
 }
 
-// body reads the part being read, to the next delimiter.
-type body struct {
-	s    *source
-	left []byte
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	if len(b.left) == 0 {
-		if b.left = b.s.chunk(); len(b.left) == 0 {
-			if err := b.s.failed(); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
+// certain returns how many bytes of b, in which no delimiter starts, cannot be the
+// beginning of one either.
+func certain(b, start []byte) int {
+	n := len(b)
+	if k := bytes.LastIndexByte(b[max(0, n-len(start)):], '\n'); k >= 0 {
+		if k += max(0, n-len(start)); bytes.HasPrefix(start, b[k:]) {
+			n = k
 		}
 	}
-	k := copy(p, b.left)
-	b.left = b.left[k:]
-	return k, nil
+	if n > 0 && b[n-1] == '\r' {
+		n--
+	}
+	return n
+}
+
+// origin is the reader of the whole message. It remembers how that one ended, which
+// layers above may put into words of their own.
+type origin struct {
+	r   io.Reader
+	err error
+}
+
+func (o *origin) Read(p []byte) (n int, err error) {
+	if o.err == nil {
+		n, o.err = o.r.Read(p)
+	}
+	return n, o.err
+}
+
+// failed returns the error of the message's reader, nil at a plain end.
+func (o *origin) failed() error {
+	if o.err == io.EOF {
+		return nil
+	}
+	return o.err
 }

@@ -1,6 +1,7 @@
 package eml
 
 import (
+	"bufio"
 	"bytes"
 	"strings"
 	"unicode/utf8"
@@ -112,16 +113,19 @@ func (b *bodies) best() string {
 // report reads the identifiers of the mail that a report is about (RFC 8098
 // §3.2.5 Original-Message-ID; returned headers).
 func (b *bodies) report(declared string, raw []byte) {
-	s := newSource(bytes.NewReader(raw))
+	s := &source{br: bufio.NewReader(bytes.NewReader(raw)), bol: true}
 	for range 20 { // groups of fields, RFC 3464 §2.1
-		h := s.header(maxBody)
+		h, err := s.header(maxBody)
+		if err != nil {
+			return
+		}
 		for _, name := range []string{"Original-Message-Id", "X-Original-Message-Id"} {
-			b.originals = appendNew(b.originals, messageIDs(h.get(name))...)
+			b.originals = appendNew(b.originals, h.ids(name)...)
 		}
 		if declared == "text/rfc822-headers" {
-			b.originals = appendNew(b.originals, messageIDs(h.get("Message-Id"))...)
+			b.originals = appendNew(b.originals, h.ids("Message-Id")...)
 		}
-		if len(s.fill(1)) == 0 || h.abrupt {
+		if len(s.look(1)) == 0 || h.abrupt {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package eml
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 type Limits struct {
 	Parts        int   // leaves that are given; default 500
 	Depth        int   // multiparts inside each other; default 20. Nested mails: at most 5, or Depth if less
-	HeaderBytes  int   // of one header, of the mail or of a part; default 1 MiB
+	HeaderBytes  int   // of one header, of the mail or of a part, a field counting for 256 at least; default 1 MiB
 	DecodedBytes int64 // of all leaves together; default 300 MiB
 }
 
@@ -76,19 +77,20 @@ var errStop = errors.New("stop")
 // may be called by several goroutines for several messages.
 func Walk(r io.Reader, lim Limits, leaf func(*Leaf, io.Reader) error) (*Result, error) {
 	w := &walker{lim: lim.withDefaults(), leaf: leaf}
-	s := newSource(r)
+	o := &origin{r: r}
+	s := w.source(o)
 	var err error
 	if s.prologue() {
 		err = w.mail(s, "", place{})
 	} else {
 		w.find(ruleNotMail, "")
-		err = w.give(s, &header{}, "1", place{})
+		err = w.give(s.br, &header{}, "1", place{})
+	}
+	if cause := o.failed(); cause != nil && !errors.Is(err, cause) {
+		return nil, fmt.Errorf("read message: %w", cause) // go-message does not wrap it
 	}
 	if err != nil && err != errStop {
 		return nil, err
-	}
-	if err := s.failed(); err != nil {
-		return nil, fmt.Errorf("read message: %w", err)
 	}
 	return w.finish(), nil
 }
@@ -104,6 +106,24 @@ type walker struct {
 	texts    bodies
 	report   greffe.MessageKind // KindMDN or KindDSN once one was met outside nested mails
 	nested   bool               // a nested mail was met outside reports
+	free     []*bufio.Reader    // buffers of what was read to its end
+}
+
+// source returns a source over r, which is used through it until it is released.
+func (w *walker) source(r io.Reader) *source {
+	s := &source{bol: true}
+	if n := len(w.free); n > 0 {
+		s.br, w.free = w.free[n-1], w.free[:n-1]
+		s.br.Reset(r)
+	} else {
+		s.br = bufio.NewReaderSize(r, bufferSize)
+	}
+	return s
+}
+
+func (w *walker) release(s *source) {
+	s.br.Reset(nil)
+	w.free = append(w.free, s.br)
 }
 
 // find notes a finding about the message once per rule and place.
@@ -121,8 +141,9 @@ func (w *walker) find(rule greffe.Rule, where string, args ...any) {
 // place is where an entity stands in the tree.
 type place struct {
 	report, alternative, related bool
-	digest                       bool // parts are mails unless they say otherwise (RFC 2046 §5.1.5)
-	depth, mails                 int  // multiparts and nested mails around
+	digest                       bool    // parts are mails unless they say otherwise (RFC 2046 §5.1.5)
+	depth, mails                 int     // multiparts and nested mails around
+	in                           *mender // of the multipart around
 }
 
 // childPath returns the path of part n of the entity at path.
@@ -136,13 +157,16 @@ func childPath(path string, n int) string {
 // mail reads a header and what it heads. path is empty for the outer mail, else
 // the path of the part that holds the mail.
 func (w *walker) mail(s *source, path string, p place) error {
-	h := s.header(w.lim.HeaderBytes)
+	h, err := s.header(w.lim.HeaderBytes)
+	if err != nil {
+		return err
+	}
 	w.check(h, path)
 	w.facts(h, p)
-	if p.mails > 0 && isKO(fold(decodeWords(h.get("Subject")))) >= 0 {
+	if p.mails > 0 && isKO(fold(h.text("Subject"))) >= 0 {
 		p.report = true // what it holds came back from another system
 	}
-	return w.entity(s, h, path, true, p)
+	return w.entity(s.br, h, path, true, p)
 }
 
 func (w *walker) check(h *header, where string) {
@@ -159,21 +183,21 @@ func (w *walker) check(h *header, where string) {
 
 // entity reads the content that h heads. At the root of a mail, path is the mail's
 // and a single part is its part 1.
-func (w *walker) entity(s *source, h *header, path string, root bool, p place) error {
-	ct := parseMediaType(h.get("Content-Type"))
+func (w *walker) entity(r io.Reader, h *header, path string, root bool, p place) error {
+	ct := h.mediaType("Content-Type")
 	own := path
 	if root {
 		own = childPath(path, 1)
 	}
 	switch {
 	case strings.HasPrefix(ct.value, "multipart/") && p.depth < w.lim.Depth:
-		return w.multipart(s, h, ct, path, p)
+		return w.multipart(r, h, ct, path, p)
 	case strings.HasPrefix(ct.value, "multipart/"):
-		return w.give(s, h, own, p, ruleDepth)
+		return w.give(r, h, own, p, ruleDepth)
 	case ct.value == "message/rfc822", ct.value == "message/global", ct.value == "" && p.digest, isMailFile(ct, h):
-		return w.mailPart(s, h, own, p)
+		return w.mailPart(r, h, own, p)
 	}
-	return w.give(s, h, own, p)
+	return w.give(r, h, own, p)
 }
 
 // isMailFile reports whether a part that calls itself bytes is named like a mail.
@@ -184,9 +208,9 @@ func isMailFile(ct mediaType, h *header) bool {
 	return strings.HasSuffix(strings.ToLower(fileName(h, ct)), ".eml")
 }
 
-// multipart reads the parts of a multipart. The first delimiter is looked for
-// before anything is given, so that parts are found whatever the boundary says.
-func (w *walker) multipart(s *source, h *header, ct mediaType, path string, p place) error {
+// multipart reads the parts of a multipart, which go-message cuts out of what the
+// mender made of it.
+func (w *walker) multipart(r io.Reader, h *header, ct mediaType, path string, p place) error {
 	p.depth++
 	p.digest = ct.value == "multipart/digest"
 	switch ct.value {
@@ -200,91 +224,75 @@ func (w *walker) multipart(s *source, h *header, ct mediaType, path string, p pl
 			w.noteReport(ct.params["report-type"])
 		}
 	}
-	own := len(s.levels)
-	lv := &level{declared: strings.TrimSpace(ct.params["boundary"]), guess: true}
-	if len(lv.declared) > maxBoundary {
-		lv.declared = ""
-	}
-	s.levels = append(s.levels, lv)
-	defer func() { s.levels = s.levels[:own] }()
-
-	n := 0
-	if err := w.preamble(s, h, path, p, own, &n); err != nil {
-		return err
-	}
-	lv.guess = false
-	if lv.found != "" {
-		w.find(ruleBoundaryFound, path)
-	}
-	closed, parts := false, false
-	for {
-		d, ok := s.delimiter()
-		if !ok || d.level < own {
+	s := w.source(r)
+	defer w.release(s)
+	m, parts := newMender(s, ct.params["boundary"], w.lim.HeaderBytes, p.in)
+	p.in = m
+	for n := 1; ; n++ {
+		part, err := parts.NextPart()
+		if err == io.EOF {
 			break
+		} else if err != nil {
+			return fmt.Errorf("read part of mended multipart: %w", err)
 		}
-		s.take(d)
-		if d.end {
-			closed = true
-			s.skip() // the epilogue
-			continue
+		at, note := childPath(path, n), m.notes[0]
+		m.notes = m.notes[1:]
+		if m.found != "" {
+			w.find(ruleBoundaryFound, path)
 		}
-		if closed {
-			closed = false
+		if note.afterEnd {
 			w.find(ruleAfterEnd, path)
 		}
-		n++
-		parts = true
-		at := childPath(path, n)
-		sub := s.header(w.lim.HeaderBytes)
-		w.check(sub, at)
-		if err := w.entity(s, sub, at, false, p); err != nil {
+		if note.unparted {
+			err = w.unparted(m, part, h, at, p)
+		} else {
+			sub := newHeader(part.Header, note.mended)
+			w.check(sub, at)
+			err = w.entity(part, sub, at, false, p)
+		}
+		if err != nil {
 			return err
 		}
-		s.skip()
 	}
-	if err := s.failed(); err != nil {
-		return fmt.Errorf("read message: %w", err)
-	}
-	if !closed && parts {
+	if !m.closed && m.parts > 0 {
 		w.find(ruleEndMissing, path)
 	}
 	return nil
 }
 
-// preamble passes over what stands before the first delimiter. When there is none,
-// or a preamble of a size that none has, it is given as a leaf: it is the content.
-func (w *walker) preamble(s *source, h *header, path string, p place, own int, n *int) error {
-	var held []byte
-	for len(held) < maxPreamble {
-		b := s.chunk()
-		if len(b) == 0 {
-			break
+// unparted gives the content of a multipart without delimiters, which h heads. When
+// the boundary is that of a multipart around it, which RFC 2046 §5.1.2 forbids, there
+// mostly is no content: its parts follow as parts of the other one.
+func (w *walker) unparted(m *mender, r io.Reader, h *header, path string, p place) error {
+	if m.inUse() {
+		br := bufio.NewReader(r)
+		b, _ := br.Peek(br.Size())
+		if len(b) < br.Size() && len(bytes.TrimSpace(b)) == 0 {
+			w.find(ruleBoundaryFound, path)
+			_, err := io.Copy(io.Discard, br)
+			return err
 		}
-		held = append(held, b...)
+		r = br
 	}
-	if d, ok := s.delimiter(); ok && d.level >= own {
-		return nil
-	}
-	*n++
-	at := childPath(path, *n)
-	return w.giveFrom(s, io.MultiReader(bytes.NewReader(held), &body{s: s}), h, at, p, ruleBoundaryMissing)
+	return w.leafOf(identity{r}, h, path, p, ruleBoundaryMissing)
 }
 
 // mailPart opens a nested mail, or gives it as a leaf when it is none or is too
 // deep.
-func (w *walker) mailPart(s *source, h *header, path string, p place) error {
+func (w *walker) mailPart(r io.Reader, h *header, path string, p place) error {
 	if p.mails >= min(maxNested, w.lim.Depth) {
-		return w.give(s, h, path, p, ruleNested)
+		return w.give(r, h, path, p, ruleNested)
 	}
 	// A mail may not be base64 (RFC 2046 §5.2.1), some are; some say so and are not.
-	var r io.Reader = &body{s: s}
-	dec, rules := decoderFor(h, r)
-	if fieldName(s.fill(200)) != "" {
-		dec, rules = identity{r}, nil
+	br := bufio.NewReader(r)
+	dec, rules := decoderFor(h, br)
+	if b, _ := br.Peek(200); fieldName(b) != "" {
+		dec, rules = identity{br}, nil
 	}
-	sub := newSource(dec)
+	sub := w.source(dec)
+	defer w.release(sub)
 	if !sub.prologue() {
-		return w.giveFrom(s, &body{s: sub}, h, path, p, rules...)
+		return w.leafOf(identity{sub.br}, h, path, p, rules...)
 	}
 	if !p.report {
 		w.nested = true
@@ -294,13 +302,6 @@ func (w *walker) mailPart(s *source, h *header, path string, p place) error {
 	err := w.mail(sub, path, p)
 	for _, rule := range dec.defects() {
 		w.find(rule, path)
-	}
-	if err == nil {
-		sub.skip()
-		err = sub.failed()
-		if err != nil {
-			err = fmt.Errorf("read message: %w", err)
-		}
 	}
 	return err
 }

@@ -105,6 +105,8 @@ func TestBrokenMailGivesItsParts(t *testing.T) {
 		"boundary is a prefix":        {mixed + "--b\r\n\r\nBonjour\r\n--bb\r\n-- b\r\n--b--", []string{"1=Bonjour\r\n--bb\r\n-- b"}, nil},
 		"inner never closed": {mixed + "--b\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\n\r\nun\r\n--i\r\n\r\ndeux\r\n" + attached + "--b--",
 			[]string{"1.1=un", "1.2=deux", "2=" + pdf}, []string{"eml.end-missing"}},
+		"inner with the boundary of the outer": {mixed + "--b\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nun\r\n--b\r\n\r\ndeux\r\n--b--\r\n" + attached + "--b--",
+			[]string{"2=un", "3=deux", "4=" + pdf}, []string{"eml.after-end", "eml.boundary-found"}},
 		"dirty base64":            {mixed + part("Content-Transfer-Encoding: base64", "!!"+b64[:40]+"\r\n*"+b64[40:]) + "--b--", []string{"1=" + pdf}, []string{"eml.base64"}},
 		"base64 and footer":       {mixed + part("Content-Transfer-Encoding: base64", folded+"\r\nCe message a ete verifie par notre antivirus\r\nhttp://x.example") + "--b--", []string{"1=" + pdf}, []string{"eml.base64-tail"}},
 		"base64 with = and tail":  {mixed + part("Content-Transfer-Encoding: base64", "SGVsbG8=\r\nfooter") + "--b--", []string{"1=Hello"}, []string{"eml.base64-tail"}},
@@ -221,10 +223,19 @@ func TestOnlyTheReaderAndTheCallerFail(t *testing.T) {
 func TestHostileMailIsCheap(t *testing.T) {
 	t.Parallel()
 	mixed := plainHeader + "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	deep := plainHeader
+	for i := range 20 {
+		deep += fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
+	}
+	deep += "\r\n"
 	for name, raw := range map[string]string{
 		"folds":           plainHeader + "X: a\r\n" + strings.Repeat(" a\r\n", 250000) + "\r\nx",
 		"junk lines":      plainHeader + strings.Repeat("junk!\r\nX:\r\n", 100000) + "\r\nx",
 		"dash lines":      mixed + strings.Repeat("--\n", 1000000),
+		"fields":          plainHeader + strings.Repeat("X:\n", 340000) + "\nx",
+		"comment in ids":  plainHeader + "References: (" + strings.Repeat("x", 900000) + "\r\n\r\nx",
+		"empty inner":     mixed + strings.Repeat("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c--\r\n", 100000),
+		"deep":            deep + strings.Repeat("--\r\n", 1<<20),
 		"near boundaries": mixed + "--b\r\n\r\n" + strings.Repeat("\r\n--b-", 500000),
 		"parts":           mixed + strings.Repeat("--b\r\n\r\n", 300000),
 		"ends":            mixed + strings.Repeat("--b--\r\n", 300000),
