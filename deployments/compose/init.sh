@@ -11,7 +11,10 @@ rnd > postgres_password
 printf 'postgres:5432:greffe:greffe:%s\n' "$(cat postgres_password)" > pgpass
 rnd > s3_access
 rnd > s3_secret
-printf 'ROOT_ACCESS_KEY=%s\nROOT_SECRET_KEY=%s\n' "$(cat s3_access)" "$(cat s3_secret)" > s3.env
+for name in ROOT AWS; do # the server reads the first pair, the client that makes the bucket the second
+  [ $name = ROOT ] && a=ROOT_ACCESS_KEY s=ROOT_SECRET_KEY || a=AWS_ACCESS_KEY_ID s=AWS_SECRET_ACCESS_KEY
+  printf '%s=%s\n%s=%s\n' "$a" "$(cat s3_access)" "$s" "$(cat s3_secret)"
+done > s3.env
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=Greffe trial CA" \
   -keyout mail_ca.key -out mail_ca.pem 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=dovecot" -keyout mail_key.pem -out mail.csr 2>/dev/null
