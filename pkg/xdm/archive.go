@@ -2,6 +2,7 @@ package xdm
 
 import (
 	"archive/zip"
+	"bytes"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ const (
 	maxDirectory = 4 << 20 // bytes of the central directory: 200 entries need 50 KB
 	ratioFloor   = 1 << 20 // an entry smaller than this harms nobody, whatever its ratio
 	maxName      = 500     // bytes of a name, for display
+	maxKept      = 4 << 20 // bytes of documents that were read to verify them, kept for OpenEntry
 )
 
 // Archive is a ZIP that was opened. Its methods may be called by several goroutines at
@@ -57,6 +59,9 @@ type Archive struct {
 	paths []string // cleaned names: slashes, no leading "./"
 	lim   Limits
 	xdm   bool
+
+	kept     map[int][]byte // by entry: read to its end and right, by its CRC-32; only Open writes it
+	keptSize int64
 }
 
 // Entry is one entry of the archive.
@@ -190,13 +195,18 @@ func (a *Archive) list(size int64) []greffe.Finding {
 // OpenEntry gives the bytes of entry i: the same ones each time, never more than its
 // Size, checked against its CRC-32 at the end. It returns an error that is ErrRefused
 // for an entry that is not read; a read gives an error that is ErrCorrupt when the entry
-// is not what the directory declares, or the error of the reader given to Open.
+// is not what the directory declares, or the error of the reader given to Open. A small
+// document that Open has verified is not decompressed again: up to 4 MiB of an archive
+// stay in memory as long as it does.
 func (a *Archive) OpenEntry(i int) (io.ReadCloser, error) {
 	if i < 0 || i >= len(a.Entries) {
 		return nil, fmt.Errorf("open entry %d: %w: no such entry", i, ErrRefused)
 	}
 	if err := a.Entries[i].dead; err != nil {
 		return nil, fmt.Errorf("open entry %d: %w", i, err)
+	}
+	if b := a.kept[i]; b != nil {
+		return io.NopCloser(bytes.NewReader(b)), nil
 	}
 	rc, err := a.files[i].Open()
 	if err != nil {

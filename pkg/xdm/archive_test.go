@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -189,7 +190,7 @@ func TestOpenEntryReturnsTheErrorOfItsReader(t *testing.T) {
 	disk := errors.New("disk")
 	r := &failingReaderAt{ReaderAt: bytes.NewReader(b)}
 	a, _ := Open(r, int64(len(b)), Limits{})
-	rc, err := a.OpenEntry(5)
+	rc, err := a.OpenEntry(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,6 +211,48 @@ func (f *failingReaderAt) ReadAt(p []byte, off int64) (int, error) {
 		return 0, f.err
 	}
 	return f.ReaderAt.ReadAt(p, off)
+}
+
+// What was verified is there without the reader, up to 4 MiB; the rest is read again.
+func TestOpenKeepsWhatItVerified(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	text := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = 'a' + byte(rnd.UintN(26))
+		}
+		return string(b)
+	}
+	docs := []meta{{uri: "A.XML", content: text(3 << 20)}, {uri: "B.XML", content: text(1<<20 + 1)}, {uri: "C.XML", content: text(1 << 20)}, {uri: "D.XML"}}
+	b := build(t, good(docs...)...)
+	r := &failingReaderAt{ReaderAt: bytes.NewReader(b)}
+	a, findings := Open(r, int64(len(b)), Limits{})
+	if got := (opened{a, findings}).rules(t); len(got) > 0 {
+		t.Fatalf("findings: %v", got)
+	}
+	read := func(i int) (string, error) {
+		rc, err := a.OpenEntry(5 + i)
+		if err != nil {
+			return "", err
+		}
+		defer rc.Close()
+		b, err := io.ReadAll(rc)
+		return string(b), err
+	}
+	for range 2 {
+		for i, d := range docs {
+			if got, err := read(i); err != nil || got != d.content {
+				t.Errorf("document %d: %d bytes of %d, %v", i, len(got), len(d.content), err)
+			}
+		}
+	}
+	r.err = errors.New("disk")
+	for i, kept := range []bool{true, false, true, true} {
+		if _, err := read(i); (err == nil) != kept {
+			t.Errorf("document %d without the reader: %v", i, err)
+		}
+	}
 }
 
 // An entry that inflates to more than its declared size stops there.

@@ -1,6 +1,7 @@
 package xdm
 
 import (
+	"bytes"
 	"crypto/sha1" //nolint:gosec // the hash that IHE XDS prescribes; it proves transport only
 	"encoding/hex"
 	"io"
@@ -194,7 +195,7 @@ func unescape(uri string) string {
 	return uri
 }
 
-// hash returns the SHA-1 of an entry and its size.
+// hash returns the SHA-1 of an entry and its size, and keeps the bytes of a small one.
 func (a *Archive) hash(i int) (string, int64, error) {
 	rc, err := a.OpenEntry(i)
 	if err != nil {
@@ -202,11 +203,25 @@ func (a *Archive) hash(i int) (string, int64, error) {
 	}
 	defer rc.Close()
 	h := sha1.New()
-	n, err := io.Copy(h, rc)
-	if err != nil {
+	size := a.Entries[i].Size
+	if a.kept[i] != nil || size > maxKept-a.keptSize {
+		n, err := io.Copy(h, rc)
+		if err != nil {
+			return "", n, err
+		}
+		return hex.EncodeToString(h.Sum(nil)), n, nil
+	}
+	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if n, err := b.ReadFrom(rc); err != nil {
 		return "", n, err
 	}
-	return hex.EncodeToString(h.Sum(nil)), n, nil
+	if a.kept == nil {
+		a.kept = make(map[int][]byte)
+	}
+	a.kept[i] = b.Bytes()
+	a.keptSize += int64(b.Len())
+	h.Write(b.Bytes())
+	return hex.EncodeToString(h.Sum(nil)), int64(b.Len()), nil
 }
 
 // verify compares size and hash of the entry with the metadata.
