@@ -196,6 +196,8 @@ func TestDisagreement(t *testing.T) {
 		want  error
 	}{
 		"digest of a leaf":            {func(p *greffe.Parsed) { part(p, "2").SHA256 = other }, ErrDisagree},
+		"a copy that is none":         {func(p *greffe.Parsed) { q := part(p, "1"); part(p, "2").SHA256, part(p, "2").Size = q.SHA256, q.Size }, ErrDisagree},
+		"a copy of another size":      {func(p *greffe.Parsed) { part(p, "3!0#0").Size = 9 }, ErrDisagree},
 		"an absurd size":              {func(p *greffe.Parsed) { part(p, "2").Size = 1 << 62 }, ErrEvent},
 		"size of a leaf":              {func(p *greffe.Parsed) { part(p, "2").Size-- }, ErrDisagree},
 		"digest of an archive":        {func(p *greffe.Parsed) { part(p, "3").SHA256 = other }, ErrDisagree},
@@ -354,7 +356,7 @@ func TestCrashPoints(t *testing.T) {
 	if err := broken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const puts = 8 // raw, 6 parts, manifest
+	const puts = 7 // raw, 6 parts of which two are alike, manifest
 	uid := uint32(0)
 	for n := range puts + 1 {
 		for _, stored := range []bool{false, true} {

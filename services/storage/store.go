@@ -98,7 +98,7 @@ func (s *Storage) parts(ctx context.Context, tree map[string]*node, raw greffe.O
 	}
 	defer f.Close()
 	body := archive.Checked(f, raw.Size, raw.SHA256)
-	w := &writer{ctx: ctx, store: s.store, objects: make(map[string]greffe.Object, len(p.Parts))}
+	w := &writer{ctx: ctx, store: s.store, objects: make(map[string]greffe.Object, len(p.Parts)), stored: make(map[greffe.Digest]greffe.Object, len(p.Parts))}
 	unlisted := ""
 	_, err = eml.Walk(body, eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 		n := tree[l.Path]

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 
 	"greffe/pkg/archive"
@@ -23,6 +24,9 @@ type writer struct {
 	ctx     context.Context
 	store   archive.Store
 	objects map[string]greffe.Object // by path, what was stored
+
+	// stored is the same by digest: most PDFs of a mail are in its CDA, too.
+	stored map[greffe.Digest]greffe.Object
 }
 
 // write stores the part n, whose bytes r gives, and what is inside it.
@@ -45,12 +49,20 @@ func (w *writer) write(n *node, r io.Reader) error {
 	return w.values(n, s)
 }
 
+// put stores a part. Bytes that this message has stored before are durable: the
+// copy is read and checked like any other part, and the store is not asked again.
 func (w *writer) put(p *greffe.Part, r io.Reader) error {
-	o, err := w.store.Put(w.ctx, archive.ContentKey(p.SHA256), r, p.Size, p.SHA256)
+	o, known := w.stored[p.SHA256]
+	var err error
+	if known {
+		_, err = io.Copy(io.Discard, archive.Checked(r, p.Size, p.SHA256))
+	} else {
+		o, err = w.store.Put(w.ctx, archive.ContentKey(p.SHA256), r, p.Size, p.SHA256)
+	}
 	if err != nil {
 		return w.differs(p, err)
 	}
-	w.objects[p.Path] = o
+	w.objects[p.Path], w.stored[p.SHA256] = o, o
 	return nil
 }
 
@@ -123,26 +135,35 @@ func (w *writer) values(n *node, s *held) error {
 // is read; a larger one is held in a file.
 const inMemory = 1 << 20
 
-// held is a part that can be read again and again, at any place.
+// held is a part that can be read again and again, at any place, until it is closed.
 type held struct {
 	io.ReaderAt
 	size int64
-	f    *os.File // nil in memory
+	mem  *bytes.Buffer // nil in a file
+	f    *os.File      // nil in memory
 }
+
+// buffers hold parts one after the other: messages come by the thousand.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // hold reads r, which should give size bytes, and at most one byte more. A large
 // part goes to a temporary file that has lost its name before the first byte is
 // written: nothing can be left behind.
 func hold(r io.Reader, size int64) (*held, error) {
 	r = io.LimitReader(r, size+1)
-	var b bytes.Buffer
-	b.Grow(int(min(size, inMemory)) + bytes.MinRead)
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	if need := int(min(size, inMemory)) + bytes.MinRead; b.Available() < need {
+		b = bytes.NewBuffer(make([]byte, 0, need)) // Grow would make twice what there was
+	}
 	if _, err := b.ReadFrom(io.LimitReader(r, inMemory+1)); err != nil {
+		buffers.Put(b)
 		return nil, err
 	}
 	if b.Len() <= inMemory {
-		return &held{bytes.NewReader(b.Bytes()), int64(b.Len()), nil}, nil
+		return &held{ReaderAt: bytes.NewReader(b.Bytes()), size: int64(b.Len()), mem: b}, nil
 	}
+	defer buffers.Put(b)
 	f, err := os.CreateTemp("", "greffe-part-")
 	if err != nil {
 		return nil, fmt.Errorf("hold a part: %w: %w", bus.ErrUnavailable, err)
@@ -150,22 +171,23 @@ func hold(r io.Reader, size int64) (*held, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, errors.Join(fmt.Errorf("hold a part: %w", err), f.Close())
 	}
-	n, err := io.Copy(f, io.MultiReader(&b, r))
+	n, err := io.Copy(f, io.MultiReader(b, r))
 	if err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 			err = fmt.Errorf("hold a part: %w: %w", bus.ErrUnavailable, err)
 		}
 		return nil, errors.Join(err, f.Close())
 	}
-	return &held{f, n, f}, nil
+	return &held{ReaderAt: f, size: n, f: f}, nil
 }
 
 func (h *held) reader() io.Reader { return io.NewSectionReader(h.ReaderAt, 0, h.size) }
 
-// Close frees what was held.
+// Close frees what was held, once; nothing may be read from it afterwards.
 func (h *held) Close() error {
-	if h.f == nil {
-		return nil
+	if h.f != nil {
+		return h.f.Close()
 	}
-	return h.f.Close()
+	buffers.Put(h.mem)
+	return nil
 }
