@@ -5,6 +5,7 @@ import (
 
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
+	"greffe/pkg/ins"
 )
 
 // situation is all that the decision about one document depends on.
@@ -82,6 +83,14 @@ var rules = []rule{
 		a := s.doc.Facts.Action
 		return a != greffe.ActionNew && a != greffe.ActionReplace && a != greffe.ActionDelete
 	}, todo("L'action demandée sur ce document n'est pas reconnue : décider à la main.")},
+
+	// A number, a set or a parent that belongs to a document about somebody else: whatever
+	// was sent would touch the record of that person, and what is not sent would be lost
+	// to this one. Never decided by a machine (domain §6.4).
+	{"other-patient", stranger,
+		todo("Ce document se dit lié à un document d'un autre patient (même numéro, version ou suppression) : rien n'est envoyé. Comparer les deux identités avant toute chose.")},
+	{"same-number-again", func(s *situation) bool { return !deletes(s) && !sent(s.doc) && reused(s) },
+		todo("Un document envoyé au DI porte déjà ce numéro avec un contenu différent, et celui-ci ne dit pas le remplacer : comparer les deux.")},
 
 	// Order (domain §4.4, order hazard): what came late is not sent as current.
 	{"withdrawn", func(s *situation) bool { return !deletes(s) && withdrawn(s, true) },
@@ -176,11 +185,37 @@ func withdrawn(s *situation, answered bool) bool {
 // that waits counts only when it may have reached the DI.
 func newer(s *situation, state greffe.State) bool {
 	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
-		if o.State != state || o.Facts.Action == greffe.ActionDelete || !sent(o) {
-			return false
-		}
-		f, own := o.Facts, s.doc.Facts
-		return f.Replaces == own.UniqueID || !f.SetID.IsZero() && f.SetID == own.SetID && f.Version > own.Version
+		return o.State == state && sent(o) && follows(o.Facts, s.doc.Facts)
+	})
+}
+
+// follows reports whether f says that it is a later version of own.
+func follows(f, own greffe.Document) bool {
+	return f.Action != greffe.ActionDelete &&
+		(f.Replaces == own.UniqueID || !f.SetID.IsZero() && f.SetID == own.SetID && f.Version > own.Version)
+}
+
+// stranger reports whether the decision would depend on a document about another
+// person: what this one replaces or deletes, a later version, the same number. One
+// that was put aside before it was sent has no effect.
+func stranger(s *situation) bool {
+	other := func(o index.Document) bool {
+		return (o.State != greffe.StateDismissed || sent(o)) && len(ins.Agree(o.Facts.Patient, s.doc.Facts.Patient, "")) > 0
+	}
+	if s.parent != nil && other(*s.parent) || s.creation != nil && other(*s.creation) {
+		return true
+	}
+	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
+		return (o.Facts.UniqueID == s.doc.Facts.UniqueID || sent(o) && follows(o.Facts, s.doc.Facts)) && other(o)
+	})
+}
+
+// reused reports whether a new document has the number of one with other bytes that
+// was sent: the number of the version differs, the DI sees only the other one.
+func reused(s *situation) bool {
+	return s.doc.Facts.Action == greffe.ActionNew && s.parent == nil && slices.ContainsFunc(s.lineage, func(o index.Document) bool {
+		return o.Facts.UniqueID == s.doc.Facts.UniqueID && o.Facts.Action != greffe.ActionDelete &&
+			o.Facts.SHA256 != s.doc.Facts.SHA256 && sent(o)
 	})
 }
 

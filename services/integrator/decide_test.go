@@ -44,6 +44,10 @@ func TestDecide(t *testing.T) {
 		d.State, d.Outcome.Control = state, control
 		return []index.Document{d}
 	}
+	elses := func(d *index.Document) *index.Document {
+		d.Facts = unknown(d.Facts)
+		return d
+	}
 	finding := []greffe.Finding{{Severity: greffe.Warning, Text: "a"}, {Severity: greffe.Hold, Text: "b"}, {Severity: greffe.Refuse, Text: "c"}}
 	set := greffe.OID{Root: "1.2.3"}
 
@@ -75,6 +79,26 @@ func TestDecide(t *testing.T) {
 		{"no number", situation{di: true, doc: doc(func(d *greffe.Document) { d.UniqueID = greffe.OID{} })}, "no-number", plan{state: greffe.StateTodo}},
 		{"no patient", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.IDs = nil })}, "no-patient", plan{state: greffe.StateTodo}},
 		{"unknown action", situation{di: true, doc: doc(func(d *greffe.Document) { d.Action = "X" })}, "unknown-action", plan{state: greffe.StateTodo}},
+
+		{"replaces a document of another patient", situation{di: true, doc: doc(replaces), parent: elses(first(greffe.StateDelivered))}, "other-patient", plan{state: greffe.StateTodo}},
+		{"the same, and a person insists", situation{di: true, asks: true, doc: doc(replaces), parent: elses(first(greffe.StateDelivered))}, "other-patient", plan{state: greffe.StateTodo}},
+		{"deletes a document of another patient", situation{di: true, doc: deletion, creation: elses(first(greffe.StateDelivered))}, "other-patient", plan{state: greffe.StateTodo}},
+		{"a higher version of its set is about another patient", situation{di: true, doc: doc(nil), lineage: []index.Document{*elses(&later(greffe.StateDelivered, "G3")[0])}},
+			"other-patient", plan{state: greffe.StateTodo}},
+		{"a deletion of its number is about another patient", situation{di: true, doc: doc(nil), lineage: []index.Document{*elses(&deleted(greffe.StateDelivered, "G4")[0])}},
+			"other-patient", plan{state: greffe.StateTodo}},
+		{"another version of its number is about another patient", situation{di: true, doc: doc(nil), lineage: []index.Document{*elses(other("x"))}},
+			"other-patient", plan{state: greffe.StateTodo}},
+		{"the same, put aside", situation{di: true, doc: doc(nil), lineage: func() []index.Document {
+			d := elses(other("x"))
+			d.State = greffe.StateDismissed
+			return []index.Document{*d}
+		}()}, "new", plan{action: greffe.ActionNew, claims: true}},
+		{"its number was sent with other bytes", situation{di: true, doc: doc(nil), lineage: func() []index.Document {
+			d := other("x")
+			d.State, d.Outcome.Control = greffe.StateDelivered, "G1"
+			return []index.Document{*d}
+		}()}, "same-number-again", plan{state: greffe.StateTodo}},
 
 		{"its deletion came first", situation{di: true, doc: doc(nil), lineage: deleted(greffe.StateRefused, "G4")}, "withdrawn", plan{state: greffe.StateDismissed, claims: true}},
 		{"its deletion may be there", situation{di: true, doc: doc(nil), lineage: deleted(greffe.StateWaiting, "G4")}, "newer-under-way", plan{wait: true}},

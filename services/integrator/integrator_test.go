@@ -99,6 +99,21 @@ func TestStories(t *testing.T) {
 					}
 					w.stats(1, 1, 1, 0)
 				},
+				"number, set, parent and deletion of another patient's document": func(t *testing.T, w *world) {
+					w.run()
+					w.becomes(w.receive(version(1))[0], greffe.StateDelivered)
+					w.becomes(w.receive(version(2))[0], greffe.StateDelivered)
+					late := unknown(version(1)) // the set of another sender: not obsolete for all that
+					late.UniqueID.Extension = "other"
+					again := unknown(version(2)) // the number, under another version
+					again.SetID, again.Version, again.Action, again.Replaces = greffe.OID{}, 7, greffe.ActionNew, greffe.OID{}
+					for _, d := range []greffe.Document{unknown(version(3)), unknown(deletion(version(2))), late, again} {
+						if got := w.becomes(w.receive(d)[0], greffe.StateTodo); got.Outcome.Code != "other-patient" {
+							t.Errorf("%s %s", got.Outcome.Code, got.Reason)
+						}
+					}
+					w.stats(1, 1, 0, 0)
+				},
 				"version 2 before version 1": func(t *testing.T, w *world) {
 					w.run()
 					two := w.receive(version(2))[0]
