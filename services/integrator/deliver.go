@@ -197,12 +197,10 @@ func again(before, o greffe.Outcome) bool {
 // retell publishes the outcome of a settled document again, unless this process
 // knows that it was published: a crash may have come in between.
 func (i *Integrator) retell(ctx context.Context, doc index.Document) error {
-	if i.told.has(doc.ID, doc.Outcome.At) {
-		return nil
-	}
 	if err := i.tell(ctx, doc, doc.Outcome, doc.DuplicateOf); err != nil {
 		return err
 	}
+	// Also when the outcome was told: asking for what follows may have failed after it.
 	if doc.State == greffe.StateDelivered {
 		return i.followers(ctx, doc, doc.Outcome.At)
 	}

@@ -172,7 +172,8 @@ func (i *Integrator) target(mailbox string) (target, bool) {
 // as the next step. With a jitter of ± 10 %, so that what failed together does not
 // come back together.
 func (i *Integrator) pause(first, now time.Time) time.Duration {
-	elapsed := now.Sub(first)
+	// A clock that was set back since must not make a document wait for as long.
+	elapsed := max(now.Sub(first), 0)
 	var at time.Duration
 	for n := 0; ; n++ {
 		step := i.cfg.Retry[min(n, len(i.cfg.Retry)-1)]

@@ -1,6 +1,7 @@
 package integrator
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -390,6 +391,46 @@ func TestPauseFollowsTheScheduleWithoutMemory(t *testing.T) {
 	}
 	if got := i.pause(first, first.Add(40*24*time.Hour)); got > 2*time.Hour || got < 20*time.Minute {
 		t.Errorf("after forty days: %s", got)
+	}
+	if got := i.pause(first, first.Add(-365*24*time.Hour)); got > 2*time.Minute {
+		t.Errorf("the clock was a year ahead, and was set right: %s", got)
+	}
+}
+
+// The parent is in the DI, its outcome was told, and the event that asks for what
+// waited for it could not be published: the repeat asks.
+func TestFollowersAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "hl7v2")
+	one, two := w.archive(version(1)), w.archive(version(2))
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	for id, o := range map[greffe.DocumentID]greffe.Outcome{
+		one.Documents[0]: {State: greffe.StateDelivered, Code: "AA", Control: "G1", DI: "dpi", At: at},
+		two.Documents[0]: {State: greffe.StateRefused, Code: "AE 900", Control: "G2", DI: "dpi", At: at},
+	} {
+		if _, err := w.db.SaveOutcome(t.Context(), id, o, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, err := New(w.cfg, w.bus, w.store, w.db, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	i.told.add(one.Documents[0], at)
+	if err := i.onArchived(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	var asked greffe.Decided
+	err = bus.Consume(ctx, w.bus, bus.Decided, bus.Consumer{Name: "test-decided"}, func(_ context.Context, d greffe.Decided) error {
+		asked = d
+		cancel()
+		return nil
+	})
+	if err != nil || asked.Document != two.Documents[0] {
+		t.Errorf("asked for %q, %v", asked.Document, err)
 	}
 }
 
