@@ -14,7 +14,7 @@ import (
 
 // Limits bound what one walk may cost. Zero fields take the default.
 type Limits struct {
-	Parts        int   // leaves that are given; default 500
+	Parts        int   // leaves that are given; default 500. Ten times as many multiparts and nested mails are opened
 	Depth        int   // multiparts inside each other; default 20. Nested mails: at most 5, or Depth if less
 	HeaderBytes  int   // of one header, of the mail or of a part, a field counting for 256 at least; default 1 MiB
 	DecodedBytes int64 // of all leaves together; default 300 MiB
@@ -101,6 +101,7 @@ type walker struct {
 	msg      greffe.Message
 	findings []greffe.Finding
 	leaves   int
+	opened   int // multiparts and nested mails
 	decoded  int64
 	tooLarge bool
 	texts    bodies
@@ -119,6 +120,16 @@ func (w *walker) source(r io.Reader) *source {
 		s.br = bufio.NewReaderSize(r, bufferSize)
 	}
 	return s
+}
+
+// open counts what is opened. Multiparts and mails that hold no leaf are cheap to
+// write and not to read.
+func (w *walker) open() error {
+	if w.opened++; w.opened > 10*w.lim.Parts {
+		w.find(ruleParts, "", 10*w.lim.Parts)
+		return errStop
+	}
+	return nil
 }
 
 func (w *walker) release(s *source) {
@@ -224,6 +235,9 @@ func (w *walker) multipart(r io.Reader, h *header, ct mediaType, path string, p 
 			w.noteReport(ct.params["report-type"])
 		}
 	}
+	if err := w.open(); err != nil {
+		return err
+	}
 	s := w.source(r)
 	defer w.release(s)
 	m, parts := newMender(s, ct.params["boundary"], w.lim.HeaderBytes, p.in)
@@ -282,6 +296,9 @@ func (w *walker) unparted(m *mender, r io.Reader, h *header, path string, p plac
 func (w *walker) mailPart(r io.Reader, h *header, path string, p place) error {
 	if p.mails >= min(maxNested, w.lim.Depth) {
 		return w.give(r, h, path, p, ruleNested)
+	}
+	if err := w.open(); err != nil {
+		return err
 	}
 	// A mail may not be base64 (RFC 2046 §5.2.1), some are; some say so and are not.
 	br := bufio.NewReader(r)

@@ -165,6 +165,11 @@ func TestLimitsAreFindings(t *testing.T) {
 		t.Errorf("%d leaves, findings %v", len(leaves), ids(res.Findings))
 	}
 
+	_, res = walk(t, mixed+strings.Repeat("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c--\r\n", 101)+"--b--", Limits{Parts: 10})
+	if !slices.Contains(ids(res.Findings), "eml.parts") {
+		t.Errorf("findings of empty multiparts %v", ids(res.Findings))
+	}
+
 	deep := plainHeader
 	for i := range 60 {
 		deep += fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
