@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
 	"greffe/pkg/pdf"
@@ -17,11 +19,14 @@ import (
 )
 
 var inspectCommand = command{
-	name: "inspect", args: "FICHIER… [--json]", summary: "lit un message ou un document comme Greffe le ferait",
+	name: "inspect", args: "FICHIER… | MESSAGE… [--json]", summary: "lit un message ou un document comme Greffe le ferait",
 	help: `
 Lit chaque FICHIER (un message .eml, une archive XDM, un CDA, un PDF ou autre) sans
 configuration ni serveur, et écrit ce que Greffe y trouve : parties, documents, constats.
 Rien n'est archivé ni envoyé. « - » lit l'entrée standard.
+
+Avec --config ou --data, un identifiant de MESSAGE (26 caractères) montre ce qui en a été
+lu et archivé, d'après son manifeste dans l'archive.
 
 Sort avec 0 si chaque fichier a pu être jugé, quel que soit le verdict ; 1 si l'un n'a pu être lu.`,
 	flags: func(fs *flag.FlagSet, c *call) {
@@ -47,8 +52,22 @@ func runInspect(ctx context.Context, c *call) error {
 	defer checker.Close()
 	p := parser.New(parser.Config{Environment: env, Version: versionString()}, nil, checker, newLogger(LogConfig{Level: "error"}, c.err))
 	var failed bool
+	var store archive.Store
+	if c.config != "" || c.data != "" {
+		cfg, err := loadConfig(c.config, c.data)
+		if err != nil {
+			return err
+		}
+		if store, err = openStore(ctx, cfg, newLogger(LogConfig{Level: "error"}, c.err)); err != nil {
+			return fmt.Errorf("archive: %w", err)
+		}
+		defer store.Close()
+	}
 	for _, path := range c.args {
-		parsed, err := inspectFile(ctx, p, c.in, path)
+		parsed, err := inspectArchived(ctx, store, path)
+		if errors.Is(err, errNoMessage) {
+			parsed, err = inspectFile(ctx, p, c.in, path)
+		}
 		if err != nil {
 			fmt.Fprintf(c.err, "greffe inspect : %s : %s\n", path, reason(err))
 			failed = true
@@ -66,6 +85,24 @@ func runInspect(ctx context.Context, c *call) error {
 		return errFound
 	}
 	return nil
+}
+
+var errNoMessage = errors.New("not a message of the archive")
+
+// inspectArchived returns what was read of an archived message; errNoMessage when
+// no archive is open or id is not one of its messages.
+func inspectArchived(ctx context.Context, store archive.Store, id string) (greffe.Parsed, error) {
+	if store == nil || !greffe.MessageID(id).Valid() {
+		return greffe.Parsed{}, errNoMessage
+	}
+	m, _, err := archive.FindManifest(ctx, store, greffe.MessageID(id))
+	if errors.Is(err, archive.ErrNotFound) {
+		return greffe.Parsed{}, errNoMessage
+	}
+	if err != nil {
+		return greffe.Parsed{}, err
+	}
+	return m.Parsed, nil
 }
 
 // maxInspect bounds a file given to inspect; larger ones are for the pipeline.

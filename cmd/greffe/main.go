@@ -137,10 +137,8 @@ func exitCode(errw io.Writer, name string, err error) int {
 func (c *call) flagSet(cmd command) *flag.FlagSet {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	if cmd.name != "version" && cmd.name != "inspect" {
-		fs.StringVar(&c.config, "config", "", "`FICHIER` de configuration")
-		fs.StringVar(&c.data, "data", "", "`DOSSIER` d'une installation embarquée (son greffe.yaml est lu s'il existe)")
-	}
+	fs.StringVar(&c.config, "config", "", "`FICHIER` de configuration")
+	fs.StringVar(&c.data, "data", "", "`DOSSIER` d'une installation embarquée (son greffe.yaml est lu s'il existe)")
 	if cmd.flags != nil {
 		cmd.flags(fs, c)
 	}
