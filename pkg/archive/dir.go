@@ -2,13 +2,11 @@ package archive
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +21,7 @@ import (
 // The whole directory must be one file system that supports hard links.
 type dirStore struct {
 	root *os.Root
+	temp *os.File // tempDir
 
 	mu    sync.Mutex
 	known map[string]struct{} // directories whose own entry is durable
@@ -47,7 +46,11 @@ func OpenDir(dir string) (Store, error) {
 		return nil, fmt.Errorf("archive: open directory: %w", outage(err))
 	}
 	d := &dirStore{root: root, known: make(map[string]struct{})}
-	if err := d.sweep(); err != nil {
+	err = d.sweep()
+	if err == nil {
+		d.temp, err = d.openDir(tempDir)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("archive: temporary files: %w", outage(err)), root.Close())
 	}
 	return d, nil
@@ -83,122 +86,7 @@ func (d *dirStore) sweep() error {
 	}
 }
 
-func (d *dirStore) Close() error { return d.root.Close() }
-
-// Put writes beside and links into place. System calls, in this order:
-//
-//	mkdir(parent), fsync(its parent)         for each directory not yet known to be durable
-//	open(.tmp/x, O_CREAT|O_EXCL, 0400), write…, fsync, close
-//	link(.tmp/x, key)                        fails when key is there: never replaces
-//	unlink(.tmp/x)
-//	fsync(parent)
-//
-// The last fsync is also done when the key was there already: another writer may
-// have linked it and not be that far yet.
-func (d *dirStore) Put(ctx context.Context, key string, r io.Reader, size int64, sha greffe.Digest) (greffe.Object, error) {
-	if err := checkPut(key, size, sha); err != nil {
-		return greffe.Object{}, err
-	}
-	body := Checked(contextReader{ctx, r}, size, sha)
-	err := d.put(ctx, key, body)
-	if errors.Is(err, fs.ErrExist) {
-		err = d.same(ctx, key, body, size, sha)
-	}
-	if err == nil {
-		err = d.syncDir(path.Dir(key))
-	}
-	if err != nil {
-		return greffe.Object{}, fmt.Errorf("archive: put %s: %w", key, outage(err))
-	}
-	return greffe.Object{Key: key, SHA256: sha, Size: size}, nil
-}
-
-// put stores body at key; fs.ErrExist when something is there.
-func (d *dirStore) put(ctx context.Context, key string, body io.Reader) error {
-	if _, err := d.root.Lstat(key); err == nil {
-		return fs.ErrExist // spares writing what came before
-	}
-	if err := d.makeDirs(path.Dir(key)); err != nil {
-		return err
-	}
-	temp := tempDir + "/" + rand.Text()
-	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
-	if err != nil {
-		return err
-	}
-	defer d.root.Remove(temp) // best effort: sweep removes what is left
-	_, err = copyChunks(f, body)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	return d.root.Link(temp, key)
-}
-
-// same reads body to its end and the file at key to its end: nil when both are
-// size bytes of digest sha.
-func (d *dirStore) same(ctx context.Context, key string, body io.Reader, size int64, sha greffe.Digest) error {
-	if _, err := copyChunks(io.Discard, body); err != nil {
-		return err
-	}
-	f, err := d.root.Open(key)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := copyChunks(io.Discard, Checked(contextReader{ctx, f}, size, sha)); err != nil {
-		if errors.Is(err, ErrDigest) {
-			return ErrExists
-		}
-		return err
-	}
-	return nil
-}
-
-// makeDirs makes dir and its parents and makes their entries durable. A
-// directory that another writer made a moment ago is synced too: its maker may
-// not be that far yet.
-func (d *dirStore) makeDirs(dir string) error {
-	if dir == "." || d.isKnown(dir) {
-		return nil
-	}
-	if err := d.makeDirs(path.Dir(dir)); err != nil {
-		return err
-	}
-	if err := d.root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err := d.syncDir(path.Dir(dir)); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.known) >= maxKnown {
-		clear(d.known)
-	}
-	d.known[dir] = struct{}{}
-	return nil
-}
-
-func (d *dirStore) isKnown(dir string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ok := d.known[dir]
-	return ok
-}
-
-func (d *dirStore) syncDir(dir string) error {
-	f, err := d.root.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+func (d *dirStore) Close() error { return errors.Join(d.temp.Close(), d.root.Close()) }
 
 func (d *dirStore) Open(ctx context.Context, o greffe.Object) (io.ReadSeekCloser, error) {
 	if !validKey(o.Key) {

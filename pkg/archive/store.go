@@ -13,7 +13,8 @@
 // carries a name, an INS or a subject.
 //
 // Dependencies: minio-go speaks the S3 protocol (signatures, checksums, Object
-// Lock, versions); golang.org/x/sys tells the free space of a file system.
+// Lock, versions); golang.org/x/sys tells the free space of a file system and makes
+// files and links relative to a directory that is open.
 package archive
 
 import (
