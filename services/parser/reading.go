@@ -172,9 +172,10 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // rest reads what the walk left, and returns digest and size of all.
 func (c *counted) rest() (greffe.Digest, int64, error) {
-	buf := make([]byte, 32<<10)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 	for {
-		_, err := c.Read(buf)
+		_, err := c.Read(*buf)
 		if errors.Is(err, io.EOF) {
 			return greffe.DigestFrom(c.h.Sum(nil)), c.size, nil
 		}
