@@ -440,6 +440,70 @@ func TestWrongSizesAreTakenAsTheyCome(t *testing.T) {
 	}
 }
 
+// A date is only for display and order: one that no event can carry is left out.
+func TestAbsurdDatesStopNothing(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	in, stop := listen(t, b)
+	t.Cleanup(stop)
+	dates := []string{"31-Dec-9999 23:59:59 -1000", "01-Jan-0000 00:00:00 +0100", "22-Nov-2026 08:00:00 +0100"}
+	s := &script{messages: threeMessages(), turn: func(c *scripted, command string) (bool, error) {
+		if !strings.Contains(command, "RFC822.SIZE") {
+			return false, nil
+		}
+		for i, uid := range c.asked(command) {
+			c.say(`* %d FETCH (UID %d FLAGS () INTERNALDATE "%s" RFC822.SIZE %d)`, i+1, uid, dates[uid-1], len(c.messages[uid]))
+		}
+		c.say("%s OK done", c.tag)
+		return true, nil
+	}}
+	start(t, b, Config{Mailboxes: []Mailbox{serveScript(t, s)}, Reconcile: 50 * time.Millisecond})
+	eventually(t, "the three messages", func() bool { return in.count() == 3 })
+	for key, e := range in.all(t) {
+		if e.Refused != nil || !e.ID.Valid() || string(in.bytes(t, e)) != s.messages[e.Origin.UID] {
+			t.Errorf("%s: %+v", key, e)
+		}
+	}
+}
+
+// A server restored from a backup gives UIDs a second time under the same
+// UIDVALIDITY, which RFC 9051 forbids: the new messages are taken all the same.
+func TestUIDsGivenTwiceAreTakenTwice(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	in, stop := listen(t, b)
+	t.Cleanup(stop)
+	var mu sync.Mutex
+	held, next := threeMessages(), 4
+	s := &script{noIdle: true}
+	s.turn = func(c *scripted, command string) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		c.script = &script{messages: maps.Clone(held), noIdle: true, turn: s.turn}
+		if strings.HasPrefix(command, "EXAMINE") {
+			c.say("* FLAGS (\\Seen)\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 9] ok\r\n* OK [UIDNEXT %d] ok", len(c.messages), next)
+			c.say("%s OK done", c.tag)
+			return true, nil
+		}
+		return false, nil
+	}
+	f := start(t, b, Config{Mailboxes: []Mailbox{serveScript(t, s)}, Reconcile: 20 * time.Millisecond})
+	eventually(t, "the three messages", func() bool { return in.count() == 3 })
+	for _, e := range in.all(t) {
+		archive(t, b, e, greffe.StateArchived)
+	}
+	eventually(t, "all archived", func() bool { return f.Status()[0].Waiting == 0 })
+	mu.Lock()
+	held, next = map[uint32]string{1: held[1]}, 2
+	mu.Unlock()
+	restored := time.Now()
+	eventually(t, "a comparison", func() bool { return f.Status()[0].LastSuccess.After(restored) })
+	mu.Lock()
+	held[2], next = "Subject: new\r\n\r\nnew\r\n", 3
+	mu.Unlock()
+	eventually(t, "the new message", func() bool { return in.count() == 4 })
+}
+
 // A server without IDLE, ESEARCH and SASL-IR is asked now and then.
 func TestPoorServerIsPolled(t *testing.T) {
 	t.Parallel()

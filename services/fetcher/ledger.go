@@ -143,6 +143,21 @@ func (l *ledger) write(ctx context.Context, key string, uids uidSet) error {
 	}
 }
 
+// forget removes UIDs from what is archived.
+func (l *ledger) forget(ctx context.Context, mailbox, folder string, validity uint32, uids uidSet) error {
+	key := archivedKey(mailbox, folder, validity)
+	for {
+		set, rev, err := l.load(ctx, key)
+		if err != nil || rev == 0 {
+			return err
+		}
+		_, err = l.archivedBy.Put(ctx, key, []byte(set.minus(uids).String()), rev)
+		if !errors.Is(err, bus.ErrConflict) {
+			return err
+		}
+	}
+}
+
 // bookmark is the cursor of one folder as this process last saw it.
 type bookmark struct {
 	key      string

@@ -235,7 +235,7 @@ func (s *session) sizes(uids []uint32) ([]facts, error) {
 				case imapclient.FetchItemDataRFC822Size:
 					f.size, sized = item.Size, true
 				case imapclient.FetchItemDataInternalDate:
-					f.date = item.Time.UTC()
+					f.date = dated(item.Time)
 				}
 			}
 			if f.uid != 0 && sized {
@@ -245,6 +245,16 @@ func (s *session) sizes(uids []uint32) ([]facts, error) {
 		return cmd.Close()
 	})
 	return out, err
+}
+
+// dated returns a server's date in UTC, or the zero time for a year that JSON cannot
+// carry: the event would never be published, and the mailbox would stop at it.
+func dated(t time.Time) time.Time {
+	t = t.UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // bodies reads messages in one FETCH and gives each to use as it comes: its UID,

@@ -80,6 +80,15 @@ func (w *watcher) reconcile(ctx context.Context, s *session, fo *folder) error {
 	if err != nil {
 		return ourSide{err}
 	}
+	if lost := archived.from(b.next).minus(server); b.next != 0 && len(lost) > 0 {
+		// UIDs that the server has yet to give: it was restored from a backup without
+		// a new UIDVALIDITY. What comes under them is another message.
+		fo.log.Warn("the server forgot messages and will give their UIDs again", slog.Int("uids", lost.count()))
+		if err := w.f.ledger.forget(ctx, w.mb.Address, fo.name, b.validity, lost); err != nil {
+			return ourSide{err}
+		}
+		archived = archived.minus(lost)
+	}
 	left := server.minus(archived)
 	fo.forget(left)
 	fo.seen, fo.waiting = b, left.count()

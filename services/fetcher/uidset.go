@@ -110,6 +110,17 @@ func (s uidSet) minus(t uidSet) uidSet {
 	return out
 }
 
+// from returns the UIDs of s from first on.
+func (s uidSet) from(first uint32) uidSet {
+	var out uidSet
+	for _, e := range s {
+		if e.last >= first {
+			out = append(out, span{max(e.first, first), e.last})
+		}
+	}
+	return out
+}
+
 // String returns s in the syntax of an IMAP sequence set: "1:500,502".
 func (s uidSet) String() string {
 	var b []byte
