@@ -60,12 +60,17 @@ func (d *dovecot) create(t testing.TB, folder string) {
 
 func (d *dovecot) append(t testing.TB, folder, raw string) {
 	t.Helper()
+	if err := d.put(folder, raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *dovecot) put(folder, raw string) error {
 	cmd := d.Append(d.wire(folder), int64(len(raw)), nil)
 	cmd.Write([]byte(raw))
 	cmd.Close()
-	if _, err := cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	_, err := cmd.Wait()
+	return err
 }
 
 // held returns subject number and flags of each message of a folder.
@@ -189,10 +194,10 @@ func TestDovecotFolderMadeAgain(t *testing.T) {
 	d.append(t, d.folder, "Subject: x\r\n\r\n")
 	start(t, b, Config{Mailboxes: []Mailbox{d.box}, Reconcile: 50 * time.Millisecond})
 	eventually(t, "the message", func() bool { return in.count() == 1 })
-	// Dovecot may say NO to either while the fetcher looks into the folder.
+	// Dovecot may say NO to each of these while the fetcher looks into the folder.
 	_ = d.Delete(d.wire(d.folder)).Wait()
 	eventually(t, "the folder made again", func() bool { return d.Create(d.wire(d.folder), nil).Wait() == nil })
-	d.append(t, d.folder, "Subject: x\r\n\r\n")
+	eventually(t, "a message in the new folder", func() bool { return d.put(d.folder, "Subject: x\r\n\r\n") == nil })
 	eventually(t, "the message again", func() bool { return in.count() == 2 })
 	if got := in.all(t); len(got) != 2 {
 		t.Errorf("%d ids", len(got))
