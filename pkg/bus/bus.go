@@ -62,13 +62,15 @@ type Bus struct {
 	srv      *server.Server // nil unless embedded
 	lock     *os.File       // held while the embedded server uses Dir
 	running  *running       // nil unless embedded
+	reviving sync.Mutex     // held while an embedded server is started again
 	lookouts lookouts       // what this process saw of leases held by others
 
 	ctx     context.Context // ends when Close begins
 	stop    context.CancelCauseFunc
-	mu      sync.Mutex // guards closing and the Add of work
+	mu      sync.Mutex // guards closing, the Add of work and made
 	closing bool
-	work    sync.WaitGroup // running Consume, Watch and Lease loops
+	made    map[string]*making // consumers that this process made
+	work    sync.WaitGroup     // running Consume, Watch and Lease loops
 	once    sync.Once
 	end     error
 

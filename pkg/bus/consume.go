@@ -163,22 +163,44 @@ func (c *consumer) make(ctx context.Context) error {
 		MaxDeliver:     -1,
 		MaxAckPending:  maxPending,
 	}
+	own := c.b.making(c.Name)
+	own.Lock()
+	defer own.Unlock()
 	pull, err := c.b.js.CreateOrUpdateConsumer(ctx, streamEvents, cfg)
-	if err == nil && c.b.srv != nil && pull.CachedInfo().NumAckPending > 0 {
+	if err == nil && c.b.srv != nil && !own.done && pull.CachedInfo().NumAckPending > 0 {
 		pull, err = c.hurry(ctx, cfg)
 	}
 	if err != nil {
 		return fmt.Errorf("bus: make consumer %s: %w", c.Name, err)
 	}
+	own.done = true // from here on what is out may be in the hands of a call of our own
 	c.mu.Lock()
 	c.pull = pull
 	c.mu.Unlock()
 	return nil
 }
 
+// making is held while a consumer is made; done once this process has made it.
+type making struct {
+	sync.Mutex
+	done bool
+}
+
+func (b *Bus) making(name string) *making {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.made == nil {
+		b.made = map[string]*making{}
+	}
+	if b.made[name] == nil {
+		b.made[name] = new(making)
+	}
+	return b.made[name]
+}
+
 // hurry hands out at once what was out when the process before this one ended,
 // instead of after AckWait: nobody else can be working on it, for the server is
-// ours. The server looks for expired events 100 ms after AckWait was changed.
+// ours and no call of this process has begun. The server looks for expired events 100 ms after AckWait was changed.
 func (c *consumer) hurry(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	short := cfg
 	short.AckWait = time.Millisecond
@@ -211,6 +233,7 @@ func (c *consumer) loop(ctx, calls context.Context) {
 // it is the consumer that is gone.
 func (c *consumer) recover(ctx context.Context, err error) {
 	sleep(ctx, c.b.pace.reconnect)
+	c.b.revive(ctx)
 	if ctx.Err() != nil || errors.Is(err, jetstream.ErrNoHeartbeat) {
 		return // heartbeats stop when a connection is cut: it comes back by itself
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,28 @@ func (b *Bus) embed() error {
 		return fmt.Errorf("bus: the embedded server on %s has no JetStream; see its warnings", b.cfg.Dir)
 	}
 	return nil
+}
+
+// revive starts JetStream again in an embedded server that switched it off: the
+// server does so when its disk is full, and would stay off for good once there is
+// room again. It does nothing when all is well, or when another caller is at it.
+func (b *Bus) revive(ctx context.Context) {
+	if b.srv == nil || b.srv.JetStreamEnabled() || !b.reviving.TryLock() {
+		return
+	}
+	defer b.reviving.Unlock()
+	if b.srv.JetStreamEnabled() {
+		return
+	}
+	b.log.Error("bus storage was switched off, its disk is full or damaged: trying again")
+	if err := b.srv.EnableJetStream(&server.JetStreamConfig{StoreDir: b.cfg.Dir, SyncAlways: true, Strict: true}); err != nil {
+		b.log.Error("bus storage cannot be started", slog.Any("error", err))
+		return
+	}
+	// The leases were in memory. The handle that is held goes by its name.
+	if _, err := b.makeLeases(ctx); err != nil {
+		b.log.Error("bus leases cannot be made", slog.Any("error", err))
+	}
 }
 
 // unembed stops the embedded server, if any, and frees its directory.

@@ -1,6 +1,9 @@
 package bus
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Quicken makes the back-off of b short enough for tests.
 func (b *Bus) Quicken() {
@@ -12,3 +15,15 @@ func (b *Bus) Quicken() {
 
 // Cut drops the connection of b for good, as the end of its process would.
 func (b *Bus) Cut() { b.nc.Close() }
+
+// FillDisk does to an embedded server what it does to itself when its disk is full.
+func (b *Bus) FillDisk() error { return b.srv.ShutdownJetStream() }
+
+// LeaseAge is after how long the bucket of leases forgets.
+func (b *Bus) LeaseAge(ctx context.Context) (time.Duration, error) {
+	s, err := b.leases.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.TTL(), nil
+}

@@ -45,6 +45,9 @@ type lookouts struct {
 	seen map[string]sighting
 }
 
+// maxSightings bounds what is remembered of leases that nobody asks for again.
+const maxSightings = 10_000
+
 type sighting struct {
 	rev   uint64
 	since time.Time
@@ -54,8 +57,8 @@ type sighting struct {
 func (l *lookouts) unchanged(key string, rev uint64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.seen == nil {
-		l.seen = map[string]sighting{}
+	if l.seen == nil || len(l.seen) >= maxSightings {
+		l.seen = map[string]sighting{} // what is forgotten is waited for once more
 	}
 	s, ok := l.seen[key]
 	if !ok || s.rev != rev {
@@ -77,8 +80,8 @@ func (l *lookouts) forget(key string) {
 // this process has seen it unchanged for the holder's ttl. ctx bounds the asking
 // only.
 func (b *Bus) Lease(ctx context.Context, name string, ttl time.Duration) (*Lease, error) {
-	if ttl < 100*time.Millisecond {
-		return nil, fmt.Errorf("bus: lease: a ttl of %v is too short", ttl)
+	if ttl < 100*time.Millisecond || ttl > leaseAge/2 {
+		return nil, fmt.Errorf("bus: lease: a ttl of %v is too short or too long", ttl)
 	}
 	l := &Lease{b: b, key: encodeKey(name), holder: rand.Text(), ttl: ttl, over: make(chan struct{}),
 		log: b.log.With(slog.String("lease", encodeKey(name)))}

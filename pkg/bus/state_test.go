@@ -138,6 +138,43 @@ func TestLeasesOfAnEmbeddedBusEndWithIt(t *testing.T) {
 	}
 }
 
+// A released lease leaves a mark on the server: it goes, or there would be one for
+// each lineage for ever.
+func TestMarksOfLeasesGo(t *testing.T) {
+	each(t, func(t *testing.T, b *bus.Bus) {
+		if age, err := b.LeaseAge(t.Context()); err != nil || age <= 0 || age > 48*time.Hour {
+			t.Errorf("%v %v", age, err)
+		}
+	})
+}
+
+// An embedded server switches its storage off when the disk is full. Once there is
+// room again the work goes on by itself, leases included.
+func TestWorkGoesOnAfterTheDiskWasFull(t *testing.T) {
+	t.Parallel()
+	b := open(t, bus.Config{Dir: t.TempDir()})
+	topic, name := newTopic(), unique("c")
+	got := make(chan string, 8)
+	consume(t, b, topic, bus.Consumer{Name: name}, func(_ context.Context, e event) error { got <- e.ID; return nil })
+	publish(t, b, topic, event{ID: "before"})
+	receive(t, got)
+	settled(t, b, name)
+	if err := b.FillDisk(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "publishing again", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return bus.Publish(ctx, b, topic, event{ID: "after"}) == nil
+	})
+	if id := receive(t, got); id != "after" {
+		t.Fatal(id)
+	}
+	if _, err := b.Lease(t.Context(), "l", time.Minute); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestADirectoryHasOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -70,13 +70,21 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 	if b.counts, err = b.keyValue(ctx, "attempts", eventAge+24*time.Hour, jetstream.FileStorage); err != nil {
 		return err
 	}
+	b.leases, err = b.makeLeases(ctx)
+	return err
+}
+
+// leaseAge is after how long a lease that nobody renews is forgotten, with the mark
+// that a released one leaves: else each lineage would leave a mark for ever.
+const leaseAge = 24 * time.Hour
+
+func (b *Bus) makeLeases(ctx context.Context) (jetstream.KeyValue, error) {
 	// No other process can hold a lease of an embedded bus: its leases end with it.
 	storage := jetstream.FileStorage
 	if b.srv != nil {
 		storage = jetstream.MemoryStorage
 	}
-	b.leases, err = b.keyValue(ctx, "leases", 0, storage)
-	return err
+	return b.keyValue(ctx, "leases", leaseAge, storage)
 }
 
 // keyValue makes or updates a bucket whose values live for ttl (0: for ever).
