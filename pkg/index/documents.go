@@ -163,6 +163,39 @@ func (db *DB) WithUniqueID(ctx context.Context, o greffe.OID) ([]Document, error
 	return list, nil
 }
 
+// Unsettled is a document that a machine still has to settle.
+type Unsettled struct {
+	ID      greffe.DocumentID
+	Mailbox string
+}
+
+// Unsettled returns documents after id (empty: from the first), in the order of their
+// ids, at most 500: those in StateArchived that were archived before archived, and
+// those in StateWaiting whose outcome is from before waiting.
+func (db *DB) Unsettled(ctx context.Context, archived, waiting time.Time, after greffe.DocumentID) ([]Unsettled, error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT d.id, d.mailbox FROM documents d
+		WHERE d.state IN ('archivé', 'en attente du DI') AND d.id > $1
+			AND (d.state = $2 AND d.archived_at < $3 OR d.state = $4 AND d.decided_at < $5)
+		ORDER BY d.id LIMIT 500`,
+		string(after), string(greffe.StateArchived), millis(archived), string(greffe.StateWaiting), millis(waiting))
+	if err != nil {
+		return nil, fmt.Errorf("read unsettled documents: %w", err)
+	}
+	defer rows.Close()
+	var list []Unsettled
+	for rows.Next() {
+		var u Unsettled
+		if err := rows.Scan(&u.ID, &u.Mailbox); err != nil {
+			return nil, fmt.Errorf("read unsettled documents: %w", err)
+		}
+		list = append(list, u)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read unsettled documents: %w", err)
+	}
+	return list, nil
+}
+
 // Claim makes id the occurrence that stands for identity, if none does yet, and
 // returns the one that does: id itself, or the one that came first. Repeatable;
 // of two claims at once exactly one wins.

@@ -337,3 +337,42 @@ func TestHostileText(t *testing.T) {
 		}
 	})
 }
+
+func TestUnsettledDocumentsAreThoseAMachineHasToSettle(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		a := save(t, db, message("a@ch.example", 1, document("1", 1, maelle), document("2", 1, maelle), document("3", 1, maelle)))
+		now := time.Now().UTC().Truncate(time.Millisecond)
+		for n, s := range map[int]greffe.State{1: greffe.StateWaiting, 2: greffe.StateDelivered} {
+			if _, err := db.SaveOutcome(t.Context(), a.Documents[n], greffe.Outcome{State: s, Code: "x", Control: "G", At: now}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, after := now.Add(-time.Hour), now.Add(time.Hour)
+		for _, c := range []struct {
+			archived, waiting time.Time
+			after             greffe.DocumentID
+			want              []greffe.DocumentID
+		}{
+			{before, before, "", nil},
+			{after, before, "", a.Documents[:1]},
+			{before, after, "", a.Documents[1:2]},
+			{after, after, "", a.Documents[:2]},
+			{after, after, a.Documents[0], a.Documents[1:2]},
+		} {
+			list, err := db.Unsettled(t.Context(), c.archived, c.waiting, c.after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []greffe.DocumentID
+			for _, u := range list {
+				got = append(got, u.ID)
+				if u.Mailbox != "a@ch.example" {
+					t.Errorf("mailbox %q", u.Mailbox)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		}
+	})
+}

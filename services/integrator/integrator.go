@@ -18,9 +18,9 @@
 // says what a person has to do); AE with a technical code is incident, since our
 // message or a setting is wrong; AR and silence are en attente du DI, tried again
 // by the schedule of Config.Retry without end. Without any DI a document stays
-// archivé.
+// archivé. What no event speaks of any more is taken up from the index (sweep.go).
 //
-// golang.org/x/sync runs the two consumers together.
+// golang.org/x/sync runs the consumers and the sweep together.
 package integrator
 
 import (
@@ -118,6 +118,7 @@ func (i *Integrator) Run(ctx context.Context) error {
 		c := bus.Consumer{Name: "integrator-decided", Concurrency: 2, AckWait: 2 * time.Minute}
 		return bus.Consume(ctx, i.bus, bus.Decided, c, i.onDecided)
 	})
+	g.Go(func() error { return i.sweeps(ctx) })
 	return g.Wait()
 }
 

@@ -434,6 +434,40 @@ func TestFollowersAreAskedForAgain(t *testing.T) {
 	}
 }
 
+// The bus lost the events: the documents are delivered all the same, in time.
+func TestSweepTakesUpWhatNoEventSpeaksOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "hl7v2")
+	new1, waiting := w.archive(document(1)).Documents[0], w.archive(document(2)).Documents[0]
+	o := greffe.Outcome{State: greffe.StateWaiting, Code: "no answer", Control: "G2", DI: "dpi", At: time.Now().UTC().Truncate(time.Millisecond)}
+	if _, err := w.db.SaveOutcome(t.Context(), waiting, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	i, err := New(w.cfg, w.bus, w.store, w.db, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 0}, {2 * time.Hour, 1}, {25 * time.Hour, 2}, {50 * time.Hour, 2}} {
+		if err := i.sweep(t.Context(), time.Now().Add(c.after)); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, id := range []greffe.DocumentID{new1, waiting} {
+			if d, err := w.db.Document(t.Context(), id); err != nil || d.State == greffe.StateDelivered {
+				n++
+			}
+		}
+		if n != c.want {
+			t.Errorf("after %s: %d delivered, want %d", c.after, n, c.want)
+		}
+	}
+	w.stats(2, 0, 0, 0)
+}
+
 func TestWrongConfigurationsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := DI{Name: "dpi", Protocol: "hl7v2", MLLP: MLLP{Address: "h:1"}, Sending: "A^B", Receiving: "C^D"}
