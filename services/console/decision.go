@@ -72,7 +72,13 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := c.record(v, "asked", string(d.ID), string(verb), ""); err != nil {
 		return err
 	}
-	decided := greffe.Decided{ID: rand.Text(), Document: d.ID, Verb: verb, Reason: reason, By: v.user.Login, At: time.Now().UTC()}
+	// Whoever applies it tells by its time whether it was applied before a crash: it comes
+	// after what the person saw, whatever the clocks of two hosts say.
+	at := time.Now().UTC()
+	if !at.After(d.Outcome.At) {
+		at = d.Outcome.At.Add(time.Millisecond)
+	}
+	decided := greffe.Decided{ID: rand.Text(), Document: d.ID, Verb: verb, Reason: reason, By: v.user.Login, At: at}
 	if err := bus.Publish(r.Context(), c.bus, bus.Decided, decided); err != nil {
 		return fmt.Errorf("publish decision: %w", err)
 	}

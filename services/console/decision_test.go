@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
@@ -80,6 +81,30 @@ func TestDecisions(t *testing.T) {
 	case d := <-got:
 		t.Errorf("a decision that is not allowed was published: %+v", d)
 	default:
+	}
+}
+
+// The clock of the host that records outcomes may be ahead of ours.
+func TestDecisionComesAfterWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := make(chan greffe.Decided, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	consuming := make(chan error, 1)
+	go func() {
+		consuming <- bus.Consume(ctx, w.bus, bus.Decided, bus.Consumer{Name: "essai"}, func(_ context.Context, d greffe.Decided) error { got <- d; return nil })
+	}()
+	t.Cleanup(func() { stop(); <-consuming })
+	refused := greffe.Outcome{DI: "dpi", Action: "T02", Control: "1", State: greffe.StateRefused, Code: "AE 902", Text: "Patient inconnu."}
+	a := w.receive(mail{subject: "x", docs: []doc{{facts: cda1("1", 1, "Refusé", maelle), bytes: []byte("<a/>"), outcomes: []greffe.Outcome{refused}}}})
+	ahead := time.Now().UTC().Add(time.Hour)
+	refused.State, refused.At = greffe.StateIncident, ahead
+	if _, err := w.db.SaveOutcome(t.Context(), a.Documents[0], refused, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.as("claire").post("/documents/"+string(a.Documents[0])+"/decision", url.Values{"decision": {"retry"}})
+	if d := <-got; !d.At.After(ahead) {
+		t.Errorf("decided at %s, the outcome is of %s", d.At, ahead)
 	}
 }
 
