@@ -142,3 +142,25 @@ func TestWhatAFailureBecomes(t *testing.T) {
 		})
 	}
 }
+
+// A result that JSON cannot carry, an absurd date for example, is shown to a person
+// and not tried for ever.
+func TestWhatCannotBeEncodedIsADeadLetter(t *testing.T) {
+	each(t, func(t *testing.T, b *bus.Bus) {
+		in, name := newTopic(), unique("c")
+		out := bus.Topic[time.Time]{Name: unique("t"), ID: func(time.Time) string { return "1" }}
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() {
+			over <- bus.Pipe(ctx, b, in, out, bus.Consumer{Name: name}, func(context.Context, event) (time.Time, error) {
+				return time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC), nil
+			})
+		}()
+		publish(t, b, in, event{ID: "1"})
+		eventually(t, "a letter", func() bool { _, ok := letterOf(t, b, name); return ok })
+		cancel()
+		if err := receive(t, over); err != nil {
+			t.Error(err)
+		}
+	})
+}

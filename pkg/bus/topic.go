@@ -71,11 +71,12 @@ var ErrTooLarge = errors.New("bus: event too large")
 // whose disk syncs in about 0.3 ms: embedded 0.34 ms (2,900/s), over TCP without
 // syncing 0.10 ms (9,800/s). Syncs are not grouped: more callers are no faster.
 //
-// The server may be away for up to 30 s before Publish gives up.
+// The server may be away for up to 30 s before Publish gives up. An event that JSON
+// cannot carry is ErrPermanent, one that is too large ErrTooLarge: no repeat helps.
 func Publish[T any](ctx context.Context, b *Bus, t Topic[T], v T) error {
 	payload, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("bus: encode %s: %w", t.Name, err)
+		return fmt.Errorf("bus: encode %s: %w: %w", t.Name, ErrPermanent, err)
 	}
 	id := t.ID(v)
 	if id == "" {
