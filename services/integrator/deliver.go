@@ -122,7 +122,8 @@ func (i *Integrator) send(ctx context.Context, doc index.Document, t target, p p
 	if err != nil {
 		return fault("deliver document", err)
 	}
-	if doc.State != greffe.StateRefused {
+	technical := doc.State == greffe.StateIncident && strings.HasPrefix(doc.Outcome.Code, "AE")
+	if doc.State != greffe.StateRefused && !technical {
 		attempt = "" // only a definite answer calls for another MSH-10
 	}
 	d := Delivery{

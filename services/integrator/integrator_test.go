@@ -468,6 +468,28 @@ func TestSweepTakesUpWhatNoEventSpeaksOf(t *testing.T) {
 	w.stats(2, 0, 0, 0)
 }
 
+// A DI that remembers its answers by MSH-10 would give its technical error again,
+// whatever was mended since.
+func TestRetryAfterATechnicalErrorIsAnotherMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "hl7v2")
+	id := w.archive(document(1)).Documents[0]
+	d, err := w.db.Document(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	control, _ := identifiers("dpi", d.Identity, "")
+	o := greffe.Outcome{State: greffe.StateIncident, Code: "AE 103", Control: control, DI: "dpi", At: time.Now().UTC().Truncate(time.Millisecond)}
+	if _, err := w.db.SaveOutcome(t.Context(), id, o, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	w.decide(id, greffe.VerbRetry)
+	if got := w.becomes(id, greffe.StateDelivered).Outcome.Control; got == control {
+		t.Errorf("sent again as %q", got)
+	}
+}
+
 func TestWrongConfigurationsAreNamed(t *testing.T) {
 	t.Parallel()
 	good := DI{Name: "dpi", Protocol: "hl7v2", MLLP: MLLP{Address: "h:1"}, Sending: "A^B", Receiving: "C^D"}
