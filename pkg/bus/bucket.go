@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -22,6 +23,11 @@ func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	kv, err := b.keyValue(ctx, name, 0, jetstream.FileStorage)
 	if err != nil {
 		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Contains(b.buckets, name) {
+		b.buckets = append(b.buckets, name)
 	}
 	return &Bucket{kv}, nil
 }

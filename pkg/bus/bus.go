@@ -67,8 +67,9 @@ type Bus struct {
 
 	ctx     context.Context // ends when Close begins
 	stop    context.CancelCauseFunc
-	mu      sync.Mutex // guards closing, the Add of work and made
+	mu      sync.Mutex // guards closing, the Add of work, buckets and made
 	closing bool
+	buckets []string           // that this process opened, to make them again on a server that lost them
 	made    map[string]*making // consumers that this process made
 	work    sync.WaitGroup     // running Consume, Watch and Lease loops
 	once    sync.Once

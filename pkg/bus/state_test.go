@@ -242,6 +242,42 @@ func TestWorkGoesOnAfterTheServerRestarted(t *testing.T) {
 	}
 }
 
+// A server that lost its disk comes back empty: everything is made again and works,
+// without a restart of ours.
+func TestWorkGoesOnAfterTheServerLostItsDisk(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, t.TempDir(), "127.0.0.1:0")
+	u, err := url.Parse(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, bus.Config{URL: s.ClientURL()})
+	k, err := b.Bucket(t.Context(), "ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := newTopic()
+	got := make(chan string, 8)
+	for range 2 {
+		consume(t, b, topic, bus.Consumer{Name: unique("c")}, func(_ context.Context, e event) error { got <- e.ID; return nil })
+	}
+	publish(t, b, topic, event{ID: "before"})
+	receive(t, got)
+	receive(t, got)
+	s.Shutdown()
+	s.WaitForShutdown()
+	startServer(t, t.TempDir(), u.Host)
+	eventually(t, "publishing again", func() bool { return bus.Publish(t.Context(), b, topic, event{ID: "after"}) == nil })
+	for range 2 {
+		if id := receive(t, got); id != "after" {
+			t.Fatal(id)
+		}
+	}
+	eventually(t, "the bucket", func() bool { _, err := k.Put(t.Context(), "k", []byte("v"), 0); return err == nil })
+	eventually(t, "the spool", func() bool { return b.Spool(t.Context(), "n", strings.NewReader("raw")) == nil })
+	eventually(t, "a lease", func() bool { _, err := b.Lease(t.Context(), "l", time.Minute); return err == nil })
+}
+
 func TestStatusTellsWhatIsInFlight(t *testing.T) {
 	each(t, func(t *testing.T, b *bus.Bus) {
 		topic, name := newTopic(), unique("c")

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,24 +55,41 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 			return fmt.Errorf("bus: make stream %s: %w", cfg.Name, err)
 		}
 	}
-	var err error
 	// Whoever is done with a spooled object drops it. What a crash left behind goes
 	// when no event can speak of it any more.
-	if b.spool, err = b.openObjects(ctx, "spool", eventAge+24*time.Hour, replicas); err != nil {
+	spool, err := b.openObjects(ctx, "spool", eventAge+24*time.Hour, replicas)
+	if err != nil {
 		return err
 	}
 	// Of large dead letters: they wait for a person.
-	if b.letters, err = b.openObjects(ctx, "letters", 0, replicas); err != nil {
+	letters, err := b.openObjects(ctx, "letters", 0, replicas)
+	if err != nil {
 		return err
 	}
-	if b.claims, err = b.openObjects(ctx, "claims", eventAge+24*time.Hour, replicas); err != nil {
+	claims, err := b.openObjects(ctx, "claims", eventAge+24*time.Hour, replicas)
+	if err != nil {
 		return err
 	}
-	if b.counts, err = b.keyValue(ctx, "attempts", eventAge+24*time.Hour, jetstream.FileStorage); err != nil {
+	counts, err := b.keyValue(ctx, "attempts", eventAge+24*time.Hour, jetstream.FileStorage)
+	if err != nil {
 		return err
 	}
-	b.leases, err = b.makeLeases(ctx)
-	return err
+	leases, err := b.makeLeases(ctx)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	names := slices.Clone(b.buckets)
+	b.mu.Unlock()
+	for _, name := range names {
+		if _, err := b.keyValue(ctx, name, 0, jetstream.FileStorage); err != nil {
+			return err
+		}
+	}
+	if b.spool == nil { // handles go by name: those in use stay good when all is made anew
+		b.spool, b.letters, b.claims, b.counts, b.leases = spool, letters, claims, counts, leases
+	}
+	return nil
 }
 
 // leaseAge is after how long a lease that nobody renews is forgotten, with the mark
