@@ -255,3 +255,34 @@ func TestDeliveredIsNamedByItsOutcome(t *testing.T) {
 		t.Error("one outcome has two ids")
 	}
 }
+
+// A message that was taken again has a second copy in the spool: what says that it is
+// archived, too, must reach who drops the copy, however soon it comes after the first.
+func TestEachSpooledCopyIsToldOf(t *testing.T) {
+	b := open(t, bus.Config{Dir: t.TempDir()})
+	got := make(chan string, 8)
+	id := greffe.NewMessageID(greffe.Origin{UID: 1}, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() {
+		over <- bus.Pipe(ctx, b, bus.Parsed, bus.Archived, bus.Consumer{Name: "store"}, func(_ context.Context, p greffe.Parsed) (greffe.Archived, error) {
+			return greffe.Archived{ID: p.Received.ID, Spool: p.Received.Spool}, nil
+		})
+	}()
+	for _, spool := range []string{"a", "a", "b"} {
+		if err := bus.Publish(t.Context(), b, bus.Parsed, greffe.Parsed{Received: greffe.Received{ID: id, Spool: spool}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop := make(chan error, 1)
+	go func() {
+		drop <- bus.Consume(ctx, b, bus.Archived, bus.Consumer{Name: "drop"}, func(_ context.Context, a greffe.Archived) error { got <- a.Spool; return nil })
+	}()
+	if all := receive(t, got) + receive(t, got); all != "ab" {
+		t.Errorf("told of %s", all)
+	}
+	cancel()
+	if err := errors.Join(receive(t, over), receive(t, drop)); err != nil {
+		t.Error(err)
+	}
+}

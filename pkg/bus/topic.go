@@ -26,11 +26,12 @@ type Topic[T any] struct {
 
 // Topics of Greffe. A Delivered is named by what happened and when it happened,
 // so a second outcome of the same document is another event, and the same
-// outcome published twice is one.
+// outcome published twice is one. Parsed and Archived are named with the spooled
+// copy that they came from: each copy is dropped on the word of its own event.
 var (
 	Received  = Topic[greffe.Received]{"received", func(e greffe.Received) string { return string(e.ID) }}
-	Parsed    = Topic[greffe.Parsed]{"parsed", func(e greffe.Parsed) string { return string(e.Received.ID) }}
-	Archived  = Topic[greffe.Archived]{"archived", func(e greffe.Archived) string { return string(e.ID) }}
+	Parsed    = Topic[greffe.Parsed]{"parsed", func(e greffe.Parsed) string { return string(e.Received.ID) + "/" + e.Received.Spool }}
+	Archived  = Topic[greffe.Archived]{"archived", func(e greffe.Archived) string { return string(e.ID) + "/" + e.Spool }}
 	Delivered = Topic[greffe.Delivered]{"delivered", deliveredID}
 	Decided   = Topic[greffe.Decided]{"decided", func(e greffe.Decided) string { return e.ID }}
 )
