@@ -169,9 +169,9 @@ func (a *app) build(name string) error {
 		}
 		a.fetcher, run = f, f.Run
 	case "parser":
-		run = parser.New(parser.Config{Concurrency: a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Version: versionString()}, a.bus, a.pdf, a.log).Run
+		run = parser.New(parser.Config{Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Version: versionString()}, a.bus, a.pdf, a.log).Run
 	case "storage":
-		run = storage.New(storage.Config{Concurrency: 2 * a.workers()}, a.bus, a.store, a.db, a.log).Run
+		run = storage.New(storage.Config{Concurrency: 16}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {

@@ -3,7 +3,6 @@ package xdm
 import (
 	"archive/zip"
 	"bytes"
-	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/klauspost/compress/flate"
 	"golang.org/x/text/encoding/charmap"
 
 	"greffe/pkg/greffe"
@@ -103,6 +103,7 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, []greffe.Finding) {
 		return nil, []greffe.Finding{ruleZip.At("")}
 	}
 	bounded.unbounded = true
+	z.RegisterDecompressor(zip.Deflate, inflate)
 	a := &Archive{lim: lim, files: z.File}
 	var findings []greffe.Finding
 	if len(z.File) > lim.Entries {
