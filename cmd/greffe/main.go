@@ -59,13 +59,13 @@ func main() {
 	os.Exit(realMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// tuneMemory makes the collector run more often than Go does by default, unless
+// tuneMemory makes the collector run twice as often as Go does by default, unless
 // the environment says otherwise. Most of what lives on our heap is the block
 // buffers of the bus: large, without pointers, cheap to look at and dear to keep
 // twice.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(75)
+		debug.SetGCPercent(50)
 	}
 }
 

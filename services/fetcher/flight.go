@@ -12,7 +12,7 @@ import (
 // with years of mail would be copied into the spool in minutes and wait there,
 // on the disk of the bus, for what comes after.
 const (
-	flightMessages = 100
+	flightMessages = 64
 	flightBytes    = 256 << 20
 	// flightAge is after how long a message no longer counts: one that is not
 	// archived by then waits for a person or a store, and must not hold back the
