@@ -48,8 +48,9 @@ func (b *Bus) Drop(ctx context.Context, name string) error {
 }
 
 const (
-	chunkSize   = 512 << 10 // bytes in one message of the object store
-	spoolWindow = 8         // chunks sent and not yet acknowledged
+	chunkSize   = 512 << 10 // bytes in the first message of an object: most objects are one message
+	chunkNext   = 128 << 10 // in those after it: each is copied a few times on its way, and few at a time are
+	spoolWindow = 4         // chunks sent and not yet acknowledged
 	digestKind  = "SHA-256="
 )
 
@@ -154,7 +155,8 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 			return context.Cause(ctx)
 		}
 	}
-	for end := false; !end; {
+	most := chunkSize
+	for end := false; !end; most = chunkNext {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
@@ -162,7 +164,7 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 		if len(free) > 0 {
 			chunk, free = free[len(free)-1], free[:len(free)-1]
 		}
-		chunk, err := fill(r, chunk)
+		chunk, err := fill(r, chunk, most)
 		if end = errors.Is(err, io.EOF); err != nil && !end {
 			return err
 		}
@@ -196,17 +198,17 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 
 // fill reads up to one chunk. Its memory grows with what is read: most messages
 // are far smaller than a chunk. The error is io.EOF after the last bytes.
-func fill(r io.Reader, chunk []byte) ([]byte, error) {
+func fill(r io.Reader, chunk []byte, most int) ([]byte, error) {
 	for {
+		if len(chunk) == most {
+			return chunk, nil
+		}
 		if len(chunk) == cap(chunk) {
-			if len(chunk) == chunkSize {
-				return chunk, nil
-			}
-			grown := make([]byte, len(chunk), min(max(4*cap(chunk), 32<<10), chunkSize))
+			grown := make([]byte, len(chunk), min(max(4*cap(chunk), 32<<10), most))
 			copy(grown, chunk)
 			chunk = grown
 		}
-		n, err := r.Read(chunk[len(chunk):cap(chunk)])
+		n, err := r.Read(chunk[len(chunk):min(cap(chunk), most)])
 		chunk = chunk[:len(chunk)+n]
 		if err != nil {
 			return chunk, err
