@@ -31,6 +31,11 @@ type Config struct {
 	// come back, counted from the first; the last one repeats without end, since an
 	// outage is no reason to give a document up. Default: 1 min, 5 min, 15 min, 1 h.
 	Retry []time.Duration
+	// Order is how long a replacement or deletion waits, from its archiving, for the
+	// document it refers to when Greffe does not know it: messages of one mailbox
+	// overtake each other by some seconds. After it the DI is asked all the same,
+	// since it may have that document from elsewhere. Default: 5 s.
+	Order time.Duration
 	// Services are the units of the hospital that mailboxes belong to, by address.
 	Services map[string]hl7.Service
 	// TimeZone is the one of the times in HL7 messages, which carry no offset;

@@ -20,6 +20,7 @@ type situation struct {
 	parent   *index.Document
 	creation *index.Document
 	lineage  []index.Document // the others of its chain
+	young    bool             // what it refers to may still be on its way to the archive
 }
 
 // plan is the decision.
@@ -103,6 +104,7 @@ var rules = []rule{
 
 	// Deletion (domain §4.4): always T04, after the creation had its answer.
 	{"delete-too-soon", func(s *situation) bool { return deletes(s) && pending(s.creation) }, wait},
+	{"delete-first", func(s *situation) bool { return deletes(s) && s.creation == nil && s.young && !sent(s.doc) }, wait},
 	{"delete", deletes, send(greffe.ActionDelete)},
 
 	// New documents and replacements.
@@ -110,6 +112,7 @@ var rules = []rule{
 		return s.parent != nil && s.parent.Facts.Replaces == s.doc.Facts.UniqueID
 	}, todo("Ce document et un autre disent chacun remplacer l'autre : les comparer et décider.")},
 	{"new", func(s *situation) bool { return s.doc.Facts.Action == greffe.ActionNew && s.parent == nil }, send(greffe.ActionNew)},
+	{"replace-first", func(s *situation) bool { return s.parent == nil && s.young && !sent(s.doc) }, wait},
 	{"replace-too-soon", func(s *situation) bool { return pending(s.parent) && !sent(s.doc) }, wait},
 	{"replace", func(s *situation) bool { return s.parent != nil && s.parent.State == greffe.StateDelivered }, replace},
 	{"replace-dismissed", func(s *situation) bool {

@@ -115,6 +115,7 @@ func TestDecide(t *testing.T) {
 
 		{"deletion", situation{di: true, doc: deletion, creation: first(greffe.StateDelivered)}, "delete", plan{action: greffe.ActionDelete, claims: true}},
 		{"deletion of what Greffe never had", situation{di: true, doc: deletion}, "delete", plan{action: greffe.ActionDelete, claims: true}},
+		{"deletion that may have overtaken its creation", situation{di: true, doc: deletion, young: true}, "delete-first", plan{wait: true}},
 		{"deletion of what is still to be sent", situation{di: true, doc: deletion, creation: first(greffe.StateWaiting)}, "delete-too-soon", plan{wait: true}},
 
 		{"new", situation{di: true, doc: doc(nil)}, "new", plan{action: greffe.ActionNew, claims: true}},
@@ -139,6 +140,8 @@ func TestDecide(t *testing.T) {
 			d.State, d.Outcome.Control = greffe.StateWaiting, "G2"
 			return d
 		}(), parent: first(greffe.StateArchived)}, "replace-waiting", plan{action: greffe.ActionReplace, parent: document(1).UniqueID, claims: true}},
+		{"replacement that may have overtaken its parent", situation{di: true, doc: doc(replaces), young: true}, "replace-first", plan{wait: true}},
+		{"new document just arrived", situation{di: true, doc: doc(nil), young: true}, "new", plan{action: greffe.ActionNew, claims: true}},
 		{"replacement of what Greffe never had", situation{di: true, doc: doc(replaces)}, "replace-unknown", plan{action: greffe.ActionReplace, parent: document(1).UniqueID, claims: true}},
 		{"the same, not said in the metadata", situation{di: true, doc: doc(func(d *greffe.Document) {
 			replaces(d)

@@ -70,6 +70,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if len(cfg.Retry) == 0 {
 		cfg.Retry = defaultRetry
 	}
+	if cfg.Order <= 0 {
+		cfg.Order = 5 * time.Second
+	}
 	i := &Integrator{
 		cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "integrator")),
 		lineages: &lineages{bus: b, busy: map[string]bool{}},

@@ -150,6 +150,17 @@ func TestStories(t *testing.T) {
 					}
 					w.stats(1, 2, 0, 0)
 				},
+				"a chain that arrives backwards": func(t *testing.T, w *world) {
+					w.cfg.Order = time.Minute // messages of one mailbox overtake each other
+					w.run()
+					deleted := w.receive(deletion(version(2)))[0]
+					two := w.receive(version(2))[0]
+					one := w.receive(version(1))[0]
+					for _, id := range []greffe.DocumentID{one, two, deleted} {
+						w.becomes(id, greffe.StateDelivered)
+					}
+					w.stats(1, 1, 1, 0)
+				},
 				"deletion before creation": func(t *testing.T, w *world) {
 					w.run()
 					w.becomes(w.receive(deletion(version(1)))[0], greffe.StateRefused)

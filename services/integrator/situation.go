@@ -76,6 +76,9 @@ func (i *Integrator) turn(doc index.Document, s situation) time.Duration {
 // look reads what the decision depends on.
 func (i *Integrator) look(ctx context.Context, doc index.Document) (situation, error) {
 	s := situation{doc: doc}
+	// A clock that was set back makes no document young again.
+	age := time.Since(doc.ArchivedAt)
+	s.young = age >= 0 && age < i.cfg.Order
 	holder, err := i.index.Holder(ctx, doc.Identity)
 	switch {
 	case errors.Is(err, index.ErrNotFound):

@@ -108,7 +108,7 @@ func newWorld(t testing.TB, protocol string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.di.Close() })
-	w.cfg = Config{ConsoleURL: console.URL, DIs: []DI{target1(w.di, protocol)}, Retry: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}}
+	w.cfg = Config{ConsoleURL: console.URL, DIs: []DI{target1(w.di, protocol)}, Retry: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}, Order: time.Millisecond}
 	watch, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
