@@ -1,7 +1,6 @@
 package fetcher
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -261,7 +260,7 @@ var errRefused = errors.New("a message larger than announced was refused")
 // read downloads a group of messages in one FETCH, spools each as it comes, and
 // leaves telling of it to a teller, so that the next one need not wait.
 func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint32, byUID map[uint32]facts) error {
-	t, a := w.tell(ctx, fo), newAhead()
+	t := w.tell(ctx, fo)
 	current, err := s.bodies(group, func(uid uint32, size int64, r io.Reader) error {
 		m := byUID[uid]
 		if size > w.f.cfg.MaxSize { // whatever was announced
@@ -278,22 +277,17 @@ func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint
 			fo.odd = true
 			fo.log.Info("server announces wrong sizes", slog.Int64("announced", m.size), slog.Int64("received", size))
 		}
-		spool := func(r io.Reader) error {
-			e, err := w.spool(ctx, fo, m, size, r)
-			if err != nil {
-				return err
-			}
-			return t.add(e)
+		e, err := w.spool(ctx, fo, m, size, r)
+		if err != nil {
+			return err
 		}
-		if size <= aheadSize {
-			return a.read(r, size, spool)
-		}
-		return spool(r)
+		return t.add(e)
 	})
-	behind := a.wait() // before the teller ends: they speak to it
 	told, failed := t.end()
 	fo.tookAll(told)
-	err = cmp.Or(err, behind, failed)
+	if err == nil && failed != nil {
+		err = failed
+	}
 	if err != nil {
 		return w.blame(fo, group, byUID[current], err)
 	}
