@@ -68,5 +68,6 @@ func Rules() []greffe.Rule {
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, rulePatients, ruleSameID, ruleNoBody, ruleCodes,
 		ruleParts, ruleUnpacked, ruleTime, ruleEntry,
+		ruleMbox, ruleMSG,
 	})
 }

@@ -47,7 +47,7 @@ var signatures = []signature{
 	{"ftypheic", 4, image("image/heic")},
 	{"DICM", 128, other("application/dicom", "image DICOM")},
 	{"{\\rtf", 0, other("application/rtf", "texte RTF")},
-	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, other("application/x-ole-storage", "fichier Word, Excel ou Outlook ancien")},
+	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, other(oleStorage, "fichier Word, Excel ou Outlook ancien")},
 	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: "application/ms-tnef", hold: ruleTNEF}},
 	{"7z\xbc\xaf\x27\x1c", 0, archive("application/x-7z-compressed", "7z")},
 	{"Rar!\x1a\x07", 0, archive("application/vnd.rar", "RAR")},
@@ -111,6 +111,9 @@ func sniff(prefix []byte, declared, name string) typ {
 			continue // BM and MZ are also how words begin
 		}
 		if len(prefix) >= s.at+len(s.magic) && string(prefix[s.at:s.at+len(s.magic)]) == s.magic {
+			if s.typ.media == oleStorage {
+				return oleType(prefix, name)
+			}
 			return s.typ
 		}
 	}
