@@ -114,6 +114,7 @@ type Part struct {
 	Reason   string    `json:"reason,omitempty"`  // French; why a part is ignored
 	TwinOf   string    `json:"twin_of,omitempty"` // path of the part that this one is a copy of
 	Findings []Finding `json:"findings,omitempty"`
+	PDF      *PDF      `json:"pdf,omitempty"` // what a PDF that could be read says about itself
 	// Skipped marks a part that was listed but whose bytes were not read (a
 	// budget ran out, encryption): it has no digest and no object of its own, and
 	// lives on in the raw message.

@@ -29,7 +29,7 @@ const (
 
 // answer is what the child found.
 type answer struct {
-	Report   Report           `json:"report"`
+	Facts    greffe.PDF       `json:"facts"`
 	Findings []greffe.Finding `json:"findings,omitempty"`
 }
 

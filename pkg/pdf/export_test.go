@@ -47,7 +47,7 @@ func deep(n int) {
 }
 
 // Inspect is what the child does, in this process.
-func Inspect(file []byte) (Report, []greffe.Finding) {
+func Inspect(file []byte) (greffe.PDF, []greffe.Finding) {
 	a := inspect(file)
-	return a.Report, a.Findings
+	return a.Facts, a.Findings
 }

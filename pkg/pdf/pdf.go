@@ -31,15 +31,6 @@ type Config struct {
 	MaxSize int64         // bytes of the largest file that is opened; 0 means 128 MiB, at most an eighth of Memory
 }
 
-// Report is what a PDF says about itself. Nothing in it was verified.
-type Report struct {
-	Pages     int    `json:"pages,omitempty"`
-	Version   string `json:"version,omitempty"` // "1.7"
-	PDFA      string `json:"pdfa,omitempty"`    // part and level it claims: "1B"; empty without a claim
-	Encrypted bool   `json:"encrypted,omitempty"`
-	Title     string `json:"title,omitempty"` // at most 200 characters; may name a patient
-}
-
 // idleAfter is how long a child waits for its next file before it is ended.
 const idleAfter = time.Minute
 
@@ -100,16 +91,16 @@ func (c *Checker) Close() error {
 // with it. The findings carry no Where. Whatever the file does to the child is a
 // finding; the error is for what is not the file's fault: r failed, ctx ended, or
 // no child could be started (then the file was not judged: try again).
-func (c *Checker) Check(ctx context.Context, r io.Reader) (Report, []greffe.Finding, error) {
+func (c *Checker) Check(ctx context.Context, r io.Reader) (greffe.PDF, []greffe.Finding, error) {
 	select {
 	case c.turns <- struct{}{}:
 		defer func() { <-c.turns }()
 	case <-ctx.Done():
-		return Report{}, nil, context.Cause(ctx)
+		return greffe.PDF{}, nil, context.Cause(ctx)
 	}
 	k, err := c.take(ctx)
 	if err != nil {
-		return Report{}, nil, err
+		return greffe.PDF{}, nil, err
 	}
 	defer c.busy.Done()
 	stop := context.AfterFunc(ctx, k.kill)
@@ -118,17 +109,17 @@ func (c *Checker) Check(ctx context.Context, r io.Reader) (Report, []greffe.Find
 	switch err := k.feed(r, c.cfg.MaxSize); {
 	case errors.Is(err, errOversize):
 		k.kill()
-		return Report{}, []greffe.Finding{ruleSize.At("", c.cfg.MaxSize>>20)}, nil
+		return greffe.PDF{}, []greffe.Finding{ruleSize.At("", c.cfg.MaxSize>>20)}, nil
 	case errors.Is(err, errChild) && ctx.Err() == nil:
 		// It only stores what it is given here: a file cannot be the reason.
 		k.kill()
-		return Report{}, nil, fmt.Errorf("pdf: hand over: %w", err)
+		return greffe.PDF{}, nil, fmt.Errorf("pdf: hand over: %w", err)
 	case err != nil:
 		k.kill()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return Report{}, nil, fmt.Errorf("pdf: %w", err)
+		return greffe.PDF{}, nil, fmt.Errorf("pdf: %w", err)
 	}
 	late := time.AfterFunc(c.cfg.Timeout, k.kill)
 	a, err := k.answer()
@@ -136,14 +127,14 @@ func (c *Checker) Check(ctx context.Context, r io.Reader) (Report, []greffe.Find
 	if err != nil {
 		k.kill()
 		if ctx.Err() != nil {
-			return Report{}, nil, fmt.Errorf("pdf: %w", context.Cause(ctx))
+			return greffe.PDF{}, nil, fmt.Errorf("pdf: %w", context.Cause(ctx))
 		}
-		return Report{}, []greffe.Finding{ruleOverrun.At("")}, nil
+		return greffe.PDF{}, []greffe.Finding{ruleOverrun.At("")}, nil
 	}
 	if stop() && inTime { // else it is being killed just now
 		c.give(k)
 	}
-	return a.Report, a.Findings, nil
+	return a.Facts, a.Findings, nil
 }
 
 // take returns an idle child, or a new one, and counts it as busy.

@@ -40,7 +40,7 @@ func checker(t testing.TB, cfg pdf.Config) *pdf.Checker {
 	return c
 }
 
-func check(t testing.TB, c *pdf.Checker, file []byte) (pdf.Report, []string) {
+func check(t testing.TB, c *pdf.Checker, file []byte) (greffe.PDF, []string) {
 	t.Helper()
 	report, findings, err := c.Check(t.Context(), bytes.NewReader(file))
 	if err != nil {
@@ -135,7 +135,7 @@ func TestWhatIsFound(t *testing.T) {
 func TestReport(t *testing.T) {
 	t.Parallel()
 	c := checker(t, pdf.Config{Workers: 1})
-	if r, _ := check(t, c, letter()); r != (pdf.Report{Pages: 2, Version: "1.7", PDFA: "1B"}) {
+	if r, _ := check(t, c, letter()); r != (greffe.PDF{Pages: 2, Version: "1.7", PDFA: "1B"}) {
 		t.Errorf("letter: %+v", r)
 	}
 	if r, _ := check(t, c, encrypted(t, "", "owner")); !r.Encrypted || r.Pages != 2 {

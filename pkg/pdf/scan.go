@@ -18,10 +18,10 @@ import (
 
 // scan is the check of one file. It runs in the child.
 type scan struct {
-	file   []byte
-	ctx    *model.Context
-	report Report
-	seen   map[string]greffe.Finding
+	file  []byte
+	ctx   *model.Context
+	facts greffe.PDF
+	seen  map[string]greffe.Finding
 }
 
 // found notes that a rule is broken; once is enough.
@@ -72,19 +72,19 @@ func (s *scan) run() {
 		return
 	}
 	s.ctx = ctx
-	s.report.Version = ctx.VersionString()
-	if s.report.Encrypted = ctx.Encrypt != nil; s.report.Encrypted {
+	s.facts.Version = ctx.VersionString()
+	if s.facts.Encrypted = ctx.Encrypt != nil; s.facts.Encrypted {
 		s.found(ruleRestricted)
 	}
 	// Before the validation, which mends and drops what it does not like.
-	s.report.PDFA = s.claim()
-	s.report.Pages = s.pages()
+	s.facts.PDFA = s.claim()
+	s.facts.Pages = s.pages()
 	s.walkAll()
 	if err := api.ValidateContext(ctx); err != nil {
 		s.found(ruleDamaged)
 	}
-	s.report.Title = s.title()
-	if s.report.Pages == 0 {
+	s.facts.Title = s.title()
+	if s.facts.Pages == 0 {
 		s.found(rulePages)
 	}
 }
@@ -94,7 +94,7 @@ func (s *scan) unread(err error) {
 	// An encryption that pdfcpu does not know (a certificate instead of a password)
 	// is no damage. The word stands in the trailer, which is never encrypted.
 	if errors.Is(err, pdfcpu.ErrWrongPassword) || bytes.Contains(s.file, []byte("/Encrypt")) {
-		s.report.Encrypted = true
+		s.facts.Encrypted = true
 		s.found(ruleEncrypted)
 		return
 	}

@@ -145,10 +145,10 @@ func inspect(file []byte) (a answer) {
 	defer func() {
 		if recover() != nil {
 			s.found(ruleUnreadable)
-			a = answer{s.report, s.findings()}
+			a = answer{s.facts, s.findings()}
 		}
 	}()
 	misbehave(file)
 	s.run()
-	return answer{s.report, s.findings()}
+	return answer{s.facts, s.findings()}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"time"
@@ -24,7 +23,7 @@ type reading struct {
 	documents []*document
 	findings  []greffe.Finding // about the message as a whole
 	unpacked  int64
-	checked   map[greffe.Digest][]greffe.Finding // of the PDFs that were looked at
+	checked   map[greffe.Digest]checkedPDF
 }
 
 // item is a part with what is only of interest while the message is read.
@@ -107,29 +106,6 @@ func (r *reading) look(it *item, entry *xdm.DocumentEntry) error {
 	case it.Kind == greffe.PartPDF:
 		return r.checkPDF(it)
 	}
-	return nil
-}
-
-// errChecker marks a PDF checker that does not work, which is not the file's fault.
-var errChecker = errors.New("PDF checker")
-
-// checkPDF has the child process look at a PDF.
-func (r *reading) checkPDF(it *item) error {
-	if r.p.pdf == nil {
-		return nil
-	}
-	findings, known := r.checked[it.SHA256] // most PDFs of a mail are in its CDA, too
-	if !known {
-		var err error
-		if _, findings, err = r.p.pdf.Check(r.ctx, it.content.reader()); err != nil {
-			return fmt.Errorf("%w: %w", errChecker, err)
-		}
-		if r.checked == nil {
-			r.checked = make(map[greffe.Digest][]greffe.Finding)
-		}
-		r.checked[it.SHA256] = findings
-	}
-	it.Findings = append(it.Findings, placed(it.Path, findings)...)
 	return nil
 }
 
