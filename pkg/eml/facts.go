@@ -58,6 +58,7 @@ func (w *walker) facts(h *header, p place) {
 	}
 	m.MSSINS = cut(strings.ToUpper(clean(h.Get("X-MSS-INS"))), 10)
 	m.MSSNIL = cut(clean(h.Get("X-MSS-NIL")), 100)
+	m.MSSMES = cut(strings.ToUpper(clean(h.Get("X-MSS-MES"))), 10)
 }
 
 // returnPath returns the address of the first Return-Path, "<>" for the null one.

@@ -1,6 +1,9 @@
 package greffe
 
-import "fmt"
+import (
+	"fmt"
+	"regexp"
+)
 
 // Severity says what a Finding does to the part or document it is about.
 type Severity string
@@ -44,6 +47,21 @@ type Rule struct {
 	Text     string   `json:"text"`     // French, for a secretary; may hold fmt verbs
 	Source   string   `json:"source"`   // document and clause, or "Greffe" for a limit of our own
 }
+
+// Sentence returns the Text as a list of rules shows it: an ellipsis stands for each
+// value that only a finding knows.
+func (r Rule) Sentence() string {
+	return verb.ReplaceAllStringFunc(r.Text, func(v string) string {
+		if v == "%%" {
+			return "%"
+		}
+		return "…"
+	})
+}
+
+// verb is a verb of package fmt. The flag that is a blank is left out: French writes
+// one before a noun ("100 % des pièces").
+var verb = regexp.MustCompile(`%%|%[-+#0]*(?:\[\d+\])?[\d.]*[a-zA-Z]`)
 
 // At returns the finding that the rule is broken at where: a part path, or the
 // path of an element inside it. args fill the verbs of the rule's Text; they may

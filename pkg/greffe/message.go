@@ -67,6 +67,7 @@ type Message struct {
 	MSSCodeCDA  []string    `json:"mss_codecda,omitempty"`  // X-MSS-CODECDA
 	MSSINS      string      `json:"mss_ins,omitempty"`      // X-MSS-INS: O or N
 	MSSNIL      string      `json:"mss_nil,omitempty"`      // X-MSS-NIL
+	MSSMES      string      `json:"mss_mes,omitempty"`      // X-MSS-MES: FIN closes a conversation with a patient
 	Body        string      `json:"body,omitempty"`         // text of the first text/plain body, at most 64 KiB
 	XDMMarker   bool        `json:"xdm_marker,omitempty"`   // the subject carried XDM/1.0/DDM
 	OriginalIDs []string    `json:"original_ids,omitempty"` // Original-Message-ID of an MDN or DSN

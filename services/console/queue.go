@@ -60,7 +60,7 @@ func newRow(m index.Message) row {
 		}
 	}
 	if len(m.Documents) > 0 {
-		r.Title, r.Type = docTitle(m.Documents[0].Facts), word(formatWords, m.Documents[0].Facts.Format)
+		r.Title, r.Type = docTitle(m.Documents[0].Facts), m.Documents[0].Facts.Format.French()
 	}
 	if len(m.Documents) == 1 {
 		r.Link = "/documents/" + string(m.Documents[0].ID)

@@ -61,70 +61,6 @@ func stateOfSlug(slug string) (greffe.State, bool) {
 	return "", false
 }
 
-var kindWords = map[greffe.MessageKind]string{
-	greffe.KindDelivery:  "Envoi de documents",
-	greffe.KindForward:   "Transfert",
-	greffe.KindReply:     "Réponse",
-	greffe.KindMDN:       "Accusé de lecture",
-	greffe.KindDSN:       "Avis de remise",
-	greffe.KindKO:        "Avis d’échec d’intégration",
-	greffe.KindAutoReply: "Réponse automatique",
-	greffe.KindPatient:   "Message d’un patient",
-	greffe.KindNotice:    "Avis de l’opérateur",
-	greffe.KindText:      "Message sans pièce jointe",
-	greffe.KindEmpty:     "Message vide",
-	greffe.KindUnread:    "Message non lu",
-}
-
-var formatWords = map[greffe.Format]string{
-	greffe.FormatCDA1:    "CDA niveau 1",
-	greffe.FormatCDA3:    "CDA niveau 3",
-	greffe.FormatPDF:     "PDF",
-	greffe.FormatHPRIM:   "Texte HPRIM",
-	greffe.FormatImage:   "Image",
-	greffe.FormatText:    "Texte",
-	greffe.FormatUnknown: "Format non reconnu",
-}
-
-var partWords = map[greffe.PartKind]string{
-	greffe.PartText:      "Texte",
-	greffe.PartHTML:      "Texte mis en forme (HTML)",
-	greffe.PartPDF:       "PDF",
-	greffe.PartXDM:       "Archive XDM",
-	greffe.PartZip:       "Archive ZIP",
-	greffe.PartCDA:       "Document CDA",
-	greffe.PartMetadata:  "Métadonnées XDM",
-	greffe.PartXML:       "XML",
-	greffe.PartHPRIM:     "Texte HPRIM",
-	greffe.PartImage:     "Image",
-	greffe.PartMessage:   "Message joint",
-	greffe.PartReport:    "Avis automatique",
-	greffe.PartSignature: "Signature",
-	greffe.PartOther:     "Autre fichier",
-	greffe.PartEmpty:     "Vide",
-}
-
-var verdictWords = map[greffe.Verdict]string{
-	greffe.VerdictIgnored: "sans objet",
-	greffe.VerdictOK:      "correct",
-	greffe.VerdictWarning: "à noter",
-	greffe.VerdictHeld:    "à vérifier",
-	greffe.VerdictRefused: "inutilisable",
-}
-
-var severityWords = map[greffe.Severity]string{
-	greffe.Info:    "Information",
-	greffe.Warning: "À noter",
-	greffe.Hold:    "À vérifier",
-	greffe.Refuse:  "Inutilisable",
-}
-
-var actionWords = map[greffe.Action]string{
-	greffe.ActionNew:     "Nouveau document",
-	greffe.ActionReplace: "Remplace une version précédente",
-	greffe.ActionDelete:  "Demande de suppression",
-}
-
 var verbWords = map[greffe.Verb]string{greffe.VerbRetry: "Renvoi au DI", greffe.VerbDismiss: "Classement sans suite"}
 
 var sexWords = map[string]string{"M": "Masculin", "F": "Féminin", "UN": "Indéterminé"}
@@ -300,5 +236,5 @@ func docTitle(d greffe.Document) string {
 	case d.Type.Label != "":
 		return d.Type.Label
 	}
-	return word(formatWords, d.Format)
+	return d.Format.French()
 }
