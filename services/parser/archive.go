@@ -14,18 +14,22 @@ import (
 // many attachments; one with more (a series of images) is one thing to decide about.
 const maxLoose = 20
 
+// maxNested is how many archives one may lie in and still be opened: a sender zips an
+// XDM archive once more, nobody does it twice.
+const maxNested = 1
+
 // openZip lists the files of a ZIP and looks at each of them.
 func (r *reading) openZip(it *item) error {
-	if it.parent != nil {
-		it.typ.hold = ruleNestedZip
-		return nil
-	}
 	for _, other := range r.items {
-		if other != it && other.typ.zip && other.SHA256 == it.SHA256 && !other.Skipped && other.parent == nil {
+		if other.opened && other.SHA256 == it.SHA256 {
 			it.Kind = other.Kind
 			it.copyOf(other)
 			return nil
 		}
+	}
+	if it.archives() > maxNested {
+		it.typ.hold = ruleNestedZip
+		return nil
 	}
 	lim := r.p.cfg.Archive
 	if left := r.p.cfg.Unpacked - r.unpacked; left <= 0 {
@@ -50,7 +54,19 @@ func (r *reading) openZip(it *item) error {
 		it.Kind, it.Detected = greffe.PartXDM, "application/zip"
 	}
 	it.typ.hold, it.typ.args = ruleArchive, []any{"ZIP"}
+	it.opened = true
 	return r.entries(it, a)
+}
+
+// archives counts the archives that a part lies in.
+func (it *item) archives() int {
+	n := 0
+	for up := it.parent; up != nil; up = up.parent {
+		if up.opened {
+			n++
+		}
+	}
+	return n
 }
 
 // entries looks at the files of an archive and accounts for the archive itself.

@@ -111,7 +111,7 @@ func TestSecondReadAgrees(t *testing.T) {
 	t.Parallel()
 	file := sandbox.PDF("Compte rendu", nil, 0)
 	raw := mail("", archived(level1(facts(1, 1), file), level3(facts(1, 2))), pdfFile("a.pdf", file),
-		attachment{name: "z.zip", media: "application/zip", data: zipOf(t, "a.txt", "abc")})
+		attachment{name: "z.zip", media: "application/zip", data: zipOf(t, "a.txt", "abc", "IHE_XDM.ZIP", string(archived(level3(facts(1, 3))).data))})
 	first := parse(t, quiet(), raw)
 	second := parse(t, quiet(), raw)
 	if a, b := fmt.Sprintf("%+v", first.Parts), fmt.Sprintf("%+v", second.Parts); a != b {
@@ -121,19 +121,7 @@ func TestSecondReadAgrees(t *testing.T) {
 	_, err := eml.Walk(bytes.NewReader(raw), eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 		b, err := io.ReadAll(r)
 		digests[l.Path] = greffe.DigestOf(b)
-		if a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{}); a != nil {
-			for _, e := range a.Entries {
-				rc, err := a.OpenEntry(e.Index)
-				if err != nil {
-					continue
-				}
-				data, err := io.ReadAll(rc)
-				if err != nil {
-					return err
-				}
-				digests[fmt.Sprintf("%s!%d", l.Path, e.Index)] = greffe.DigestOf(data)
-			}
-		}
+		openAgain(t, l.Path, b, digests)
 		return err
 	})
 	if err != nil {
@@ -143,6 +131,27 @@ func TestSecondReadAgrees(t *testing.T) {
 		if !strings.Contains(p.Path, "#") && digests[p.Path] != p.SHA256 {
 			t.Errorf("part %s: %s, read again %s", p.Path, p.SHA256, digests[p.Path])
 		}
+	}
+}
+
+// openAgain lists what an archive holds as the second reading does, archives inside it too.
+func openAgain(t *testing.T, path string, b []byte, digests map[string]greffe.Digest) {
+	a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
+	if a == nil {
+		return
+	}
+	for _, e := range a.Entries {
+		rc, err := a.OpenEntry(e.Index)
+		if err != nil {
+			continue
+		}
+		data, err := io.ReadAll(rc)
+		if err := errors.Join(err, rc.Close()); err != nil {
+			t.Error(err)
+		}
+		inside := fmt.Sprintf("%s!%d", path, e.Index)
+		digests[inside] = greffe.DigestOf(data)
+		openAgain(t, inside, data, digests)
 	}
 }
 

@@ -35,6 +35,7 @@ type item struct {
 	content *content  // while it is looked at
 	quiet   bool      // only hashed: part of a report
 	noise   string    // why an archive holds it for nothing
+	opened  bool      // an archive whose files are listed
 	done    bool      // accounted for: by a document, by a reason, as a container
 }
 

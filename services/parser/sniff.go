@@ -49,12 +49,6 @@ var signatures = []signature{
 	{"{\\rtf", 0, other("application/rtf", "texte RTF")},
 	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, other(oleStorage, "fichier Word, Excel ou Outlook ancien")},
 	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: "application/ms-tnef", hold: ruleTNEF}},
-	{"7z\xbc\xaf\x27\x1c", 0, archive("application/x-7z-compressed", "7z")},
-	{"Rar!\x1a\x07", 0, archive("application/vnd.rar", "RAR")},
-	{"\x1f\x8b", 0, archive("application/gzip", "gzip")},
-	{"BZh", 0, archive("application/x-bzip2", "bzip2")},
-	{"\xfd7zXZ\x00", 0, archive("application/x-xz", "xz")},
-	{"ustar", 257, archive("application/x-tar", "tar")},
 	{"MZ", 0, typ{kind: greffe.PartOther, media: "application/vnd.microsoft.portable-executable", hold: ruleProgram}},
 	{"\x7fELF", 0, typ{kind: greffe.PartOther, media: "application/x-elf", hold: ruleProgram}},
 	{"-----BEGIN PGP", 0, typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}},
@@ -66,10 +60,6 @@ func image(media string) typ { return typ{kind: greffe.PartImage, media: media, 
 
 func other(media, name string) typ {
 	return typ{kind: greffe.PartOther, media: media, hold: ruleUnknown, args: []any{name}}
-}
-
-func archive(media, name string) typ {
-	return typ{kind: greffe.PartOther, media: media, hold: ruleArchive, args: []any{name}}
 }
 
 // Object identifiers of CMS content types in DER (RFC 5652 §5.1, §6.1).
@@ -116,6 +106,9 @@ func sniff(prefix []byte, declared, name string) typ {
 			}
 			return s.typ
 		}
+	}
+	if t, ok := sniffArchive(prefix, declared, name); ok {
+		return t
 	}
 	if prefix[0] == 0x30 { // DER
 		head := prefix[:min(len(prefix), 64)]

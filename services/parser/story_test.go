@@ -338,10 +338,46 @@ func TestStories(t *testing.T) {
 			1 text ignored
 			2 zip held`},
 		"archive in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", string(archive.data))}), `delivery
-			doc 2!0 unknown new held parser.nested-zip
+			doc 2!0!3 cda-n1 new ok body=2!0!3#0
 			1 text ignored
 			2 zip ignored
-			2!0 zip held`},
+			2!0 xdm ok
+			2!0!2 metadata ok
+			2!0!3 cda ok
+			2!0!3#0 pdf ok`},
+		"archive in an archive, beside itself": {mail("", archive, attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", string(archive.data), "b.pdf", string(otherPDF))}), `delivery
+			doc 2!3 cda-n1 new ok body=2!3#0
+			doc 3!1 pdf new held parser.pdf
+			1 text ignored
+			2 xdm ok
+			2!2 metadata ok
+			2!3 cda ok
+			2!3#0 pdf ok
+			3 zip ignored
+			3!0 xdm ignored =2
+			3!1 pdf held`},
+		"archive in an XDM archive": {mail("", xdmFile(sandbox.XDM(sandbox.XDMSpec{Files: []sandbox.XDMFile{one}, Time: someDay,
+			Extra: []sandbox.ZipEntry{{Name: "IHE_XDM/SUBSET01/AUTRE.ZIP", Data: archived(level3(facts(1, 2))).data}}}))), `delivery
+			doc 2!3 cda-n1 new ok body=2!3#0
+			doc 2!4!3 cda-n3 new warning
+			1 text ignored
+			2 xdm ok
+			2!2 metadata ok
+			2!3 cda ok
+			2!3#0 pdf ok
+			2!4 xdm warning
+			2!4!2 metadata ok
+			2!4!3 cda warning`},
+		"archive in an archive in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "envoi.zip", string(zipOf(t, "IHE_XDM.ZIP", string(archive.data))))}), `delivery
+			doc 2!0!0 unknown new held parser.nested-zip
+			1 text ignored
+			2 zip ignored
+			2!0!0 zip held`},
+		"a broken archive in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", "PK\x03\x04 abîmée")}), `delivery
+			doc 2!0 unknown new refused parser.archive,xdm.zip
+			1 text ignored
+			2 zip ignored
+			2!0 zip refused`},
 		"forward as attachment": {mail("Subject: TR: CR\r\n", inner("Subject: XDM/1.0/DDM+CR\r\n", archive)), `forward
 			doc 2.2!3 cda-n1 new ok body=2.2!3#0
 			1 text ignored

@@ -54,6 +54,30 @@ func testStoreKeepsEveryPart(t *testing.T, h *house) {
 	}
 }
 
+// An archive inside an archive is opened by the second reading as by the first.
+func TestStoreKeepsArchivesInArchives(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	pdf := fakePDF(7, 2<<20) // both archives are held in files
+	raw := fakeMail(fakeZip(t, []byte("lisez-moi"), fakeZip(t, fakeCDA(pdf), []byte("notice"))))
+	p := parse(t, h.receive(t, 1, raw), raw)
+	if got, want := paths(p), "1 2 2!0 2!1 2!1!0 2!1!0#0 2!1!1"; got != want {
+		t.Fatalf("parts %q, want %q", got, want)
+	}
+	a, err := h.storeMessage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := archive.ReadManifest(t.Context(), h.store, a.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := m.Objects["2!1!0#0"]; o.SHA256 != greffe.DigestOf(pdf) {
+		t.Errorf("the innermost part is %+v", o)
+	}
+	h.verify(t)
+}
+
 func TestEventsFlow(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
