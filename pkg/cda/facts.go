@@ -169,6 +169,7 @@ func (h *header) encounter() {
 			d.Encounter = id
 		}
 	}
+	d.EncounterType = h.code(stay.Get("code"))
 	d.Facility = h.code(stay.Get("location", "healthCareFacility", "code"))
 	h.check(stay.Get("effectiveTime") != nil, ruleEncounter, "componentOf", "ses dates manquent")
 	h.check(d.Facility.Code != "", ruleEncounter, "componentOf", "le type d’établissement manque")

@@ -12,7 +12,7 @@ func (h *header) people() {
 	root, d := h.root, &h.d
 	named := false
 	for _, a := range h.list("author") {
-		if p := h.author(a.Get("assignedAuthor")); p != (greffe.Person{}) {
+		if p := h.author(a); p != (greffe.Person{}) {
 			d.Authors = append(d.Authors, p)
 			named = named || p.Family != "" || p.Device != ""
 		}
@@ -38,8 +38,10 @@ func (h *header) people() {
 	}
 }
 
-func (h *header) author(n *Node) greffe.Person {
+func (h *header) author(a *Node) greffe.Person {
+	n := a.Get("assignedAuthor")
 	p := h.person(n, n.Get("assignedPerson"))
+	p.Function = h.code(a.Get("functionCode"))
 	if dev := n.Get("assignedAuthoringDevice"); dev != nil {
 		name := dev.Get("softwareName").String()
 		if model := dev.Get("manufacturerModelName").String(); model != "" && model != name {

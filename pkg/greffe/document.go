@@ -62,7 +62,8 @@ type Person struct {
 	Given        string `json:"given,omitempty"`
 	Prefix       string `json:"prefix,omitempty"`
 	Specialty    Code   `json:"specialty,omitzero"`
-	Device       string `json:"device,omitempty"` // software, when the author is not a person
+	Function     Code   `json:"function,omitzero"` // role of an author (JDV_J47): préleveur, médecin traitant…
+	Device       string `json:"device,omitempty"`  // software, when the author is not a person
 	Organization Org    `json:"organization,omitzero"`
 }
 
@@ -123,6 +124,7 @@ type Document struct {
 	Facility        Code     `json:"facility,omitzero"`         // XDS healthcareFacilityTypeCode
 	Practice        Code     `json:"practice,omitzero"`         // XDS practiceSettingCode
 	Encounter       OID      `json:"encounter,omitzero"`        // stay number of encompassingEncounter
+	EncounterType   Code     `json:"encounter_type,omitzero"`   // kind of stay (JDV_J142)
 	Orders          []OID    `json:"orders,omitempty"`          // inFulfillmentOf
 	Confidentiality []Code   `json:"confidentiality,omitempty"` // CDA code first, then the masking codes of METADATA.XML
 	Patient         Patient  `json:"patient,omitzero"`

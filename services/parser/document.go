@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"greffe/pkg/cda"
+	"greffe/pkg/codes"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
 	"greffe/pkg/xdm"
@@ -128,6 +129,9 @@ func (r *reading) judge(whole []greffe.Finding) {
 			if d.entry != nil {
 				d.more = append(d.more, ins.Agree(d.entry.Patient, d.Patient, d.Part)...)
 			}
+		}
+		if isCDA || d.entry != nil {
+			d.more = append(d.more, codes.Complete(&d.Document, d.Part)...)
 		}
 		if d.Marked(greffe.MaskedToProfessionals) {
 			d.more = append(d.more, ruleMasked.At(d.Part))

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"greffe/pkg/cda"
+	"greffe/pkg/codes"
 	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
@@ -64,7 +65,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule that a message is read by: those of the format packages
 // and those of the parser itself.
 func Rules() []greffe.Rule {
-	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), []greffe.Rule{
+	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), []greffe.Rule{
 		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, ruleTNEF, ruleEncrypted, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, rulePatients, ruleSameID, ruleNoBody, ruleCodes,
