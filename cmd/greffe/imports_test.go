@@ -45,7 +45,7 @@ func TestImportRules(t *testing.T) {
 		t.Fatalf("only %d packages listed", len(pkgs))
 	}
 	formats := []string{"greffe/pkg/eml", "greffe/pkg/xdm", "greffe/pkg/cda", "greffe/pkg/pdf", "greffe/pkg/ins", "greffe/pkg/codes"}
-	protocols := []string{"greffe/pkg/hl7", "greffe/pkg/fhir"}
+	protocols := []string{"greffe/pkg/hl7", "greffe/pkg/fhir", "greffe/pkg/clamd"}
 	drivers := []string{"greffe/pkg/bus", "greffe/pkg/archive", "greffe/pkg/index"}
 	// What a service may not reach, by itself or through anything it imports.
 	cut := map[string][]string{

@@ -18,7 +18,7 @@ type Bucket struct{ kv jetstream.KeyValue }
 var ErrConflict = errors.New("bus: changed by another")
 
 // Bucket opens or makes the bucket called name: ASCII letters, digits, hyphens
-// and underscores; "spool", "claims", "attempts" and "leases" are taken.
+// and underscores; "spool", "claims", "attempts", "leases" and "standings" are taken.
 func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	kv, err := b.keyValue(ctx, name, 0, jetstream.FileStorage)
 	if err != nil {

@@ -11,7 +11,7 @@
 // GREFFE_DEAD, without an age limit. Raw messages travel by claim check in the
 // object store "spool"; events that are too large for a message in "claims", and
 // such letters in "letters".
-// Leases and retry counts live in key-value buckets.
+// Leases, retry counts and what services say about themselves live in key-value buckets.
 //
 // The bus is transport, never the only copy of anything for long: the archive
 // is the truth, and the fetcher takes again what never reached it.
@@ -58,6 +58,8 @@ type Bus struct {
 	claims  *objects // large events; they age out after the events
 	counts  jetstream.KeyValue
 	leases  jetstream.KeyValue
+
+	standings jetstream.KeyValue
 
 	srv      *server.Server // nil unless embedded
 	lock     *os.File       // held while the embedded server uses Dir

@@ -71,8 +71,8 @@ func (b *Bus) revive(ctx context.Context) {
 		b.log.Error("bus storage cannot be started", slog.Any("error", err))
 		return
 	}
-	// The leases were in memory. The handle that is held goes by its name.
-	if _, err := b.makeLeases(ctx); err != nil {
+	// Leases and standings were in memory. The handles that are held go by their names.
+	if _, _, err := b.makePassing(ctx); err != nil {
 		b.log.Error("bus leases cannot be made", slog.Any("error", err))
 	}
 }

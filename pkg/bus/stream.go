@@ -74,7 +74,7 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	leases, err := b.makeLeases(ctx)
+	leases, standings, err := b.makePassing(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 		}
 	}
 	if b.spool == nil { // handles go by name: those in use stay good when all is made anew
-		b.spool, b.letters, b.claims, b.counts, b.leases = spool, letters, claims, counts, leases
+		b.spool, b.letters, b.claims, b.counts, b.leases, b.standings = spool, letters, claims, counts, leases, standings
 	}
 	return nil
 }
@@ -96,13 +96,19 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 // that a released one leaves: else each lineage would leave a mark for ever.
 const leaseAge = 24 * time.Hour
 
-func (b *Bus) makeLeases(ctx context.Context) (jetstream.KeyValue, error) {
-	// No other process can hold a lease of an embedded bus: its leases end with it.
+// makePassing makes the buckets whose values speak of running processes.
+func (b *Bus) makePassing(ctx context.Context) (leases, standings jetstream.KeyValue, err error) {
+	// No other process can hold a lease of an embedded bus, or say anything on it: both
+	// end with it.
 	storage := jetstream.FileStorage
 	if b.srv != nil {
 		storage = jetstream.MemoryStorage
 	}
-	return b.keyValue(ctx, "leases", leaseAge, storage)
+	if leases, err = b.keyValue(ctx, "leases", leaseAge, storage); err != nil {
+		return nil, nil, err
+	}
+	standings, err = b.keyValue(ctx, "standings", StandingAge, storage)
+	return leases, standings, err
 }
 
 // keyValue makes or updates a bucket whose values live for ttl (0: for ever).
