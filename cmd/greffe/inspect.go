@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"greffe/pkg/archive"
@@ -19,20 +20,25 @@ import (
 )
 
 var inspectCommand = command{
-	name: "inspect", args: "FICHIER… | MESSAGE… [--json]", summary: "lit un message ou un document comme Greffe le ferait",
+	name: "inspect", args: "FICHIER… [--json]", summary: "lit un message ou un document comme Greffe le ferait",
 	help: `
-Lit chaque FICHIER (un message .eml, une archive XDM, un CDA, un PDF ou autre) sans
-configuration ni serveur, et écrit ce que Greffe y trouve : parties, documents, constats.
-Rien n'est archivé ni envoyé. « - » lit l'entrée standard.
+Lit chaque FICHIER (message .eml, archive XDM .zip, CDA .xml, PDF ou tout autre fichier)
+comme Greffe lirait une pièce reçue, sans configuration ni serveur : verdict, documents avec
+leur patient, parties, constats. Le contenu décide, jamais le nom. Rien n'est archivé ni
+envoyé. « - » lit l'entrée standard.
+
+Avec --json, un objet par ligne ; son schéma est api/inspect.schema.json. « greffe rules »
+explique chaque règle citée.
 
 Avec --config ou --data, un identifiant de MESSAGE (26 caractères) montre ce qui en a été
 lu et archivé, d'après son manifeste dans l'archive.
 
-Sort avec 0 si chaque fichier a pu être jugé, quel que soit le verdict ; 1 si l'un n'a pu être lu.`,
+Sort avec 0 si chaque fichier a pu être jugé, quel que soit le verdict ; 1 si l'un n'a pu être lu ;
+2 si la commande est mal écrite.`,
 	flags: func(fs *flag.FlagSet, c *call) {
 		o := &inspectOptions{}
 		c.opt = o
-		fs.StringVar(&o.environment, "environment", "any", "`IDENTITÉS` admises : production | test | any")
+		fs.StringVar(&o.environment, "environment", "any", "`INS` admis : production, test ou any")
 		fs.BoolVar(&c.json, "json", false, "un objet JSON par fichier")
 	},
 	run: runInspect,
@@ -63,7 +69,9 @@ func runInspect(ctx context.Context, c *call) error {
 		}
 		defer store.Close()
 	}
-	for _, path := range c.args {
+	encoder := json.NewEncoder(c.out)
+	encoder.SetEscapeHTML(false) // addresses stay readable
+	for i, path := range c.args {
 		parsed, err := inspectArchived(ctx, store, path)
 		if errors.Is(err, errNoMessage) {
 			parsed, err = inspectFile(ctx, p, c.in, path)
@@ -74,12 +82,17 @@ func runInspect(ctx context.Context, c *call) error {
 			continue
 		}
 		if c.json {
-			if err := json.NewEncoder(c.out).Encode(parsed); err != nil {
+			if err := encoder.Encode(inspectionOf(path, parsed)); err != nil {
 				return err
 			}
 			continue
 		}
-		report(c.out, path, parsed)
+		if i > 0 {
+			fmt.Fprintln(c.out)
+		}
+		if err := report(c.out, path, parsed); err != nil {
+			return err
+		}
 	}
 	if failed {
 		return errFound
@@ -119,7 +132,7 @@ func inspectFile(ctx context.Context, p *parser.Parser, stdin io.Reader, path st
 		defer f.Close()
 		if fi, err := f.Stat(); err == nil {
 			if fi.IsDir() {
-				return greffe.Parsed{}, fmt.Errorf("c'est un dossier")
+				return greffe.Parsed{}, errors.New("c'est un dossier ; « greffe selftest DOSSIER » lit tout ce qu'il contient")
 			}
 			at = fi.ModTime()
 		}
@@ -146,37 +159,5 @@ func inspectFile(ctx context.Context, p *parser.Parser, stdin io.Reader, path st
 	}
 	sum := greffe.DigestFrom(h.Sum(nil))
 	origin := greffe.Origin{InternalDate: at.UTC()}
-	return p.Parse(ctx, greffe.Received{ID: greffe.NewMessageID(origin, sum), Origin: origin, Size: n, SHA256: sum, At: at.UTC()}, tmp)
-}
-
-var verdictWords = map[greffe.Verdict]string{
-	greffe.VerdictOK: "bon", greffe.VerdictWarning: "bon, avec remarques", greffe.VerdictHeld: "à traiter par une personne",
-	greffe.VerdictRefused: "inutilisable", greffe.VerdictIgnored: "ignoré",
-}
-
-func report(w io.Writer, path string, p greffe.Parsed) {
-	fmt.Fprintf(w, "%s : %s\n", path, verdictWords[p.Verdict])
-	fmt.Fprintf(w, "  message %s, %d octets\n", p.Message.Kind, p.Received.Size)
-	for _, d := range p.Documents {
-		pt := d.Patient
-		fmt.Fprintf(w, "  document %s : %s « %s » (%s), version %d, %s\n", d.Part, d.Format, d.Title, d.Type.Code, d.Version, d.Action)
-		fmt.Fprintf(w, "    patient %s %s, né(e) le %s, INS %s\n", pt.BirthFamily, pt.FirstGiven, pt.BirthDate, pt.INS.Extension)
-		fmt.Fprintf(w, "    %s\n", verdictWords[d.Verdict])
-		for _, f := range d.Findings {
-			fmt.Fprintf(w, "    - %s [%s]\n", f.Text, f.Rule)
-		}
-	}
-	for _, part := range p.Parts {
-		line := fmt.Sprintf("  partie %-8s %-24s %10d octets  %s", part.Path, part.Detected, part.Size, verdictWords[part.Verdict])
-		if part.Reason != "" {
-			line += " : " + part.Reason
-		}
-		fmt.Fprintln(w, line)
-		for _, f := range part.Findings {
-			fmt.Fprintf(w, "    - %s [%s]\n", f.Text, f.Rule)
-		}
-	}
-	for _, f := range p.Findings {
-		fmt.Fprintf(w, "  - %s [%s]\n", f.Text, f.Rule)
-	}
+	return p.ParseFile(ctx, greffe.Received{ID: greffe.NewMessageID(origin, sum), Origin: origin, Size: n, SHA256: sum, At: at.UTC()}, filepath.Base(path), tmp)
 }

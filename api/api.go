@@ -1,0 +1,12 @@
+// Package api holds what Greffe promises to programs of others: the schemas of what it
+// writes. They are embedded so that the tests hold each promise and the console can
+// give it out.
+package api
+
+import _ "embed"
+
+// InspectSchema is the JSON Schema (2020-12) of one object that "greffe inspect --json"
+// writes.
+//
+//go:embed inspect.schema.json
+var InspectSchema []byte
