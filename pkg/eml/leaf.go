@@ -1,6 +1,8 @@
 package eml
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -40,6 +42,18 @@ func fileName(h *header, ct mediaType) string {
 
 // give gives a part, of which r is the encoded content, as a leaf.
 func (w *walker) give(r io.Reader, h *header, path string, p place, rules ...greffe.Rule) error {
+	if enc := transferEncoding(h); strings.Contains(enc, "uu") {
+		// Often the only name that the file has stands in the code itself.
+		br := bufio.NewReader(r)
+		b, _ := br.Peek(1 << 10)
+		for line := range bytes.Lines(b) {
+			if name, _, ok := uuBegin(line); ok {
+				p.name = name
+				break
+			}
+		}
+		r = br
+	}
 	dec, more := decoderFor(h, r)
 	return w.leafOf(dec, h, path, p, append(rules, more...)...)
 }
@@ -56,6 +70,9 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 		Path: path, Name: fileName(h, ct), Declared: cut(ct.value, 200), Charset: cut(strings.ToLower(ct.params["charset"]), 60),
 		Disposition: cut(disposition, 60), ContentID: cut(strings.Trim(clean(h.Get("Content-Id")), "<> "), 200),
 		InReport: p.report, InAlternative: p.alternative, InRelated: p.related, Depth: p.mails,
+	}
+	if l.Name == "" {
+		l.Name = p.name
 	}
 	if l.Declared == "" {
 		l.Declared = "text/plain" // RFC 2045 §5.2

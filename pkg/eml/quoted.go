@@ -69,6 +69,8 @@ func newUU(r io.Reader) *lineDecoder {
 			}
 		case state == inside && string(bytes.TrimSpace(line)) == "end":
 			state = after
+		case state == after && bytes.HasPrefix(line, []byte("begin ")):
+			d.bad = true // a second file, which has no place here
 		case state == inside && len(line) > 0:
 			d.uuLine(line)
 			d.bad = d.bad || !whole

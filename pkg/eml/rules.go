@@ -39,6 +39,10 @@ var (
 		Text: "Le codage quoted-printable de cette pièce comporte des erreurs ; elle a été lue au mieux."}
 	ruleUU = greffe.Rule{ID: "eml.uuencode", Severity: greffe.Warning, Source: "POSIX uuencode",
 		Text: "Le codage uuencode de cette pièce comporte des erreurs : la pièce est peut-être incomplète."}
+	rulePieces = greffe.Rule{ID: "eml.pieces", Severity: greffe.Hold, Source: "Greffe",
+		Text: "Cette pièce contient plus de %d fichiers : les suivants n’ont pas été lus. Le message d’origine est conservé en entier."}
+	ruleTNEFDamaged = greffe.Rule{ID: "eml.tnef", Severity: greffe.Hold, Source: "MS-OXTNEF §2.1.3",
+		Text: "La pièce winmail.dat (Outlook) est abîmée ou coupée : tous ses fichiers n’ont peut-être pas pu être lus. Vérifiez-les ou demandez à l’expéditeur un nouvel envoi, sans le format propre à Outlook."}
 	ruleCharset = greffe.Rule{ID: "eml.charset", Severity: greffe.Info, Source: "RFC 2046 §4.1.2",
 		Text: "Le jeu de caractères annoncé pour ce texte n'est pas connu : des lettres peuvent être fausses."}
 	ruleParts = greffe.Rule{ID: "eml.parts", Severity: greffe.Hold, Source: "Greffe",
@@ -56,7 +60,7 @@ func Rules() []greffe.Rule {
 	return []greffe.Rule{
 		ruleNotMail, ruleHeaderLine, ruleHeaderEnd, ruleHeaderSize, ruleMessageID, ruleDate, ruleFrom,
 		ruleBoundaryFound, ruleBoundaryMissing, ruleEndMissing, ruleAfterEnd,
-		ruleEncoding, ruleBase64, ruleBase64Cut, ruleBase64Tail, ruleQuoted, ruleUU, ruleCharset,
+		ruleEncoding, ruleBase64, ruleBase64Cut, ruleBase64Tail, ruleQuoted, ruleUU, rulePieces, ruleTNEFDamaged, ruleCharset,
 		ruleParts, ruleDepth, ruleNested, ruleSize,
 	}
 }

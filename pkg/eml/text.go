@@ -72,15 +72,26 @@ func (b *bodies) add(l *Leaf, raw []byte) (text, known bool) {
 	if bytes.IndexByte(raw, 0) >= 0 && !strings.HasPrefix(l.Charset, "utf-16") && !strings.HasPrefix(l.Charset, "utf-32") {
 		return false, true // bytes that call themselves text
 	}
-	s, known := decodeCharset(l.Charset, trimPartial(l.Charset, raw))
-	if l.Declared == "text/html" {
-		s = textOf(s)
-	}
-	s = tidy(s)
+	s, known := readText(l.Declared, l.Charset, raw)
 	if slot := b.slot(l); s != "" {
 		*slot = &s
 	}
 	return true, known
+}
+
+// Text reads the beginning of a text of the given type, text/plain or text/html, as
+// Message.Body has it.
+func Text(media, charset string, raw []byte) string {
+	s, _ := readText(media, charset, raw)
+	return s
+}
+
+func readText(media, charset string, raw []byte) (text string, known bool) {
+	text, known = decodeCharset(charset, trimPartial(charset, raw))
+	if media == "text/html" {
+		text = textOf(text)
+	}
+	return tidy(text), known
 }
 
 // trimPartial removes a UTF-8 character that the limit cut in two, which would

@@ -154,6 +154,7 @@ type place struct {
 	report, alternative, related bool
 	digest                       bool    // parts are mails unless they say otherwise (RFC 2046 §5.1.5)
 	depth, mails                 int     // multiparts and nested mails around
+	name                         string  // of the part, where no header gives one
 	in                           *mender // of the multipart around
 }
 

@@ -100,9 +100,11 @@ const (
 //
 // Path names it inside the message. MIME parts are numbered from 1 as in
 // RFC 9051 §6.4.5 ("1", "2.1"; the single part of a message that is not multipart
-// is "1"; the parts of a nested message/rfc822 follow its own number). "!n" is
-// the n-th entry (from 0) of the ZIP archive before it, "#n" the n-th base64 value
-// (from 0) of the CDA before it: "2!4#0".
+// is "1"; the parts of a nested message/rfc822, and what an opaque S/MIME part
+// signs, follow its own number). "!n" is the n-th entry (from 0) of the ZIP archive
+// before it, or the n-th piece of the winmail.dat (TNEF) or of the text with
+// uuencoded files before it; "#n" is the n-th base64 value (from 0) of the CDA before
+// it: "2!4#0". Detected says which of them a part is.
 type Part struct {
 	Path     string    `json:"path"`
 	Name     string    `json:"name,omitempty"`     // as declared; never a key or a path

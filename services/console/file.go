@@ -370,7 +370,7 @@ func extension(media string) string {
 		return ".jpg"
 	case "image/png":
 		return ".png"
-	case "text/plain":
+	case "text/plain", "text/x-uuencode":
 		return ".txt"
 	}
 	return ".bin"

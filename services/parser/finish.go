@@ -17,6 +17,9 @@ const (
 // finish classifies the message, accounts for every part and writes the result.
 func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	out.Message = res.Message
+	if out.Message.Body == "" {
+		out.Message.Body = r.body
+	}
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
 		if reason := r.ignorable(it); reason != "" && !it.done {
@@ -96,8 +99,7 @@ func (r *reading) ignorable(it *item) string {
 	if l == nil {
 		return ignorableEntry(it)
 	}
-	// Some programs give the text of a mail a name.
-	attached := l.Disposition == "attachment" || l.Name != "" && it != r.items[0]
+	attached := r.attached(it)
 	switch it.Kind {
 	case greffe.PartText:
 		if !attached {
@@ -120,9 +122,18 @@ func (r *reading) ignorable(it *item) string {
 			return "pièce vide"
 		}
 	default:
+		if it.parent != nil && it.Detected == "application/rtf" && !attached {
+			return "texte du message, en RTF"
+		}
 		return it.typ.ignore
 	}
 	return ""
+}
+
+// attached reports whether the sender attached the part rather than wrote it. Some
+// programs give the text of a mail a name.
+func (r *reading) attached(it *item) bool {
+	return it.leaf != nil && (it.leaf.Disposition == "attachment" || it.leaf.Name != "" && it != r.items[0])
 }
 
 func logo(size int64) string {

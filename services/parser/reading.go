@@ -23,6 +23,7 @@ type reading struct {
 	documents []*document
 	findings  []greffe.Finding // about the message as a whole
 	unpacked  int64
+	body      string // text that stands in an envelope of Outlook
 	checked   map[greffe.Digest]checkedPDF
 }
 
@@ -106,6 +107,8 @@ func (r *reading) look(it *item, entry *xdm.DocumentEntry) error {
 		return r.openCDA(it, entry)
 	case it.Kind == greffe.PartPDF:
 		return r.checkPDF(it)
+	case eml.HoldsPieces(it.Detected):
+		return r.openPieces(it)
 	}
 	return nil
 }

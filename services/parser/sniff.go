@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"greffe/pkg/cda"
+	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 )
 
@@ -48,7 +49,7 @@ var signatures = []signature{
 	{"DICM", 128, other("application/dicom", "image DICOM")},
 	{"{\\rtf", 0, other("application/rtf", "texte RTF")},
 	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, other(oleStorage, "fichier Word, Excel ou Outlook ancien")},
-	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: "application/ms-tnef", hold: ruleTNEF}},
+	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: eml.MediaTNEF, hold: ruleTNEF}},
 	{"MZ", 0, typ{kind: greffe.PartOther, media: "application/vnd.microsoft.portable-executable", hold: ruleProgram}},
 	{"\x7fELF", 0, typ{kind: greffe.PartOther, media: "application/x-elf", hold: ruleProgram}},
 	{"-----BEGIN PGP", 0, typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}},
@@ -205,19 +206,30 @@ var marks = []struct {
 	{[]byte("****FIN****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
 	{[]byte("****FINFICHIER****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
 	{[]byte("****LAB****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
-	{[]byte("\nbegin 6"), other("text/x-uuencode", "texte qui contient un fichier codé en uuencode")},
-	{[]byte("\n=ybegin "), other("text/x-yenc", "texte qui contient un fichier codé en yEnc")},
+	{[]byte("\n=ybegin "), typ{kind: greffe.PartOther, media: "text/x-yenc", hold: ruleYEnc}},
+	{[]byte("\nbegin 6"), coded},
+	{[]byte("\nbegin 7"), coded},
+	{[]byte("\nbegin 4"), coded},
+	{[]byte("\nbegin 0"), coded},
+	{[]byte("\nbegin-base64 "), coded},
 }
+
+// coded is a text with a file in it; the text itself stays what it is.
+var coded = typ{kind: greffe.PartText, media: eml.MediaUU, hold: ruleText}
 
 // scanner looks for marks in a text that goes by in pieces; the first one found counts.
 type scanner struct {
 	tail  []byte
+	begun bool
 	found *typ
 }
 
 func (m *scanner) scan(p []byte) {
 	if m.found != nil {
 		return
+	}
+	if !m.begun { // the text begins with a line
+		m.begun, m.tail = true, []byte("\n")
 	}
 	const keep = len("****FINFICHIER****") - 1 // the longest mark may be cut anywhere
 	joint := append(m.tail, p[:min(len(p), keep)]...)

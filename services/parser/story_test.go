@@ -110,6 +110,10 @@ func TestStories(t *testing.T) {
 		return attachment{media: "message/rfc822", data: mail(headers, parts...)}
 	}
 
+	winmail := func(data []byte) attachment {
+		return attachment{name: "winmail.dat", media: "application/ms-tnef", data: data}
+	}
+
 	for name, c := range map[string]struct {
 		raw  []byte
 		want string
@@ -289,9 +293,15 @@ func TestStories(t *testing.T) {
 			doc 2 hprim new held parser.hprim
 			1 text ignored
 			2 hprim held`},
-		"uuencode in the text": {[]byte("From: a@b.example\nSubject: x\n\nBonjour\n\nbegin 644 cr.pdf\n#0V%T\n`\nend\n"), `delivery
-			doc 1 unknown new held parser.unknown
+		"uuencode in the text": {[]byte("From: a@b.example\nSubject: x\n\nBonjour\n\nbegin 644 cr.txt\n#0V%T\n`\nend\n"), `delivery
+			doc 1!0 text new held parser.text
+			1 text ignored
+			1!0 text held`},
+		"yEnc in the text": {[]byte("From: a@b.example\nSubject: x\n\n=ybegin line=128 size=3 name=cr.pdf\nabc\n=yend size=3\n"), `delivery
+			doc 1 unknown new held parser.yenc
 			1 other held`},
+		"a sentence like uuencode": {[]byte("From: a@b.example\nSubject: x\n\nbegin 600 mg de paracétamol\n"), `text
+			1 text ignored`},
 		"attached text": {mail("", attachment{name: "notes.txt", media: "text/plain", data: []byte("à lire")}), `delivery
 			doc 2 text new held parser.text
 			1 text ignored
@@ -301,9 +311,34 @@ func TestStories(t *testing.T) {
 			1 text ignored
 			2 other held`},
 		"winmail.dat": {mail("", attachment{name: "winmail.dat", media: "application/ms-tnef", data: []byte("\x78\x9f\x3e\x22abc")}), `delivery
-			doc 2 unknown new held parser.tnef
+			doc 2 unknown new held eml.tnef,parser.tnef
 			1 text ignored
 			2 other held`},
+		"archive and its PDF in winmail.dat": {mail("", winmail(sandbox.TNEF("Bonjour", "", nil,
+			sandbox.TNEFFile{Name: "IHE_XDM.ZIP", Data: archive.data}, sandbox.TNEFFile{Name: "cr.pdf", Data: pdf}))), `delivery
+			doc 2!0!3 cda-n1 new ok body=2!0!3#0 twins=2!1
+			1 text ignored
+			2 other ignored
+			2!0 xdm ok
+			2!0!2 metadata ok
+			2!0!3 cda ok
+			2!0!3#0 pdf ok
+			2!1 pdf ignored =2!0!3#0`},
+		"a mail in winmail.dat": {mail("", winmail(sandbox.TNEF("", "<p>x</p>", nil,
+			sandbox.TNEFFile{Name: "TR CR", Mail: true, Data: sandbox.TNEF("Bonjour", "", nil, sandbox.TNEFFile{Name: "cr.pdf", Data: pdf})}))), `delivery
+			doc 2!0!0 pdf new held parser.pdf
+			1 text ignored
+			2 other ignored
+			2!0!0 pdf held`},
+		"a winmail.dat that was cut": {mail("", winmail(sandbox.TNEF("", "", nil, sandbox.TNEFFile{Name: "cr.pdf", Data: pdf})[:800])), `delivery
+			doc 2 unknown new held eml.tnef
+			doc 2!0 pdf new held eml.tnef,parser.pdf
+			1 text ignored
+			2 other held
+			2!0 pdf held`},
+		"texts in winmail.dat": {mail("", winmail(sandbox.TNEF("Bonjour", "<p>Bonjour</p>", nil))), `text
+			1 text ignored
+			2 other ignored`},
 		"a program": {mail("", attachment{name: "cr.pdf", media: "application/pdf", data: []byte("MZ\x90\x00program")}), `delivery
 			doc 2 unknown new held parser.program
 			1 text ignored

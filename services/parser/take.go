@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 )
 
@@ -123,7 +124,7 @@ func (r *reading) take(it *item, src io.Reader) error {
 		text = &scanner{}
 		text.scan(first)
 	}
-	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA
+	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA || text != nil || eml.HoldsPieces(it.Detected)
 	if look && !it.quiet {
 		it.content = &content{}
 		if _, err := it.content.Write(first); err != nil {
@@ -151,6 +152,9 @@ func (r *reading) take(it *item, src io.Reader) error {
 	if text != nil && text.found != nil {
 		it.typ = *text.found
 		it.Kind, it.Detected = it.typ.kind, it.typ.media
+	} else if text != nil {
+		it.content.close()
+		it.content = nil
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (r *reading) renderings() {
 		switch {
 		case d.Format == greffe.FormatCDA3 && len(d.Twins) == 0:
 			cdas = append(cdas, d)
-		case d.Format == greffe.FormatPDF && d.entry == nil && d.it.parent == nil:
+		case d.Format == greffe.FormatPDF && d.entry == nil && d.it.loose():
 			pdfs = append(pdfs, d)
 		}
 	}

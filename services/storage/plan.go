@@ -8,8 +8,8 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// node is a part and what was found inside it: the entries of a ZIP archive or
-// the values embedded in a CDA.
+// node is a part and what was found inside it: the entries of a ZIP archive, the
+// pieces of a winmail.dat or of a text, or the values embedded in a CDA.
 type node struct {
 	part   *greffe.Part
 	op     byte          // '!' or '#' when there is something inside

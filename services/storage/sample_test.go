@@ -204,6 +204,21 @@ func parse(t testing.TB, r greffe.Received, raw []byte) greffe.Parsed {
 	add = func(path string, b []byte) {
 		p.Parts = append(p.Parts, greffe.Part{Path: path, Size: int64(len(b)), SHA256: greffe.DigestOf(b)})
 		switch {
+		case bytes.HasPrefix(b, []byte("\x78\x9f\x3e\x22")), bytes.Contains(b, []byte("\nbegin 644 ")):
+			part := &p.Parts[len(p.Parts)-1]
+			if part.Detected = eml.MediaUU; b[0] == 0x78 {
+				part.Detected = eml.MediaTNEF
+			}
+			_, err := eml.Pieces(part.Detected, io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), func(n int, _ *eml.Leaf, r io.Reader) error {
+				piece, err := io.ReadAll(r)
+				if err == nil {
+					add(fmt.Sprintf("%s!%d", path, n), piece)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		case bytes.HasPrefix(b, []byte("PK")):
 			a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
 			if a == nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
+	"greffe/pkg/sandbox"
 )
 
 func TestStoreKeepsEveryPart(t *testing.T) {
@@ -290,6 +292,37 @@ func TestSkippedParts(t *testing.T) {
 	m, err := archive.ReadManifest(t.Context(), h.store, a.Manifest)
 	if err != nil || len(m.Objects) != len(p.Parts)-3 {
 		t.Errorf("%d objects for %s, %v", len(m.Objects), paths(p), err)
+	}
+	h.verify(t)
+}
+
+// What senders' programs wrap into a part is stored piece by piece, archives in it
+// included.
+func TestWrappedPartsAreStored(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	pdf := fakePDF(8, 2<<20) // the envelope is held in a file
+	inner := sandbox.TNEF("Bonjour", "", nil, sandbox.TNEFFile{Name: "b.pdf", Data: fakePDF(9, 1000)})
+	envelope := sandbox.TNEF("Bonjour", "<p>x</p>", nil, sandbox.TNEFFile{Name: "a.zip", Data: fakeZip(t, fakeCDA(pdf))},
+		sandbox.TNEFFile{Name: "TR", Data: inner, Mail: true})
+	raw := fakeMail(envelope, []byte("Voici\n\nbegin 644 a.txt\n#0V%T\n`\nend\n"))
+	r := h.receive(t, 1, raw)
+	p := parse(t, r, raw)
+	if got, want := paths(p), "1 2 2!0 2!0!0 2!0!0#0 2!1 2!1!0 2!1!1 2!2 2!3 3 3!0"; got != want {
+		t.Fatalf("parts %q, want %q", got, want)
+	}
+	other := p
+	other.Parts = slices.Clone(p.Parts)
+	other.Parts[2].SHA256 = greffe.DigestOf([]byte("other"))
+	if _, err := h.storeMessage(t.Context(), other); !errors.Is(err, ErrDisagree) {
+		t.Errorf("other bytes than the first reading found: %v", err)
+	}
+	other.Parts = append(slices.Clone(p.Parts), greffe.Part{Path: "3!1", SHA256: greffe.DigestOf(nil)})
+	if _, err := h.storeMessage(t.Context(), other); !errors.Is(err, ErrDisagree) {
+		t.Errorf("a piece that is not there: %v", err)
+	}
+	if _, err := h.storeMessage(t.Context(), p); err != nil {
+		t.Fatal(err)
 	}
 	h.verify(t)
 }

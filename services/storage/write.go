@@ -15,6 +15,7 @@ import (
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
 	"greffe/pkg/cda"
+	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 	"greffe/pkg/xdm"
 )
@@ -43,10 +44,13 @@ func (w *writer) write(n *node, r io.Reader) error {
 	if err := w.put(n.part, s.reader()); err != nil { // which checks its size and digest
 		return err
 	}
-	if n.op == '!' {
-		return w.entries(n, s)
+	switch {
+	case n.op == '#':
+		return w.values(n, s)
+	case eml.HoldsPieces(n.part.Detected):
+		return w.pieces(n, s)
 	}
-	return w.values(n, s)
+	return w.entries(n, s)
 }
 
 // put stores a part. Bytes that this message has stored before are durable: the
@@ -100,6 +104,28 @@ func (w *writer) entries(n *node, s *held) error {
 		}
 	}
 	return nil
+}
+
+// pieces stores what the sender's program wrapped into a part.
+func (w *writer) pieces(n *node, s *held) error {
+	left := 0
+	for _, v := range n.inside {
+		if !v.part.Skipped {
+			left++
+		}
+	}
+	_, err := eml.Pieces(n.part.Detected, s.reader(), func(i int, _ *eml.Leaf, r io.Reader) error {
+		v := n.inside[i]
+		if v == nil || v.part.Skipped {
+			return nil
+		}
+		left--
+		return w.write(v, r)
+	})
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%w: part %s: %d pieces are missing", ErrDisagree, n.part.Path, left)
+	}
+	return err
 }
 
 // values stores the values embedded in a CDA.
@@ -181,7 +207,7 @@ func hold(r io.Reader, size int64) (*held, error) {
 	return &held{ReaderAt: f, size: n, f: f}, nil
 }
 
-func (h *held) reader() io.Reader { return io.NewSectionReader(h.ReaderAt, 0, h.size) }
+func (h *held) reader() *io.SectionReader { return io.NewSectionReader(h.ReaderAt, 0, h.size) }
 
 // Close frees what was held, once; nothing may be read from it afterwards.
 func (h *held) Close() error {
