@@ -2,29 +2,12 @@ package ins
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"greffe/pkg/greffe"
-)
-
-const (
-	insGuide = "Référentiel INS (matricule, OID et traits)"
-	rniv     = "RNIV, traits stricts ; CI-SIS, Transmission au LPS, code 905"
-)
-
-// Rules about the patient.
-var (
-	ruleMissing     = greffe.Rule{ID: "ins.missing", Severity: greffe.Hold, Text: "Le document ne porte pas d’INS : une personne doit retrouver le patient.", Source: "CI-SIS, Transmission au LPS, code 903"}
-	ruleTwo         = greffe.Rule{ID: "ins.two", Severity: greffe.Hold, Text: "Le document porte deux INS différents pour le patient.", Source: insGuide}
-	ruleEnvironment = greffe.Rule{ID: "ins.environment", Severity: greffe.Hold, Text: "L’INS n’est pas du bon environnement : %s reçu sur une installation %s.", Source: insGuide}
-	ruleSyntax      = greffe.Rule{ID: "ins.syntax", Severity: greffe.Hold, Text: "Le matricule INS est mal formé (15 caractères attendus).", Source: insGuide}
-	ruleKey         = greffe.Rule{ID: "ins.key", Severity: greffe.Hold, Text: "La clé du matricule INS est fausse : c’est sans doute une faute de frappe.", Source: insGuide}
-	ruleKeyTest     = greffe.Rule{ID: "ins.key.test", Severity: greffe.Warning, Text: "La clé de ce matricule INS de test est fausse.", Source: insGuide}
-	ruleTraits      = greffe.Rule{ID: "ins.traits", Severity: greffe.Hold, Text: "L’INS n’est pas accompagné de ses cinq traits stricts ; il manque : %s.", Source: rniv}
-	ruleConflict    = greffe.Rule{ID: "ins.conflict", Severity: greffe.Hold, Text: "Deux descriptions du patient se contredisent sur %s.", Source: "MSSanté, Référentiel socle n° 2, ECO.2.1.1"}
-	ruleBirth       = greffe.Rule{ID: "ins.birth", Severity: greffe.Warning, Text: "L’année ou le mois de naissance ne correspond pas au matricule INS.", Source: "Greffe"}
-	ruleSex         = greffe.Rule{ID: "ins.sex", Severity: greffe.Warning, Text: "Le sexe ne correspond pas au matricule INS.", Source: "Greffe"}
 )
 
 // Check returns what is wrong with the identity of the patient of one document,
@@ -40,10 +23,13 @@ func Check(p greffe.Patient, environment Environment, where string) []greffe.Fin
 		case KindOf(other.Root) == "" || other.Extension == "":
 		case id.IsZero():
 			id = other
-		case !strings.EqualFold(other.Extension, id.Extension):
+		case squeeze(other.Extension) != squeeze(id.Extension):
 			add(ruleTwo)
 			return findings // nothing more can be said about either
 		}
+	}
+	for _, r := range others(p, id) {
+		add(r)
 	}
 	if id.Extension == "" || KindOf(id.Root) == "" {
 		add(ruleMissing)
@@ -58,11 +44,24 @@ func Check(p greffe.Patient, environment Environment, where string) []greffe.Fin
 		add(ruleKey)
 	case errors.Is(err, ErrKey):
 		add(ruleKeyTest)
+	case errors.Is(err, ErrNoKey):
+		add(ruleNoKey)
 	case err != nil:
 		add(ruleSyntax)
 	}
+	if err == nil {
+		if ins.Matricule != id.Extension {
+			add(ruleForm)
+		}
+		if ins.provisional() && ins.Kind != NIA {
+			add(ruleProvisional)
+		}
+	}
 	if missing := missingTraits(p); missing != "" {
 		add(ruleTraits, missing)
+	}
+	for _, r := range oddTraits(p) {
+		add(r)
 	}
 	if err == nil {
 		if !ins.sameBirth(p.BirthDate) {
@@ -71,8 +70,52 @@ func Check(p greffe.Patient, environment Environment, where string) []greffe.Fin
 		if !ins.sameSex(p.Sex) {
 			add(ruleSex)
 		}
+		if comparePlace(ins.Matricule[5:10], p.BirthPlace) == Differs {
+			add(ruleBorn)
+		}
 	}
 	return findings
+}
+
+// Agree compares what a document and its metadata say about the patient, and returns a
+// finding when they cannot be one person, or when they do not write a trait the same way.
+// What one of them lacks is no conflict.
+func Agree(metadata, document greffe.Patient, where string) []greffe.Finding {
+	c := Compare(metadata, document)
+	if c.Contradicts() {
+		return []greffe.Finding{ruleConflict.At(where, c.Which(Differs))}
+	}
+	if what := c.Which(Compatible); what != "" {
+		return []greffe.Finding{ruleSpelling.At(where, what)}
+	}
+	return nil
+}
+
+// obsolete are the OIDs of the abandoned INS-C: production, test, demonstration.
+var obsolete = []string{"1.2.250.1.213.1.4.2", "1.2.250.1.213.1.4.6", "1.2.250.1.213.1.4.7"}
+
+// others returns what is worth saying about the ids beside the INS, each rule once.
+func others(p greffe.Patient, id greffe.OID) []greffe.Rule {
+	var odd, old bool
+	for _, o := range p.IDs {
+		switch {
+		case KindOf(o.Root) != "":
+		case slices.Contains(obsolete, o.Root):
+			old = true
+		case squeeze(o.Extension) != squeeze(id.Extension):
+			// An order or a stay has 15 digits, too, but not the right key.
+			_, err := Parse(greffe.OID{Root: OIDNIR, Extension: o.Extension})
+			odd = odd || err == nil
+		}
+	}
+	var rules []greffe.Rule
+	if odd {
+		rules = append(rules, ruleOID)
+	}
+	if old {
+		rules = append(rules, ruleObsolete)
+	}
+	return rules
 }
 
 func (e Environment) name() string {
@@ -104,14 +147,44 @@ func missingTraits(p greffe.Patient) string {
 	return strings.Join(missing, ", ")
 }
 
+// oddTraits returns the rules that the traits break by themselves.
+func oddTraits(p greffe.Patient) []greffe.Rule {
+	var rules []greffe.Rule
+	if p.FirstGiven != "" && p.Givens != "" && !startsList(p.Givens, p.FirstGiven) {
+		rules = append(rules, ruleGiven)
+	}
+	if len(p.BirthDate) == 8 && !onCalendar(p.BirthDate) {
+		rules = append(rules, ruleDate)
+	}
+	if p.BirthPlace != "" && !isCOG(strings.ToUpper(p.BirthPlace)) {
+		rules = append(rules, rulePlace)
+	}
+	return rules
+}
+
+// onCalendar reports whether a date of eight characters exists, where 00 is a day or a
+// month that is not known.
+func onCalendar(date string) bool {
+	year, month, day := date[:4], date[4:6], date[6:]
+	if month == "00" {
+		month = "01"
+	}
+	if day == "00" {
+		day = "01"
+	}
+	_, err := time.Parse("20060102", year+month+day)
+	return err == nil
+}
+
 // sameBirth compares year and month with the matricule. A month of the matricule
-// above 12 is a convention for unknown dates and compares with nothing.
+// above 12 is a convention for unknown dates and compares with nothing, nor does a month
+// of the date that is not known.
 func (i INS) sameBirth(date string) bool {
 	if len(date) < 6 {
 		return true
 	}
 	month, _ := strconv.Atoi(i.Matricule[3:5])
-	return date[2:4] == i.Matricule[1:3] && (month > 12 || date[4:6] == i.Matricule[3:5])
+	return date[2:4] == i.Matricule[1:3] && (month > 12 || date[4:6] == "00" || date[4:6] == i.Matricule[3:5])
 }
 
 // sameSex compares the sex with the first digit, for registered people only.
@@ -121,12 +194,4 @@ func (i INS) sameSex(sex string) bool {
 		return false
 	}
 	return true
-}
-
-// Rules returns every rule of this package.
-func Rules() []greffe.Rule {
-	return []greffe.Rule{
-		ruleMissing, ruleTwo, ruleEnvironment, ruleSyntax, ruleKey, ruleKeyTest, ruleTraits, ruleConflict, ruleBirth, ruleSex,
-		ruleRPPS, ruleFINESS, ruleSIREN, ruleSIRET, ruleNational,
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"greffe/pkg/greffe"
 )
@@ -81,7 +82,7 @@ func (e Environment) Accepts(k Kind) bool {
 
 // INS is a national health identity without its traits.
 type INS struct {
-	Matricule string // 15 characters, upper-case, without blanks
+	Matricule string // 15 characters, upper-case, without blanks; 13 with ErrNoKey
 	Kind      Kind
 }
 
@@ -90,16 +91,21 @@ var (
 	ErrOID    = errors.New("the OID is not that of an INS")
 	ErrSyntax = errors.New("the matricule is not well formed")
 	ErrKey    = errors.New("the key of the matricule is wrong")
+	ErrNoKey  = errors.New("the key of the matricule is missing")
 )
 
-// Parse reads the INS in id. A matricule whose key is wrong is returned together with
-// ErrKey; with the other errors the INS is zero.
+// Parse reads the INS in id. Blanks, dots and hyphens in the matricule are left out. A
+// matricule whose key is wrong is returned together with ErrKey, one of 13 characters
+// without its key together with ErrNoKey; with the other errors the INS is zero.
 func Parse(id greffe.OID) (INS, error) {
 	kind := KindOf(id.Root)
 	if kind == "" {
 		return INS{}, ErrOID
 	}
-	m := strings.ToUpper(strings.Join(strings.Fields(id.Extension), ""))
+	m := squeeze(id.Extension)
+	if len(m) == 13 && wellFormed(m+"01") {
+		return INS{Matricule: m, Kind: kind}, ErrNoKey
+	}
 	if !wellFormed(m) {
 		return INS{}, ErrSyntax
 	}
@@ -113,6 +119,21 @@ func Parse(id greffe.OID) (INS, error) {
 	}
 	return i, nil
 }
+
+// squeeze writes a matricule as the standard does: upper-case, without the blanks, dots
+// and hyphens that people put in to read it.
+func squeeze(matricule string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || unicode.IsSpace(r) {
+			return -1
+		}
+		return unicode.ToUpper(r)
+	}, matricule)
+}
+
+// provisional reports whether a matricule is a number given while a registration is
+// under way: such a number is an NIA, never a NIR, and changes one day.
+func (i INS) provisional() bool { return strings.ContainsRune("3478", rune(i.Matricule[0])) }
 
 // wellFormed checks the shape of domain §6.2: sex, year, month, department and
 // commune (digits, or 2A and 2B for Corsica), order number, key.

@@ -45,6 +45,10 @@ func TestParse(t *testing.T) {
 		{"1.2.3.4.567.8.9.10", "1234567890121", "", "", ErrOID},
 		{OIDNIR, "", "", "", ErrSyntax},
 		{OIDNIR, "27903512151898", "", "", ErrSyntax},
+		{OIDNIR, "2790351215189", NIR, "2790351215189", ErrNoKey},
+		{OIDNIR, "2.79.03.51.215.189-89", NIR, "279035121518989", nil},
+		{OIDNIR, "2 79 03 51 215 189\u00a089", NIR, "279035121518989", nil},
+		{OIDNIR, "9790351215189", "", "", ErrSyntax},
 		{OIDNIR, "979035121518989", "", "", ErrSyntax}, // no such sex
 		{OIDNIR, "279135121518989", "", "", ErrSyntax}, // month 13
 		{OIDNIR, "279002A21518989", "", "", ErrSyntax}, // letter in the wrong place
@@ -88,6 +92,14 @@ func TestCheck(t *testing.T) {
 		p.INS.Extension = extension
 		p.IDs[1].Extension = extension
 	}
+	setKey := func(p *greffe.Patient) {
+		first := p.INS.Extension[:13]
+		key, err := Key(first)
+		if err != nil {
+			t.Error(err)
+		}
+		set(p, first+key)
+	}
 	for _, c := range []struct {
 		name    string
 		root    string
@@ -100,8 +112,11 @@ func TestCheck(t *testing.T) {
 		{"production", OIDNIR, Production, nil, nil, greffe.VerdictOK},
 		{"inspection", OIDNIA, Any, nil, nil, greffe.VerdictOK},
 		{"INS only among the ids", OIDNIRTest, Test, func(p *greffe.Patient) { p.INS = greffe.OID{} }, nil, greffe.VerdictOK},
-		{"real person on a test system", OIDNIR, Test, nil, []string{"ins.environment"}, greffe.VerdictHeld},
-		{"test person in production", OIDNIRTest, Production, nil, []string{"ins.environment"}, greffe.VerdictHeld},
+		{"real person on a test system", OIDNIR, Test, nil, []string{"ins.environment"}, greffe.VerdictRefused},
+		{"NIA on a test system", OIDNIA, Test, nil, []string{"ins.environment"}, greffe.VerdictRefused},
+		{"test person in production", OIDNIRTest, Production, nil, []string{"ins.environment"}, greffe.VerdictRefused},
+		{"demonstration in production", OIDNIRDemo, Production, nil, []string{"ins.environment"}, greffe.VerdictRefused},
+		{"demonstration", OIDNIRDemo, Test, nil, nil, greffe.VerdictOK},
 		{"no id", OIDNIRTest, Test, func(p *greffe.Patient) { *p = greffe.Patient{} }, []string{"ins.missing"}, greffe.VerdictHeld},
 		{"local id only", OIDNIRTest, Test, func(p *greffe.Patient) { p.INS, p.IDs = greffe.OID{}, p.IDs[:1] }, []string{"ins.missing"}, greffe.VerdictHeld},
 		{"two INS", OIDNIRTest, Test, func(p *greffe.Patient) {
@@ -112,7 +127,34 @@ func TestCheck(t *testing.T) {
 		}, nil, greffe.VerdictOK},
 		{"wrong key in production", OIDNIR, Production, func(p *greffe.Patient) { set(p, "285022999907752") }, []string{"ins.key"}, greffe.VerdictHeld},
 		{"wrong key in test", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "285022999907752") }, []string{"ins.key.test"}, greffe.VerdictWarning},
-		{"too short", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "2850229999077") }, []string{"ins.syntax"}, greffe.VerdictHeld},
+		{"without its key", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "2850229999077") }, []string{"ins.key.missing"}, greffe.VerdictHeld},
+		{"too short", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "285022999907") }, []string{"ins.syntax"}, greffe.VerdictHeld},
+		{"number and key apart", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "2 85 02 29 999 077 51") }, []string{"ins.form"}, greffe.VerdictWarning},
+		{"the same INS written in two ways", OIDNIRTest, Test, func(p *greffe.Patient) {
+			p.IDs = append(p.IDs, greffe.OID{Root: OIDNIRTest, Extension: "2.85.02.29.999.077 51"})
+		}, nil, greffe.VerdictOK},
+		{"Corsica in small letters", OIDNIRTest, Test, func(p *greffe.Patient) {
+			set(p, "155082a99912348")
+			p.Sex, p.BirthDate, p.BirthPlace = "M", "19550817", "20999"
+		}, []string{"ins.form"}, greffe.VerdictWarning},
+		{"number of someone under registration", OIDNIRTest, Test, func(p *greffe.Patient) { set(p, "785022999907704"); setKey(p) }, []string{"ins.provisional"}, greffe.VerdictWarning},
+		{"the same as an NIA", OIDNIA, Production, func(p *greffe.Patient) { set(p, "785022999907704"); setKey(p) }, nil, greffe.VerdictOK},
+		{"INS under a local OID", OIDNIRTest, Test, func(p *greffe.Patient) {
+			p.INS, p.IDs = greffe.OID{}, []greffe.OID{{Root: "1.2.3", Extension: "285022999907751"}}
+		}, []string{"ins.oid", "ins.missing"}, greffe.VerdictHeld},
+		{"number of somebody else under a local OID", OIDNIRTest, Test, func(p *greffe.Patient) { p.IDs[0].Extension = "172119999905581" }, []string{"ins.oid"}, greffe.VerdictWarning},
+		{"its own number under a local OID", OIDNIRTest, Test, func(p *greffe.Patient) { p.IDs[0].Extension = "285022999907751" }, nil, greffe.VerdictOK},
+		{"the abandoned INS-C beside", OIDNIRTest, Test, func(p *greffe.Patient) { p.IDs[0].Root = "1.2.250.1.213.1.4.2" }, []string{"ins.obsolete"}, greffe.VerdictOK},
+		{"the abandoned INS-C alone", OIDNIRTest, Test, func(p *greffe.Patient) {
+			p.INS, p.IDs = greffe.OID{}, []greffe.OID{{Root: "1.2.250.1.213.1.4.6", Extension: "1234567890123456789012"}}
+		}, []string{"ins.obsolete", "ins.missing"}, greffe.VerdictHeld},
+		{"first given name of another list", OIDNIRTest, Test, func(p *greffe.Patient) { p.Givens = "ANNE MAELLE" }, []string{"ins.given"}, greffe.VerdictWarning},
+		{"compound given name", OIDNIRTest, Test, func(p *greffe.Patient) { p.FirstGiven, p.Givens = "MAËLLE-ANNE", "MAELLE ANNE LISE" }, nil, greffe.VerdictOK},
+		{"no such day", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthDate = "19850230" }, []string{"ins.date"}, greffe.VerdictWarning},
+		{"day not known", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthDate = "19850200" }, nil, greffe.VerdictOK},
+		{"month not known", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthDate = "19850000" }, nil, greffe.VerdictOK},
+		{"place in letters", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthPlace = "QUIMPER" }, []string{"ins.place"}, greffe.VerdictWarning},
+		{"place of another matricule", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthPlace = "51215" }, []string{"ins.birthplace"}, greffe.VerdictOK},
 		{"no birth place", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthPlace = "" }, []string{"ins.traits"}, greffe.VerdictHeld},
 		{"half a birth date", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthDate = "198502" }, []string{"ins.traits"}, greffe.VerdictHeld},
 		{"other year", OIDNIRTest, Test, func(p *greffe.Patient) { p.BirthDate = "19840214" }, []string{"ins.birth"}, greffe.VerdictWarning},
@@ -174,42 +216,21 @@ func TestEqualAndNormalise(t *testing.T) {
 	}
 }
 
-func TestAgree(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(*greffe.Patient)
-		agree  bool
-	}{
-		"same":             {func(*greffe.Patient) {}, true},
-		"other case":       {func(p *greffe.Patient) { p.FirstGiven, p.BirthFamily = "Maëlle", "Essai-Kervella" }, true},
-		"less is known":    {func(p *greffe.Patient) { *p = greffe.Patient{BirthFamily: "ESSAI-KERVELLA"} }, true},
-		"nothing is known": {func(p *greffe.Patient) { *p = greffe.Patient{} }, true},
-		"other local id":   {func(p *greffe.Patient) { p.IDs = []greffe.OID{{Root: "1.2.3", Extension: "78"}} }, true},
-		"other INS":        {func(p *greffe.Patient) { p.IDs = []greffe.OID{{Root: OIDNIRTest, Extension: "172119999905581"}} }, false},
-		"other name":       {func(p *greffe.Patient) { p.BirthFamily = "ESSAI KERVELLA" }, false},
-		"other birth date": {func(p *greffe.Patient) { p.BirthDate = "19850215" }, false},
-		"other sex":        {func(p *greffe.Patient) { p.Sex = "M" }, false},
-	} {
-		p, q := patient(OIDNIRTest), patient(OIDNIRTest)
-		c.change(&q)
-		for _, findings := range [][]greffe.Finding{Agree(p, q, "1"), Agree(q, p, "1")} {
-			if got := rules(t, findings); (len(got) == 0) != c.agree {
-				t.Errorf("%s: %v", name, findings)
-			}
-		}
-	}
-}
-
 func TestRegisters(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ root, extension, rule string }{
 		{OIDPersons, "801234567897", ""}, {OIDPersons, "899900000011", ""}, {OIDPersons, "99900000029", ""}, {OIDPersons, "8 999 000 000 29", ""},
 		{OIDPersons, "801234534765", "ins.rpps"}, {OIDPersons, "01234564895", "ins.rpps"},
-		{OIDPersons, "0751234567", ""}, {OIDPersons, "3990000010/12", ""}, {OIDPersons, "Dr Martel", "ins.national"},
+		{OIDPersons, "0751234567", ""}, {OIDPersons, "02A1234567", ""}, {OIDPersons, "075123456X", "ins.adeli"}, {OIDPersons, "075123", "ins.national"},
+		{OIDPersons, "3990000010/12", ""}, {OIDPersons, "3990000011/12", "ins.finess"}, {OIDPersons, "4732829320/12", ""}, {OIDPersons, "573282932000074/7", ""},
+		{OIDPersons, "599900000011/7", "ins.national"}, {OIDPersons, "699900000011/7", ""}, {OIDPersons, "Dr Martel", "ins.national"}, {OIDPersons, "é", "ins.national"},
+		{OIDStructures, "0751234567", ""}, {OIDStructures, "49990000001101", ""}, {OIDStructures, "49990000001201", "ins.rpps"},
+		{OIDStructures, "990000010", ""}, {OIDStructures, "19900000", "ins.structure"}, {OIDStructures, "12B0000012", ""}, {OIDStructures, "12AX000012", "ins.finess"},
+		{OIDStructures, "1060021920", ""}, {OIDStructures, "1490012345", "ins.finess"}, {OIDStructures, "1 990 000 028", ""},
 		{OIDStructures, "1750803447", ""}, {OIDStructures, "1990000010", ""}, {OIDStructures, "12A0000012", ""},
 		{OIDStructures, "1120459876", "ins.finess"}, {OIDStructures, "2732829320", ""}, {OIDStructures, "2732829321", "ins.siren"},
-		{OIDStructures, "373282932000074", ""}, {OIDStructures, "373282932000075", "ins.siret"}, {OIDStructures, "335600000012345", ""},
-		{OIDStructures, "technique", ""}, {OIDStructures, "", ""}, {"1.2.3", "801234534765", ""},
+		{OIDStructures, "373282932000074", ""}, {OIDStructures, "373282932000075", "ins.siret"}, {OIDStructures, "335600000012346", ""}, {OIDStructures, "335600000012345", "ins.siret"},
+		{OIDStructures, "technique", ""}, {OIDStructures, "1/LOCAL", ""}, {OIDStructures, "", ""}, {"1.2.3", "801234534765", ""},
 	} {
 		d := greffe.Document{
 			Authors:   []greffe.Person{{ID: greffe.OID{Root: c.root, Extension: c.extension}}, {Organization: greffe.Org{ID: greffe.OID{Root: c.root, Extension: c.extension}}}},
@@ -243,6 +264,14 @@ func FuzzParse(f *testing.F) {
 			if key, _ := Key(i.Matricule[:13]); key != i.Matricule[13:] || len(i.Matricule) != 15 || i.Kind == "" {
 				t.Errorf("%+v is not well formed", i)
 			}
+		}
+		p := greffe.Patient{IDs: []greffe.OID{{Root: root, Extension: extension}}, BirthFamily: name, UsedGiven: extension, Givens: name, BirthDate: extension, Sex: name, BirthPlace: name}
+		q := greffe.Patient{IDs: []greffe.OID{{Root: root, Extension: name}}, UsedFamily: name, FirstGiven: name, Givens: extension, BirthDate: name, Sex: extension, BirthPlace: extension}
+		if Compare(p, p).Contradicts() && len(numbers(p)) < 2 {
+			t.Errorf("%+v is not itself", p)
+		}
+		if Compare(p, q).Match() != Compare(q, p).Match() {
+			t.Errorf("%+v and %+v: %+v, but %+v the other way round", p, q, Compare(p, q), Compare(q, p))
 		}
 		Check(greffe.Patient{IDs: []greffe.OID{{Root: root, Extension: extension}}, BirthDate: name, Sex: name}, Any, "")
 		CheckRegisters(&greffe.Document{Custodian: greffe.Org{ID: greffe.OID{Root: root, Extension: extension}}}, "")

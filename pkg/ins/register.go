@@ -16,11 +16,13 @@ const (
 // Rules about professionals and structures. They are warnings at most: official
 // examples break them, and they do not endanger the patient.
 var (
-	ruleRPPS     = greffe.Rule{ID: "ins.rpps", Severity: greffe.Warning, Text: "Le numéro RPPS %s est faux (chiffre de contrôle).", Source: "Annuaire Santé, RPPS"}
-	ruleFINESS   = greffe.Rule{ID: "ins.finess", Severity: greffe.Warning, Text: "Le numéro FINESS %s est faux (chiffre de contrôle).", Source: "FINESS"}
-	ruleSIREN    = greffe.Rule{ID: "ins.siren", Severity: greffe.Warning, Text: "Le numéro SIREN %s est faux (chiffre de contrôle).", Source: "INSEE, Sirene"}
-	ruleSIRET    = greffe.Rule{ID: "ins.siret", Severity: greffe.Warning, Text: "Le numéro SIRET %s est faux (chiffre de contrôle).", Source: "INSEE, Sirene"}
-	ruleNational = greffe.Rule{ID: "ins.national", Severity: greffe.Warning, Text: "L’identifiant national %s n’a pas une forme connue.", Source: "CI-SIS, identifiants IDNPS et IDNST"}
+	ruleRPPS      = rule("ins.rpps", greffe.Warning, "Le numéro RPPS %s est faux (chiffre de contrôle).", "Annuaire Santé, RPPS")
+	ruleADELI     = rule("ins.adeli", greffe.Warning, "Le numéro ADELI %s est mal formé (9 caractères attendus).", "Annuaire Santé, ADELI")
+	ruleFINESS    = rule("ins.finess", greffe.Warning, "Le numéro FINESS %s est faux (chiffre de contrôle).", "FINESS")
+	ruleSIREN     = rule("ins.siren", greffe.Warning, "Le numéro SIREN %s est faux (chiffre de contrôle).", "INSEE, Sirene")
+	ruleSIRET     = rule("ins.siret", greffe.Warning, "Le numéro SIRET %s est faux (chiffre de contrôle).", "INSEE, Sirene")
+	ruleNational  = rule("ins.national", greffe.Warning, "L’identifiant national de professionnel « %s » n’a pas une forme connue.", "CI-SIS, identifiants IDNPS (PS_IdNat)")
+	ruleStructure = rule("ins.structure", greffe.Info, "L’identifiant national de structure « %s » n’a pas la longueur qu’annonce son premier chiffre.", "CI-SIS, identifiants IDNST (Struct_IdNat)")
 )
 
 // Luhn reports whether the digits end with the right check digit (mod 10). It is
@@ -54,7 +56,7 @@ func CheckRegisters(d *greffe.Document, where string) []greffe.Finding {
 		}
 		seen[id] = true
 		if rule, number := broken(id); number != "" {
-			findings = append(findings, rule.At(where, number))
+			findings = append(findings, rule.At(where, strings.ToValidUTF8(number, "\uFFFD")))
 		}
 	}
 	for _, list := range [][]greffe.Person{d.Authors, {d.Signer}, d.Recipients} {
@@ -67,46 +69,97 @@ func CheckRegisters(d *greffe.Document, where string) []greffe.Finding {
 	return findings
 }
 
-// broken returns the rule that the id of a register breaks, and the bare number; ""
-// when it breaks none or is of another register.
-func broken(id greffe.OID) (greffe.Rule, string) {
-	ext := strings.Join(strings.Fields(id.Extension), "")
-	if strings.Contains(ext, "/") {
-		return greffe.Rule{}, "" // local id inside a structure
-	}
-	switch id.Root {
-	case OIDPersons:
-		switch {
-		case len(ext) == 12 && ext[0] == '8':
-			return unless(Luhn(ext[1:]), ruleRPPS, ext[1:])
-		case len(ext) == 11: // some senders write the bare RPPS
-			return unless(Luhn(ext), ruleRPPS, ext)
-		case len(ext) == 10 && ext[0] == '0': // ADELI: no key is published
-			return greffe.Rule{}, ""
-		}
-		return ruleNational, ext
-	case OIDStructures:
-		number := ext[min(1, len(ext)):]
-		switch {
-		case len(ext) == 10 && ext[0] == '1' && corsican(number):
-			return greffe.Rule{}, ""
-		case len(ext) == 10 && ext[0] == '1':
-			return unless(Luhn(number), ruleFINESS, number)
-		case len(ext) == 10 && ext[0] == '2':
-			return unless(Luhn(number), ruleSIREN, number)
-		case len(ext) == 15 && ext[0] == '3':
-			// La Poste numbers its establishments without the check digit.
-			return unless(Luhn(number) || strings.HasPrefix(number, "356000000"), ruleSIRET, number)
-		}
-		// Technical ids have no prefix and no common shape.
-	}
-	return greffe.Rule{}, ""
+// register is one of the registers that a national id begins with a digit for.
+type register struct {
+	rule greffe.Rule
+	size int
+	ok   func(number string) bool
 }
 
-// corsican reports whether a FINESS number is of Corsica, where the letter keeps the
-// check digit from being computed.
-func corsican(finess string) bool {
-	return strings.HasPrefix(finess, "2A") || strings.HasPrefix(finess, "2B")
+var (
+	rpps   = register{ruleRPPS, 11, Luhn}
+	adeli  = register{ruleADELI, 9, adeliShape}
+	finess = register{ruleFINESS, 9, finessKey}
+	siren  = register{ruleSIREN, 9, Luhn}
+	siret  = register{ruleSIRET, 14, siretKey}
+	rang   = register{ruleRPPS, 13, func(n string) bool { return Luhn(n[:11]) }} // a practice: RPPS and rank
+)
+
+// persons and structures are the registers by the first digit of PS_IdNat and
+// Struct_IdNat. What follows a "/" is a local number inside the structure.
+var (
+	persons    = map[byte]register{'0': adeli, '1': adeli, '3': finess, '4': siren, '5': siret, '6': rpps, '8': rpps}
+	structures = map[byte]register{'0': adeli, '1': finess, '2': siren, '3': siret, '4': rang}
+)
+
+// broken returns the rule that the id of a register breaks, and the number to show; ""
+// when it breaks none or is of another register.
+func broken(id greffe.OID) (greffe.Rule, string) {
+	whole := strings.Join(strings.Fields(id.Extension), "")
+	ext, local, inside := strings.Cut(whole, "/")
+	if ext == "" || id.Root != OIDPersons && id.Root != OIDStructures {
+		return greffe.Rule{}, ""
+	}
+	known, rule := persons, ruleNational
+	if id.Root == OIDStructures {
+		known, rule = structures, ruleStructure
+	}
+	number := ext[1:]
+	r, ok := known[ext[0]]
+	switch {
+	case ok && len(number) == r.size:
+		return unless(r.ok(number), r.rule, number)
+	case ok && inside && local != "" && len(number) >= r.size:
+		return unless(r.ok(number[:r.size]), r.rule, number[:r.size]) // a rank or key may follow
+	case id.Root == OIDPersons && len(ext) == rpps.size && !inside: // some senders write the bare number
+		return unless(Luhn(ext), ruleRPPS, ext)
+	case id.Root == OIDStructures && len(ext) == finess.size && !inside && finessKey(ext):
+		return greffe.Rule{}, ""
+	case id.Root == OIDStructures && (!ok || inside || !digits(ext)):
+		return greffe.Rule{}, "" // technical ids have no prefix and no common shape
+	}
+	return rule, whole
+}
+
+// adeliShape checks the department, which may be Corsican, and seven digits. No rule for
+// its key is published.
+func adeliShape(n string) bool { return digits(uncorsican(n)) }
+
+// finessKey checks the check digit; the letter of Corsica keeps it from being computed.
+func finessKey(n string) bool {
+	if corsican(n) {
+		return digits(uncorsican(n))
+	}
+	return Luhn(n)
+}
+
+// siretKey checks the check digit. La Poste has more establishments than check digits:
+// theirs add up to a multiple of five.
+func siretKey(n string) bool {
+	if Luhn(n) {
+		return true
+	}
+	sum := 0
+	for i := range len(n) {
+		sum += int(n[i] - '0')
+	}
+	return strings.HasPrefix(n, "356000000") && digits(n) && sum%5 == 0
+}
+
+func digits(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}
+
+func corsican(n string) bool {
+	n = strings.ToUpper(n)
+	return strings.HasPrefix(n, "2A") || strings.HasPrefix(n, "2B")
+}
+
+func uncorsican(n string) string {
+	if corsican(n) {
+		return "20" + n[2:]
+	}
+	return n
 }
 
 func unless(ok bool, rule greffe.Rule, number string) (greffe.Rule, string) {
