@@ -82,7 +82,7 @@ type FetchConfig struct {
 
 // IdentityConfig says which identities are real here.
 type IdentityConfig struct {
-	Environment string `yaml:"environment" doc:"production | test. Une identité de l'autre environnement est retenue pour une personne."`
+	Environment string `yaml:"environment" doc:"production | test. Une INS de l'autre environnement est refusée : le document attend une personne."`
 }
 
 // ParserConfig tunes the parser.

@@ -203,7 +203,7 @@ func follows(f, own greffe.Document) bool {
 // that was put aside before it was sent has no effect.
 func stranger(s *situation) bool {
 	other := func(o index.Document) bool {
-		return (o.State != greffe.StateDismissed || sent(o)) && len(ins.Agree(o.Facts.Patient, s.doc.Facts.Patient, "")) > 0
+		return (o.State != greffe.StateDismissed || sent(o)) && ins.Compare(o.Facts.Patient, s.doc.Facts.Patient).Contradicts()
 	}
 	if s.parent != nil && other(*s.parent) || s.creation != nil && other(*s.creation) {
 		return true

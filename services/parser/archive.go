@@ -76,6 +76,7 @@ func (r *reading) entries(it *item, a *xdm.Archive) error {
 		it.Findings = append(it.Findings, placed(it.Path, a.Sets[i].Findings)...)
 		for j := range a.Sets[i].Documents {
 			d := &a.Sets[i].Documents[j]
+			r.submitted(d, a.Sets[i].PatientID)
 			if d.Entry >= 0 && described[d.Entry] == nil {
 				described[d.Entry] = d
 			}

@@ -9,7 +9,6 @@ import (
 	"greffe/pkg/cda"
 	"greffe/pkg/codes"
 	"greffe/pkg/greffe"
-	"greffe/pkg/ins"
 	"greffe/pkg/xdm"
 )
 
@@ -120,45 +119,23 @@ var errStop = errors.New("stop")
 // judge completes the findings of every document and sums them up. whole are the
 // findings about the message that hold everything in it.
 func (r *reading) judge(whole []greffe.Finding) {
-	different := r.differ()
+	first, second, differs := r.differ()
 	for _, d := range r.documents {
+		d.more = append(d.more, r.identify(d)...)
 		isCDA := d.Format == greffe.FormatCDA1 || d.Format == greffe.FormatCDA3
-		if isCDA {
-			d.more = append(d.more, ins.Check(d.Patient, r.p.cfg.Environment, d.Part)...)
-			d.more = append(d.more, ins.CheckRegisters(&d.Document, d.Part)...)
-			if d.entry != nil {
-				d.more = append(d.more, ins.Agree(d.entry.Patient, d.Patient, d.Part)...)
-			}
-		}
 		if isCDA || d.entry != nil {
 			d.more = append(d.more, codes.Complete(&d.Document, d.Part)...)
 		}
 		if d.Marked(greffe.MaskedToProfessionals) {
 			d.more = append(d.more, ruleMasked.At(d.Part))
 		}
-		if different {
-			d.more = append(d.more, rulePatients.At(d.Part))
+		if differs != "" {
+			d.more = append(d.more, rulePatients.At(d.Part, first, second, differs))
 		}
 		d.Findings = r.findingsOf(d, whole)
 		d.Verdict = greffe.VerdictOf(d.Findings)
 		d.it.Verdict = d.Verdict
 	}
-}
-
-// differ reports whether the documents of the message are about several patients
-// (MSSanté ECO.2.1.1: one per mail).
-func (r *reading) differ() bool {
-	var first *document
-	for _, d := range r.documents {
-		switch {
-		case d.Patient.IsZero():
-		case first == nil:
-			first = d
-		case len(ins.Agree(first.Patient, d.Patient, "")) > 0:
-			return true
-		}
-	}
-	return false
 }
 
 // findingsOf gathers what was found about a document: its own, those of the parts

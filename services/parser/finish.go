@@ -20,6 +20,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	if out.Message.Body == "" {
 		out.Message.Body = r.body
 	}
+	r.announced = res.Message.MSSINS
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
 		if reason := r.ignorable(it); reason != "" && !it.done {

@@ -21,7 +21,9 @@ type reading struct {
 
 	items     []*item
 	documents []*document
-	findings  []greffe.Finding // about the message as a whole
+	findings  []greffe.Finding                  // about the message as a whole
+	announced string                            // X-MSS-INS
+	sets      map[*xdm.DocumentEntry]greffe.OID // patients of submission sets
 	unpacked  int64
 	body      string // text that stands in an envelope of Outlook
 	checked   map[greffe.Digest]checkedPDF

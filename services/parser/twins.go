@@ -94,7 +94,7 @@ func (r *reading) renderings() {
 			pdfs = append(pdfs, d)
 		}
 	}
-	if len(cdas) == 0 || len(cdas) != len(pdfs) || r.differ() {
+	if _, _, differs := r.differ(); len(cdas) == 0 || len(cdas) != len(pdfs) || differs != "" {
 		return
 	}
 	p := cdas[0].Patient
