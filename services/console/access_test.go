@@ -23,6 +23,7 @@ var rights = map[string]string{ // letters: p public, s secretary, a auditor, r 
 	"POST /deconnexion":                    "sar",
 	"GET /{$}":                             "sar",
 	"GET /aide":                            "sar",
+	"GET /aide/regles":                     "sar",
 	"GET /file":                            "sa",
 	"POST /file":                           "sa",
 	"GET /file/flux":                       "sa",

@@ -112,12 +112,15 @@ func TestBrowser(t *testing.T) {
 	shot("file-attente")
 	open("/aide")
 	shot("aide")
+	open("/aide/regles#xdm.hash")
+	do(chromedp.WaitVisible(".rules"))
+	shot("regles")
 	open("/messages/00000000000000000000000000")
 	shot("erreur")
 	// Zoomed to 200 % of a 1366 wide screen, and on 320: no scrolling sideways.
 	for _, width := range []int64{683, 320} {
 		do(chromedp.EmulateViewport(width, 640))
-		for _, p := range []string{"/file", "/recherche", "/aide", "/messages/" + ids["Lettre masquée"], "/documents/" + ids["Lettre masquée"] + "-1"} {
+		for _, p := range []string{"/file", "/recherche", "/aide", "/aide/regles", "/messages/" + ids["Lettre masquée"], "/documents/" + ids["Lettre masquée"] + "-1"} {
 			open(p)
 			over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 			if err != nil || over > 0 {

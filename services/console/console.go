@@ -32,6 +32,7 @@ import (
 
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
 
@@ -54,6 +55,7 @@ type Config struct {
 	Mailboxes   []string      // addresses offered in the filter of the queue
 	DI          []DIAccess    // record systems that may fetch documents by reference
 	Version     string        // shown at the foot of the pages
+	Rules       []greffe.Rule // what findings refer to, explained in the help
 }
 
 // DIAccess is the credential of one record system for GET /di/documents/{id}.

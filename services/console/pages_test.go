@@ -397,7 +397,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	for _, c := range []struct {
 		v    *visitor
 		path string
-	}{{w.visitor(), "/connexion"}, {claire, "/file"}, {claire, "/messages/" + string(id.Message())}, {claire, "/documents/" + string(id)}, {claire, "/recherche"}, {claire, "/aide"}, {paul, "/journal"}, {root, "/systeme"}, {root, "/systeme/comptes"}} {
+	}{{w.visitor(), "/connexion"}, {claire, "/file"}, {claire, "/messages/" + string(id.Message())}, {claire, "/documents/" + string(id)}, {claire, "/recherche"}, {claire, "/aide"}, {claire, "/aide/regles"}, {paul, "/journal"}, {root, "/systeme"}, {root, "/systeme/comptes"}} {
 		page := c.v.page(c.path)
 		if attr(find(page, "html")[0], "lang") != "fr" || !strings.HasSuffix(text(find(page, "title")[0]), "— Greffe") {
 			t.Errorf("%s: language or title", c.path)

@@ -63,6 +63,7 @@ func (c *Console) routes() []route {
 		{"GET /systeme/comptes", admin, false, c.showUsers},
 
 		{"GET /aide", everyone, false, c.showHelp},
+		{"GET /aide/regles", everyone, false, c.showRules},
 
 		{"GET /di/documents/{id}", machine, true, c.serveDI},
 		{"GET /static/{file}", anyone, true, c.static},

@@ -108,7 +108,7 @@ func newWorld(t testing.TB) *world {
 	if err := os.WriteFile(token, []byte(diToken1+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.console, err = New(Config{Mailboxes: []string{cardio, radio}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai"}, w.bus, w.store, w.db, log)
+	w.console, err = New(Config{Mailboxes: []string{cardio, radio}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
 	if err != nil {
 		t.Fatal(err)
 	}
