@@ -144,7 +144,7 @@ func TestBuildersAgreeWithReaders(t *testing.T) {
 		if err != nil || len(result.Findings) > 0 {
 			t.Fatalf("%v %+v", err, result)
 		}
-		a, findings := xdm.Open(bytes.NewReader(zip), int64(len(zip)), xdm.Limits{})
+		a, findings, _ := xdm.Open(bytes.NewReader(zip), int64(len(zip)), xdm.Limits{})
 		if len(findings) > 0 || !a.IsXDM() || len(a.Sets) != 1 || len(a.Sets[0].Documents) != 1 {
 			t.Fatalf("%v %+v", findings, a)
 		}

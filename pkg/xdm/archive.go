@@ -2,18 +2,10 @@ package xdm
 
 import (
 	"archive/zip"
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/klauspost/compress/flate"
-	"golang.org/x/text/encoding/charmap"
 
 	"greffe/pkg/greffe"
 )
@@ -45,7 +37,6 @@ func (l Limits) withDefaults() Limits {
 const (
 	maxDirectory = 4 << 20 // bytes of the central directory: 200 entries need 50 KB
 	ratioFloor   = 1 << 20 // an entry smaller than this harms nobody, whatever its ratio
-	maxName      = 500     // bytes of a name, for display
 	maxKept      = 4 << 20 // bytes of documents that were read to verify them, kept for OpenEntry
 )
 
@@ -55,10 +46,12 @@ type Archive struct {
 	Entries []Entry         // in the order of the central directory
 	Sets    []SubmissionSet // in the order of their METADATA.XML
 
-	files []*zip.File
-	paths []string // cleaned names: slashes, no leading "./"
-	lim   Limits
-	xdm   bool
+	r      io.ReaderAt
+	files  []record
+	paths  []string         // cleaned names: slashes, no leading "./"
+	others map[int][]string // the same, where a name can be read in other ways
+	lim    Limits
+	xdm    bool
 
 	kept     map[int][]byte // by entry: read to its end and right, by its CRC-32; only Open writes it
 	keptSize int64
@@ -77,12 +70,6 @@ type Entry struct {
 	dead error // why OpenEntry refuses
 }
 
-// Errors of OpenEntry, to be tested with errors.Is.
-var (
-	ErrRefused = errors.New("entry is not read")        // encrypted, unknown compression, folder, over a limit
-	ErrCorrupt = errors.New("entry is not as declared") // size, checksum or compressed data
-)
-
 // Open reads the directory of the ZIP in r, of size bytes, and the metadata that it
 // holds. Where a finding points inside the archive it names the entry as "!n", to be
 // put behind the path of the part that the archive is. Findings about one entry, set or
@@ -90,32 +77,54 @@ var (
 // that an entry carries concerns both, and is in both, once for the whole.
 //
 // A ZIP that cannot be read gives a nil Archive and a finding. A dangerous one gives an
-// Archive whose harmless entries can still be read and kept, without sets.
-func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, []greffe.Finding) {
+// Archive whose harmless entries can still be read and kept, without sets. An error is
+// that of r: what is wrong with the archive never is one.
+func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, []greffe.Finding, error) {
 	lim = lim.withDefaults()
-	// The directory is read at once by archive/zip: bound it, an entry costs 46 bytes.
-	bounded := &budgetReader{r: r, left: maxDirectory}
-	z, err := zip.NewReader(bounded, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) || len(z.File) == 0 {
-		if bounded.left < 0 {
-			return nil, []greffe.Finding{ruleEntries.At("", lim.Entries)}
-		}
-		return nil, []greffe.Finding{ruleZip.At("")}
+	d, bad, err := readDirectory(r, size, lim)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the directory of an archive: %w", err)
 	}
-	bounded.unbounded = true
-	z.RegisterDecompressor(zip.Deflate, inflate)
-	a := &Archive{lim: lim, files: z.File}
+	if bad != nil {
+		return nil, []greffe.Finding{*bad}, nil
+	}
+	overlap, err := d.checkLocal(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the headers of an archive: %w", err)
+	}
+	source := &source{r: r}
+	a := &Archive{lim: lim, files: d.records, r: source}
 	var findings []greffe.Finding
-	if len(z.File) > lim.Entries {
+	if len(d.records) > lim.Entries {
 		findings = append(findings, ruleEntries.At("", lim.Entries))
-		a.files = z.File[:lim.Entries]
+		a.files = d.records[:lim.Entries]
 	}
-	findings = append(findings, a.list(size)...)
+	findings = append(findings, a.list()...)
+	findings = append(findings, a.checkStructure(d, overlap)...)
 	a.recognise()
 	if greffe.VerdictOf(findings) != greffe.VerdictRefused {
 		findings = append(findings, a.readSets()...)
 	}
-	return a, findings
+	if source.err != nil {
+		return nil, nil, fmt.Errorf("read an archive: %w", source.err)
+	}
+	a.r = r
+	return a, findings, nil
+}
+
+// source notes an error of its reader that is not the end: the fault of no archive.
+type source struct {
+	r   io.ReaderAt
+	err error
+}
+
+// ReadAt implements io.ReaderAt.
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	n, err := s.r.ReadAt(p, off)
+	if err != nil && err != io.EOF && s.err == nil {
+		s.err = err
+	}
+	return n, err
 }
 
 // IsXDM reports whether the archive means to be XDM: it has a METADATA.XML, a folder
@@ -123,55 +132,65 @@ func Open(r io.ReaderAt, size int64, lim Limits) (*Archive, []greffe.Finding) {
 func (a *Archive) IsXDM() bool { return a.xdm }
 
 // list fills Entries and checks each of them.
-func (a *Archive) list(size int64) []greffe.Finding {
+func (a *Archive) list() []greffe.Finding {
 	var findings []greffe.Finding
 	once := func(r greffe.Rule, i int, args ...any) {
-		where := fmt.Sprintf("!%d", i)
-		a.Entries[i].Findings = append(a.Entries[i].Findings, r.At(where, args...))
+		a.Entries[i].Findings = append(a.Entries[i].Findings, r.At(where(i), args...))
 		for _, f := range findings {
 			if f.Rule == r.ID {
 				return
 			}
 		}
-		findings = append(findings, r.At(where, args...))
+		findings = append(findings, r.At(where(i), args...))
 	}
-	names := make(map[string]bool)
-	var total, packed int64
-	for i, f := range a.files {
-		clean := cleanPath(f.Name)
-		e := Entry{Index: i, Name: displayName(f.Name), Dir: strings.HasSuffix(clean, "/") || f.Mode().IsDir()}
-		if f.UncompressedSize64 > 1<<40 {
-			f.UncompressedSize64 = 1 << 40 // far over any limit, and sums do not overflow
-		}
+	names := make(map[string]bool, len(a.files))
+	a.Entries, a.paths = make([]Entry, 0, len(a.files)), make([]string, 0, len(a.files))
+	var total int64
+	for i := range a.files {
+		f := &a.files[i]
+		name, others := f.decodeName()
+		clean := cleanPath(name)
+		mode := f.Mode()
+		e := Entry{Index: i, Name: displayName(name), Dir: strings.HasSuffix(clean, "/") || mode.IsDir()}
+		f.UncompressedSize64 = min(f.UncompressedSize64, 1<<40) // far over any limit, and sums do not overflow
 		e.Size = int64(f.UncompressedSize64)
 		total += e.Size
-		packed += int64(min(f.CompressedSize64, 1<<40))
 		a.Entries = append(a.Entries, e)
 		a.paths = append(a.paths, strings.TrimSuffix(clean, "/"))
+		for _, other := range others {
+			if a.others == nil {
+				a.others = make(map[int][]string)
+			}
+			a.others[i] = append(a.others[i], cleanPath(other))
+		}
+		refuse := func(why string) { a.Entries[i].dead = fmt.Errorf("%w: %s", ErrRefused, why) }
 
-		if strings.Contains(f.Name, `\`) {
+		if strings.Contains(name, `\`) {
 			once(ruleNames, i)
 		}
-		if unsafePath(f.Name) {
+		if unsafePath(name) || unsafePath(f.Name) {
 			once(rulePath, i)
 		}
-		if mode := f.Mode(); mode&fs.ModeType != 0 && !mode.IsDir() {
+		if mode&fs.ModeType != 0 && !mode.IsDir() {
 			once(ruleSymlink, i)
 		}
-		if f.Flags&(1|1<<6) != 0 {
+		if f.Flags&(1|1<<6|1<<13) != 0 {
 			once(ruleEncrypted, i)
-			a.Entries[i].dead = fmt.Errorf("%w: encrypted", ErrRefused)
+			refuse("encrypted")
 		} else if f.Method != zip.Store && f.Method != zip.Deflate {
-			once(ruleMethod, i)
-			a.Entries[i].dead = fmt.Errorf("%w: compression method %d", ErrRefused, f.Method)
+			// Of this file alone: the others can be used.
+			a.Entries[i].Findings = append(a.Entries[i].Findings, ruleMethod.At(where(i), methodName(f.Method)))
+			refuse("compression method")
+		} else if f.broken {
+			a.Entries[i].dead = fmt.Errorf("%w: no local header", ErrCorrupt)
 		}
 		if total > a.lim.Total {
 			once(ruleTotal, i)
-			a.Entries[i].dead = fmt.Errorf("%w: archive over %d bytes", ErrRefused, a.lim.Total)
+			refuse("archive is too large")
 		}
-		if e.Size > ratioFloor && e.Size/int64(a.lim.Ratio) > int64(f.CompressedSize64) {
+		if e.Size > ratioFloor && uint64(e.Size)/uint64(a.lim.Ratio) > f.CompressedSize64 {
 			once(ruleRatio, i)
-			a.Entries[i].dead = fmt.Errorf("%w: ratio over %d", ErrRefused, a.lim.Ratio)
+			refuse("ratio")
 		}
 		if key := fold(a.paths[i]); !e.Dir {
 			if names[key] {
@@ -180,132 +199,60 @@ func (a *Archive) list(size int64) []greffe.Finding {
 			names[key] = true
 		}
 		if e.Dir {
-			a.Entries[i].dead = fmt.Errorf("%w: folder", ErrRefused)
-		}
-	}
-	// Entries that share their compressed bytes are the other way to build a bomb.
-	if packed > size && len(a.Entries) > 0 {
-		once(ruleRatio, 0)
-		for i := range a.Entries {
-			a.Entries[i].dead = fmt.Errorf("%w: entries overlap", ErrRefused)
+			refuse("folder")
 		}
 	}
 	return findings
 }
 
-// OpenEntry gives the bytes of entry i: the same ones each time, never more than its
-// Size, checked against its CRC-32 at the end. It returns an error that is ErrRefused
-// for an entry that is not read; a read gives an error that is ErrCorrupt when the entry
-// is not what the directory declares, or the error of the reader given to Open. A small
-// document that Open has verified is not decompressed again: up to 4 MiB of an archive
-// stay in memory as long as it does.
-func (a *Archive) OpenEntry(i int) (io.ReadCloser, error) {
-	if i < 0 || i >= len(a.Entries) {
-		return nil, fmt.Errorf("open entry %d: %w: no such entry", i, ErrRefused)
-	}
-	if err := a.Entries[i].dead; err != nil {
-		return nil, fmt.Errorf("open entry %d: %w", i, err)
-	}
-	if b := a.kept[i]; b != nil {
-		return io.NopCloser(bytes.NewReader(b)), nil
-	}
-	rc, err := a.files[i].Open()
-	if err != nil {
-		return nil, fmt.Errorf("open entry %d: %w", i, corrupt(err))
-	}
-	return &entryReader{rc}, nil
-}
-
-// entryReader sorts the errors of archive/zip, which stops an entry that gives more than
-// it declared.
-type entryReader struct{ rc io.ReadCloser }
-
-// Read implements io.Reader.
-func (e *entryReader) Read(p []byte) (int, error) {
-	n, err := e.rc.Read(p)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("read entry: %w", corrupt(err))
-	}
-	return n, err
-}
-
-// corrupt turns the errors that the bytes of the archive cause into ErrCorrupt, and into
-// nothing else: io.ErrUnexpectedEOF inside it would pass for the end of a short entry.
-// Errors of the reader below stay what they are.
-func corrupt(err error) error {
-	_, bad := errors.AsType[flate.CorruptInputError](err)
-	_, internal := errors.AsType[flate.InternalError](err)
-	if bad || internal || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
-		errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrAlgorithm) {
-		return fmt.Errorf("%w: %v", ErrCorrupt, err)
-	}
-	return err
-}
-
-// Close implements io.Closer.
-func (e *entryReader) Close() error { return e.rc.Close() }
-
-// budgetReader gives up after so many bytes, until it is told that there is no bound.
-type budgetReader struct {
-	r         io.ReaderAt
-	left      int64
-	unbounded bool
-}
-
-var errBudget = errors.New("directory of the archive is too large")
-
-// ReadAt implements io.ReaderAt.
-func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
-	if !b.unbounded {
-		if b.left -= int64(len(p)); b.left < 0 {
-			return 0, errBudget
+// checkStructure reports what is wrong with the archive as a whole.
+func (a *Archive) checkStructure(d *directory, overlap bool) []greffe.Finding {
+	var findings []greffe.Finding
+	if overlap {
+		// The other way to build a bomb; which file the bytes belong to is anybody's guess.
+		findings = append(findings, ruleOverlap.At(""))
+		for i := range a.Entries {
+			a.Entries[i].dead = fmt.Errorf("%w: entries overlap", ErrRefused)
 		}
 	}
-	return b.r.ReadAt(p, off)
+	torn, first := d.torn, int64(maxOffset)
+	for i := range d.records {
+		rec := &d.records[i]
+		first = min(first, rec.at)
+		// A second name in plain letters is another name, not another way to write it.
+		torn = torn || rec.unicode != "" && rec.unicode != rec.Name && isASCII(rec.unicode)
+	}
+	if torn {
+		findings = append(findings, ruleContradiction.At(""))
+	}
+	if first > 0 {
+		findings = append(findings, rulePrefix.At(""))
+	}
+	if d.trailing > 0 {
+		findings = append(findings, ruleTrailing.At(""))
+	}
+	return findings
 }
 
-// cleanPath returns the name with slashes and without "./" or doubled slashes; a folder
-// keeps its last slash.
-func cleanPath(name string) string {
-	name = strings.ReplaceAll(name, `\`, "/")
-	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
-	if strings.HasSuffix(name, "/") {
-		clean += "/"
-	}
-	return clean
-}
+func isASCII(s string) bool { return strings.IndexFunc(s, func(c rune) bool { return c > 127 }) < 0 }
 
-// fold returns the form in which names are compared.
-func fold(name string) string { return strings.ToUpper(name) }
-
-// unsafePath reports whether the name would leave a folder that it were unpacked in.
-func unsafePath(name string) bool {
-	name = strings.ReplaceAll(name, `\`, "/")
-	if strings.HasPrefix(name, "/") || len(name) > 1 && name[1] == ':' || name == "" {
-		return true
+// methodName names a compression method of APPNOTE.TXT §4.4.5.
+func methodName(method uint16) string {
+	switch method {
+	case 6:
+		return "Implode"
+	case 9:
+		return "Deflate64"
+	case 12:
+		return "bzip2"
+	case 14:
+		return "LZMA"
+	case 93:
+		return "Zstandard"
+	case 95:
+		return "XZ"
+	case 98:
+		return "PPMd"
 	}
-	for _, part := range strings.Split(name, "/") {
-		if part == ".." {
-			return true
-		}
-	}
-	return strings.IndexFunc(name, unicode.IsControl) >= 0
-}
-
-// displayName returns a name that can be shown: valid UTF-8, of bounded length. Names
-// without the UTF-8 flag are in the code page of DOS, 850 in France.
-func displayName(name string) string {
-	if !utf8.ValidString(name) {
-		name, _ = charmap.CodePage850.NewDecoder().String(name)
-	}
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, name)
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "") + "…"
-	}
-	return name
+	return fmt.Sprintf("méthode %d", method)
 }

@@ -73,21 +73,20 @@ func TestOpenRefusesDangerousArchives(t *testing.T) {
 		lim     Limits
 		rules   []string
 	}{
-		"parent folder":  {[]entry{{name: "../evil.txt", content: "x"}}, Limits{}, []string{"xdm.path"}},
-		"hidden parent":  {[]entry{{name: `a\..\..\evil.txt`, content: "x"}}, Limits{}, []string{"xdm.names", "xdm.path"}},
-		"absolute":       {[]entry{{name: "/etc/passwd", content: "x"}}, Limits{}, []string{"xdm.path"}},
-		"drive":          {[]entry{{name: `C:\evil.txt`, content: "x"}}, Limits{}, []string{"xdm.names", "xdm.path"}},
-		"control":        {[]entry{{name: "a\x00.txt", content: "x"}}, Limits{}, []string{"xdm.path"}},
-		"symlink":        {[]entry{{name: "link", content: "/etc/passwd", header: func(h *zip.FileHeader) { h.SetMode(fs.ModeSymlink | 0o777) }}}, Limits{}, []string{"xdm.symlink"}},
-		"device":         {[]entry{{name: "dev", header: func(h *zip.FileHeader) { h.SetMode(fs.ModeDevice | 0o777) }}}, Limits{}, []string{"xdm.symlink"}},
-		"encrypted":      {[]entry{stored("a.txt", "secret", 6, 1)}, Limits{}, []string{"xdm.encrypted"}},
-		"unknown method": {[]entry{{name: "a.txt", content: "x", raw: true, header: func(h *zip.FileHeader) { h.Method = 14; h.UncompressedSize64 = 1 }}}, Limits{}, []string{"xdm.method"}},
-		"same name":      {[]entry{{name: "A.txt", content: "x"}, {name: "a.TXT", content: "y"}}, Limits{}, []string{"xdm.duplicate"}},
-		"same path":      {[]entry{{name: "a/b", content: "x"}, {name: `a\.\b`, content: "y"}}, Limits{}, []string{"xdm.duplicate", "xdm.names"}},
-		"many":           {big, Limits{}, []string{"xdm.entries"}},
-		"bomb":           {[]entry{{name: "z.bin", content: zeros}}, Limits{}, []string{"xdm.ratio"}},
-		"large":          {[]entry{{name: "a", content: "0123456789"}, {name: "b", content: "0123456789"}}, Limits{Total: 15}, []string{"xdm.total"}},
-		"huge lie":       {[]entry{stored("a", "x", 1<<62, 0), stored("b", "x", 1<<62, 0)}, Limits{}, []string{"xdm.ratio", "xdm.total"}},
+		"parent folder": {[]entry{{name: "../evil.txt", content: "x"}}, Limits{}, []string{"xdm.path"}},
+		"hidden parent": {[]entry{{name: `a\..\..\evil.txt`, content: "x"}}, Limits{}, []string{"xdm.names", "xdm.path"}},
+		"absolute":      {[]entry{{name: "/etc/passwd", content: "x"}}, Limits{}, []string{"xdm.path"}},
+		"drive":         {[]entry{{name: `C:\evil.txt`, content: "x"}}, Limits{}, []string{"xdm.names", "xdm.path"}},
+		"control":       {[]entry{{name: "a\x00.txt", content: "x"}}, Limits{}, []string{"xdm.path"}},
+		"symlink":       {[]entry{{name: "link", content: "/etc/passwd", header: func(h *zip.FileHeader) { h.SetMode(fs.ModeSymlink | 0o777) }}}, Limits{}, []string{"xdm.symlink"}},
+		"device":        {[]entry{{name: "dev", header: func(h *zip.FileHeader) { h.SetMode(fs.ModeDevice | 0o777) }}}, Limits{}, []string{"xdm.symlink"}},
+		"encrypted":     {[]entry{stored("a.txt", "secret", 6, 1)}, Limits{}, []string{"xdm.encrypted"}},
+		"same name":     {[]entry{{name: "A.txt", content: "x"}, {name: "a.TXT", content: "y"}}, Limits{}, []string{"xdm.duplicate"}},
+		"same path":     {[]entry{{name: "a/b", content: "x"}, {name: `a\.\b`, content: "y"}}, Limits{}, []string{"xdm.duplicate", "xdm.names"}},
+		"many":          {big, Limits{}, []string{"xdm.entries"}},
+		"bomb":          {[]entry{{name: "z.bin", content: zeros}}, Limits{}, []string{"xdm.ratio"}},
+		"large":         {[]entry{{name: "a", content: "0123456789"}, {name: "b", content: "0123456789"}}, Limits{Total: 15}, []string{"xdm.total"}},
+		"huge lie":      {[]entry{stored("a", "x", 1<<62, 0), stored("b", "x", 1<<62, 0)}, Limits{}, []string{"xdm.contradiction", "xdm.ratio", "xdm.total"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,15 +120,18 @@ func TestOpenReportsWhatIsNoArchive(t *testing.T) {
 	t.Parallel()
 	whole := build(t, good()...)
 	for name, b := range map[string][]byte{
-		"nothing": nil, "text": []byte("bonjour"), "cut": whole[:len(whole)-30], "empty": build(t),
+		"nothing": nil, "text": []byte("bonjour"), "empty": build(t), "end alone": whole[len(whole)-22:], "tail": whole[len(whole)/2:],
 	} {
-		if a, findings := Open(bytes.NewReader(b), int64(len(b)), Limits{}); a != nil || !slices.Equal(ruleIDs(t, findings), []string{"xdm.zip"}) {
-			t.Errorf("%s: %v, %v", name, a, findings)
+		if a, findings, err := Open(bytes.NewReader(b), int64(len(b)), Limits{}); a != nil || err != nil || !slices.Equal(ruleIDs(t, findings), []string{"xdm.zip"}) {
+			t.Errorf("%s: %v, %v, %v", name, a, findings, err)
 		}
 	}
-	// Bytes before the archive (a self-extracting one) and a comment behind it do no harm.
-	if a := open(t, append([]byte("MZ..."), whole...), Limits{}); len(a.rules(t)) > 0 || len(a.Sets) != 1 {
-		t.Errorf("with a prefix: %v", a.rules(t))
+	// Cut anywhere, it is never more than a cut archive.
+	for n := 4; n < len(whole); n += 7 {
+		a, findings, err := Open(bytes.NewReader(whole[:n]), int64(n), Limits{})
+		if a != nil || err != nil || !slices.Equal(ruleIDs(t, findings), []string{"xdm.truncated"}) {
+			t.Errorf("cut at %d: %v, %v, %v", n, a, findings, err)
+		}
 	}
 }
 
@@ -189,7 +191,13 @@ func TestOpenEntryReturnsTheErrorOfItsReader(t *testing.T) {
 	b := build(t, good()...)
 	disk := errors.New("disk")
 	r := &failingReaderAt{ReaderAt: bytes.NewReader(b)}
-	a, _ := Open(r, int64(len(b)), Limits{})
+	for n := range 12 { // the directory, headers, metadata, documents
+		broken := &failingReaderAt{ReaderAt: bytes.NewReader(b), after: n, err: disk}
+		if a, findings, err := Open(broken, int64(len(b)), Limits{}); a != nil || findings != nil || !errors.Is(err, disk) {
+			t.Errorf("a disk that fails after %d reads: %v, %v", n, findings, err)
+		}
+	}
+	a, _, _ := Open(r, int64(len(b)), Limits{})
 	rc, err := a.OpenEntry(1)
 	if err != nil {
 		t.Fatal(err)
@@ -203,11 +211,12 @@ func TestOpenEntryReturnsTheErrorOfItsReader(t *testing.T) {
 
 type failingReaderAt struct {
 	io.ReaderAt
-	err error
+	after int // reads that still work
+	err   error
 }
 
 func (f *failingReaderAt) ReadAt(p []byte, off int64) (int, error) {
-	if f.err != nil {
+	if f.after--; f.err != nil && f.after < 0 {
 		return 0, f.err
 	}
 	return f.ReaderAt.ReadAt(p, off)
@@ -227,7 +236,7 @@ func TestOpenKeepsWhatItVerified(t *testing.T) {
 	docs := []meta{{uri: "A.XML", content: text(3 << 20)}, {uri: "B.XML", content: text(1<<20 + 1)}, {uri: "C.XML", content: text(1 << 20)}, {uri: "D.XML"}}
 	b := build(t, good(docs...)...)
 	r := &failingReaderAt{ReaderAt: bytes.NewReader(b)}
-	a, findings := Open(r, int64(len(b)), Limits{})
+	a, findings, _ := Open(r, int64(len(b)), Limits{})
 	if got := (opened{a, findings}).rules(t); len(got) > 0 {
 		t.Fatalf("findings: %v", got)
 	}
@@ -301,7 +310,7 @@ func TestOpenRefusesOverlappingEntries(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[i+42:], binary.LittleEndian.Uint32(b[at[0]+42:]))
 	}
 	a := open(t, b, Limits{})
-	if got := a.rules(t); !slices.Equal(got, []string{"xdm.ratio"}) {
+	if got := a.rules(t); !slices.Equal(got, []string{"xdm.contradiction", "xdm.overlap"}) {
 		t.Errorf("rules %v", got)
 	}
 	if _, err := a.OpenEntry(0); !errors.Is(err, ErrRefused) {

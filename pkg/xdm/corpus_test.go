@@ -123,7 +123,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		a, _ := Open(bytes.NewReader(raw), int64(len(raw)), Limits{})
+		a, _, _ := Open(bytes.NewReader(raw), int64(len(raw)), Limits{})
 		if len(a.Sets) != 1 {
 			b.Fatal("not read")
 		}

@@ -5,8 +5,6 @@ import (
 	"crypto/sha1" //nolint:gosec // the hash that IHE XDS prescribes; it proves transport only
 	"encoding/hex"
 	"io"
-	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -136,65 +134,6 @@ func (a *Archive) match(set *SubmissionSet) {
 	}
 }
 
-// locate looks for the file of d: beside the METADATA.XML, else under a path from the
-// top, both without regard to case; else, for a name that does not exist, by its hash.
-// A ".." stays inside the archive: nothing is ever unpacked.
-func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
-	if d.URI == "" {
-		d.add(ruleURI)
-		return
-	}
-	folder := a.folderOf(set.Metadata)
-	for _, uri := range []string{d.URI, unescape(d.URI)} {
-		clean := cleanPath(uri)
-		for _, name := range []string{cleanPath(folder + uri), clean} {
-			if i := a.find(func(p string) bool { return p == name }); i >= 0 {
-				d.Entry = i
-				return
-			}
-		}
-		for _, name := range []string{fold(cleanPath(folder + uri)), fold(clean)} {
-			i := a.find(func(p string) bool {
-				return fold(p) == name || strings.Contains(clean, "/") && strings.HasSuffix(fold(p), "/"+name)
-			})
-			if i >= 0 {
-				d.Entry = i
-				d.add(ruleURICase)
-				return
-			}
-		}
-	}
-	if d.SHA1 != "" {
-		for i := range a.Entries {
-			if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.paths[i], path.Dir(a.paths[set.Metadata])) {
-				if sum, _, err := a.hash(i); err == nil && sum == d.SHA1 {
-					d.Entry = i
-					d.add(ruleURIHash)
-					return
-				}
-			}
-		}
-	}
-	d.add(ruleDocument)
-}
-
-// find returns the first file whose path is accepted, or -1.
-func (a *Archive) find(accept func(string) bool) int {
-	for i, p := range a.paths {
-		if !a.Entries[i].Dir && accept(p) {
-			return i
-		}
-	}
-	return -1
-}
-
-func unescape(uri string) string {
-	if u, err := url.PathUnescape(uri); err == nil {
-		return u
-	}
-	return uri
-}
-
 // hash returns the SHA-1 of an entry and its size, and keeps the bytes of a small one.
 func (a *Archive) hash(i int) (string, int64, error) {
 	rc, err := a.OpenEntry(i)
@@ -228,7 +167,7 @@ func (a *Archive) hash(i int) (string, int64, error) {
 func (a *Archive) verify(d *DocumentEntry) {
 	sum, n, err := a.hash(d.Entry)
 	if err != nil {
-		d.add(ruleEntry)
+		d.Findings = append(d.Findings, a.unreadable(d.Entry))
 		return
 	}
 	switch {

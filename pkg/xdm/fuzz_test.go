@@ -13,9 +13,14 @@ func FuzzOpen(f *testing.F) {
 	f.Add(build(f, entry{name: "../a", content: "x"}, entry{name: "IHE_XDM/S/METADATA.XML", content: "<a/>"}))
 	f.Add(build(f, stored("a.txt", "secret", 6, 1), entry{name: "b/"}))
 	f.Add([]byte("PK\x05\x06" + string(make([]byte, 18))))
+	f.Add(wide(build(f, good()...)))
+	f.Add(append([]byte("x"), build(f, stored("R\x82.txt", "abc", 3, 0))...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		lim := Limits{Entries: 20, Total: 1 << 20}
-		a, findings := Open(bytes.NewReader(b), int64(len(b)), lim)
+		a, findings, err := Open(bytes.NewReader(b), int64(len(b)), lim)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if a == nil {
 			if greffe.VerdictOf(findings) != greffe.VerdictRefused {
 				t.Errorf("no archive, findings %v", findings)
@@ -23,6 +28,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		(opened{a, findings}).rules(t)
+		agree(t, b, a, findings)
 		var total int64
 		for i := range a.Entries {
 			rc, err := a.OpenEntry(i)

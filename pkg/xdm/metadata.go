@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func (a *Archive) readObjects(m int) (*cda.Node, []greffe.Finding) {
 	at := where(m)
 	rc, err := a.OpenEntry(m)
 	if err != nil {
-		return nil, []greffe.Finding{ruleEntry.At(at)}
+		return nil, []greffe.Finding{a.unreadable(m)}
 	}
 	defer rc.Close()
 	limited := &io.LimitedReader{R: rc, N: a.lim.Metadata + 1}
@@ -136,6 +135,16 @@ func (a *Archive) readObjects(m int) (*cda.Node, []greffe.Finding) {
 		findings = append(findings, ruleNamespace.At(at))
 	}
 	return objects, findings
+}
+
+// unreadable says why the bytes of an entry cannot be had.
+func (a *Archive) unreadable(i int) greffe.Finding {
+	for _, f := range a.Entries[i].Findings {
+		if f.Severity == greffe.Hold || f.Severity == greffe.Refuse {
+			return f
+		}
+	}
+	return ruleEntry.At(where(i))
 }
 
 // metadataFault says why a METADATA.XML cannot be read.
@@ -271,12 +280,4 @@ func (a *Archive) checkIDs() {
 			ids[d.UniqueID], files[d.Entry] = true, true
 		}
 	}
-}
-
-// folderOf returns the folder of a METADATA.XML; "" at the top.
-func (a *Archive) folderOf(m int) string {
-	if dir := path.Dir(a.paths[m]); dir != "." {
-		return dir + "/"
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package xdm
 
 import (
+	"archive/zip"
 	"slices"
 	"strings"
 	"testing"
@@ -135,7 +136,8 @@ func TestNamesForDisplay(t *testing.T) {
 	for in, want := range map[string]string{
 		"R\x82sultat.pdf": "Résultat.pdf", "Résultat.pdf": "Résultat.pdf", "a\nb": "a\uFFFDb", strings.Repeat("é", 400): strings.Repeat("é", 250) + "…",
 	} {
-		if got := displayName(in); got != want {
+		name, _ := (&record{FileHeader: zip.FileHeader{Name: in}}).decodeName()
+		if got := displayName(name); got != want {
 			t.Errorf("displayName(%q) = %q", in, got)
 		}
 	}

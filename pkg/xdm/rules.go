@@ -9,6 +9,13 @@ const (
 
 // Rules about the archive as a ZIP.
 var (
+	ruleTruncated     = rule("xdm.truncated", greffe.Refuse, "La fin de l’archive manque : elle a été coupée en chemin. Demandez à l’expéditeur de la renvoyer.", "PKWARE APPNOTE.TXT §4.3.6")
+	ruleSplit         = rule("xdm.split", greffe.Refuse, "Cette archive n’est qu’un morceau d’une archive coupée en plusieurs. Demandez à l’expéditeur une archive entière.", "PKWARE APPNOTE.TXT §8")
+	ruleContradiction = rule("xdm.contradiction", greffe.Refuse, "L’archive se contredit : selon le logiciel qui l’ouvre, on n’y voit pas les mêmes fichiers. Demandez à l’expéditeur de la refaire.", "PKWARE APPNOTE.TXT §4.3.7 et §4.3.12")
+	ruleOverlap       = rule("xdm.overlap", greffe.Refuse, "Des fichiers de l’archive se recouvrent : elle est abîmée ou piégée. Demandez à l’expéditeur de la refaire.", "PKWARE APPNOTE.TXT §4.3.6")
+	rulePrefix        = rule("xdm.prefix", greffe.Info, "Des octets étrangers précèdent l’archive ; ils ont été ignorés.", "PKWARE APPNOTE.TXT §4.1.9")
+	ruleTrailing      = rule("xdm.trailing", greffe.Info, "Des octets étrangers suivent l’archive ; ils ont été ignorés.", "PKWARE APPNOTE.TXT §4.3.6")
+
 	ruleZip       = rule("xdm.zip", greffe.Refuse, "L’archive ZIP est illisible ou vide.", itiXDM)
 	ruleEntries   = rule("xdm.entries", greffe.Refuse, "L’archive contient trop de fichiers (plus de %d).", "Greffe")
 	ruleTotal     = rule("xdm.total", greffe.Refuse, "L’archive est trop volumineuse une fois décompressée.", "Greffe")
@@ -16,7 +23,7 @@ var (
 	rulePath      = rule("xdm.path", greffe.Refuse, "L’archive contient un nom de fichier dangereux (chemin absolu, « .. » ou caractère de contrôle).", "Greffe")
 	ruleSymlink   = rule("xdm.symlink", greffe.Refuse, "L’archive contient un lien ou un fichier spécial.", "Greffe")
 	ruleEncrypted = rule("xdm.encrypted", greffe.Refuse, "L’archive est protégée par un mot de passe.", itiXDM)
-	ruleMethod    = rule("xdm.method", greffe.Refuse, "L’archive utilise une compression que Greffe ne lit pas.", itiXDM)
+	ruleMethod    = rule("xdm.method", greffe.Hold, "Ce fichier de l’archive est compressé d’une façon que Greffe ne lit pas (%s) : une personne doit décider. Demandez à l’expéditeur une archive ZIP ordinaire.", itiXDM)
 	ruleDuplicate = rule("xdm.duplicate", greffe.Refuse, "L’archive contient deux fichiers de même nom.", "Greffe")
 	ruleEntry     = rule("xdm.entry", greffe.Refuse, "Un fichier de l’archive est abîmé.", itiXDM)
 	ruleNames     = rule("xdm.names", greffe.Info, "L’archive utilise « \\ » dans les noms de fichiers.", itiXDM)
@@ -80,7 +87,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule of this package.
 func Rules() []greffe.Rule {
 	return []greffe.Rule{
-		ruleZip, ruleEntries, ruleTotal, ruleRatio, rulePath, ruleSymlink, ruleEncrypted, ruleMethod, ruleDuplicate, ruleEntry, ruleNames,
+		ruleZip, ruleTruncated, ruleSplit, ruleContradiction, ruleOverlap, rulePrefix, ruleTrailing, ruleEntries, ruleTotal, ruleRatio, rulePath, ruleSymlink, ruleEncrypted, ruleMethod, ruleDuplicate, ruleEntry, ruleNames,
 		ruleMissing, ruleMetadataXML, ruleMetadataRoot, ruleEbRIM, ruleNamespace, ruleBlanks, ruleLayout, ruleWrapped, ruleIndex,
 		ruleCopy, ruleSets, ruleSet, ruleNone, ruleMany, ruleUnreferenced,
 		ruleURI, ruleURIAttribute, ruleURICase, ruleURIHash, ruleDocument, ruleShared, ruleSize, ruleHash, ruleNoSize, ruleNoHash,

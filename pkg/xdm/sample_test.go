@@ -154,7 +154,7 @@ type opened struct {
 
 func open(t testing.TB, b []byte, lim Limits) opened {
 	t.Helper()
-	a, findings := Open(bytes.NewReader(b), int64(len(b)), lim)
+	a, findings, _ := Open(bytes.NewReader(b), int64(len(b)), lim)
 	return opened{a, findings}
 }
 

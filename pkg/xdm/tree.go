@@ -51,8 +51,10 @@ func (a *Archive) inSubset(i int, metadata []int) bool {
 	return false
 }
 
+// within reports whether a path lies in a folder; "." and "" are the top.
 func within(name, folder string) bool {
-	return folder == "." || strings.HasPrefix(fold(name), fold(folder)+"/")
+	folder = strings.TrimSuffix(folder, "/")
+	return folder == "." || folder == "" || strings.HasPrefix(fold(name), fold(folder)+"/")
 }
 
 // metadataEntries returns the entries that are a METADATA.XML in use: those in a folder
@@ -140,10 +142,10 @@ func (a *Archive) file(i int) file {
 func (a *Archive) folder(m int) []file {
 	var files []file
 	dir := path.Dir(a.paths[m])
-	for i, f := range a.files {
+	for i := range a.files {
 		if e := a.Entries[i]; !e.Dir && !e.Noise && within(a.paths[i], dir) {
 			name := strings.TrimPrefix(fold(a.paths[i]), fold(dir)+"/")
-			files = append(files, file{name, f.UncompressedSize64, f.CRC32})
+			files = append(files, file{name, a.files[i].UncompressedSize64, a.files[i].CRC32})
 		}
 	}
 	slices.SortFunc(files, func(x, y file) int { return strings.Compare(x.name, y.name) })

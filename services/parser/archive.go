@@ -39,7 +39,10 @@ func (r *reading) openZip(it *item) error {
 	} else if lim.Total <= 0 || lim.Total > left {
 		lim.Total = min(left, 200_000_000)
 	}
-	a, findings := xdm.Open(it.content, it.content.size, lim)
+	a, findings, err := xdm.Open(it.content, it.content.size, lim)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDisk, err)
+	}
 	it.Findings = append(it.Findings, placed(it.Path, findings)...)
 	if a == nil {
 		it.typ.hold, it.typ.args = ruleArchive, []any{"ZIP"}
@@ -130,7 +133,11 @@ func (r *reading) entry(child *item, a *xdm.Archive, e xdm.Entry, entry *xdm.Doc
 	switch {
 	case errors.Is(err, xdm.ErrRefused), errors.Is(err, xdm.ErrCorrupt):
 		child.Skipped = true
-		child.Findings = append(child.Findings, ruleEntry.At(child.Path))
+		if child.noise != "" {
+			child.ignore(child.noise)
+		} else if v := greffe.VerdictOf(child.Findings); v != greffe.VerdictHeld && v != greffe.VerdictRefused {
+			child.Findings = append(child.Findings, ruleEntry.At(child.Path))
+		}
 		return nil
 	case err != nil:
 		return err
@@ -192,7 +199,7 @@ func (r *reading) account(it *item, a *xdm.Archive, documents bool, files int) {
 		d := r.document(it, nil)
 		d.Title = title
 		d.more = missing
-		if !documents && greffe.VerdictOf(append(missing, it.Findings...)) != greffe.VerdictRefused {
+		if v := greffe.VerdictOf(append(missing, it.Findings...)); !documents && v != greffe.VerdictHeld && v != greffe.VerdictRefused {
 			d.more = append(d.more, ruleNoDocument.At(it.Path))
 		}
 		return

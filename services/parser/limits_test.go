@@ -136,7 +136,7 @@ func TestSecondReadAgrees(t *testing.T) {
 
 // openAgain lists what an archive holds as the second reading does, archives inside it too.
 func openAgain(t *testing.T, path string, b []byte, digests map[string]greffe.Digest) {
-	a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
+	a, _, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
 	if a == nil {
 		return
 	}

@@ -348,7 +348,7 @@ func TestStories(t *testing.T) {
 			1 text ignored
 			2 empty held`},
 		"a broken archive": {mail("", xdmFile([]byte("PK\x03\x04 abîmée"))), `delivery
-			doc 2 unknown new refused parser.archive,xdm.zip
+			doc 2 unknown new refused parser.archive,xdm.truncated
 			1 text ignored
 			2 zip refused`},
 		"files in a plain archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "a.pdf", string(pdf), "b.xml", string(one.Data), "dir/c.txt", "x")}), `delivery
@@ -409,7 +409,7 @@ func TestStories(t *testing.T) {
 			2 zip ignored
 			2!0!0 zip held`},
 		"a broken archive in an archive": {mail("", attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", "PK\x03\x04 abîmée")}), `delivery
-			doc 2!0 unknown new refused parser.archive,xdm.zip
+			doc 2!0 unknown new refused parser.archive,xdm.truncated
 			1 text ignored
 			2 zip ignored
 			2!0 zip refused`},

@@ -220,7 +220,7 @@ func parse(t testing.TB, r greffe.Received, raw []byte) greffe.Parsed {
 				t.Fatal(err)
 			}
 		case bytes.HasPrefix(b, []byte("PK")):
-			a, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
+			a, _, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
 			if a == nil {
 				return
 			}

@@ -85,7 +85,10 @@ var unbounded = xdm.Limits{Entries: 1 << 20, Total: 1 << 50, Ratio: 1 << 40, Met
 
 // entries stores the entries of a ZIP archive.
 func (w *writer) entries(n *node, s *held) error {
-	a, _ := xdm.Open(s, s.size, unbounded) // what is wrong with it is known from the first reading
+	a, _, err := xdm.Open(s, s.size, unbounded) // what is wrong with it is known from the first reading
+	if err != nil {
+		return fmt.Errorf("part %s: %w", n.part.Path, err)
+	}
 	if a == nil {
 		return fmt.Errorf("%w: part %s cannot be opened as an archive", ErrDisagree, n.part.Path)
 	}

@@ -1,0 +1,326 @@
+package xdm
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"greffe/pkg/greffe"
+)
+
+// A ZIP says twice what it holds: in the directory at its end and in a header before each
+// file. archive/zip believes the directory, other programs the headers, and an archive may
+// be made so that they see different files. So both are read here and must agree; section
+// numbers are those of PKWARE's APPNOTE.TXT.
+
+const (
+	sigLocal   = "PK\x03\x04" // §4.3.7
+	sigCentral = "PK\x01\x02" // §4.3.12
+	sigSigned  = "PK\x05\x05" // §4.3.13
+	sigEnd     = "PK\x05\x06" // §4.3.16
+	sigEnd64   = "PK\x06\x06" // §4.3.14
+	sigLocator = "PK\x06\x07" // §4.3.15
+
+	lenLocal, lenCentral, lenEnd, lenEnd64, lenLocator = 30, 46, 22, 56, 20
+
+	extraZip64   = 0x0001 // §4.5.3
+	extraUnicode = 0x7075 // §4.6.9
+
+	maxComment  = 1<<16 - 1
+	maxTrailing = 1 << 20   // bytes behind an archive that are looked past to find its end
+	maxOffset   = 1<<63 - 1 // of the format's 64 bits
+)
+
+// record is one entry as the directory describes it.
+type record struct {
+	zip.FileHeader
+	unicode string // the name in UTF-8, where an extra field gives one
+	at      int64  // place of its local header
+	data    int64  // place of its bytes, once its local header was read
+	broken  bool   // the local header cannot be read
+}
+
+// directory is what is known of an archive before any of its files is read.
+type directory struct {
+	records  []record
+	start    int64 // its place
+	prefix   int64 // bytes before the archive, which all places count from
+	trailing int64 // bytes behind the archive
+	torn     bool  // two programs may read it differently
+}
+
+// readDirectory finds and reads the directory of the ZIP in r. What is wrong with the
+// archive is a finding; an error is r's.
+func readDirectory(r io.ReaderAt, size int64, lim Limits) (*directory, *greffe.Finding, error) {
+	bad := func(rule greffe.Rule, args ...any) (*directory, *greffe.Finding, error) {
+		f := rule.At("", args...)
+		return nil, &f, nil
+	}
+	e, err := findEnd(r, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e == nil {
+		first := make([]byte, len(sigLocal))
+		if n, err := readAt(r, first, 0); err != nil {
+			return nil, nil, err
+		} else if string(first[:n]) == sigLocal {
+			return bad(ruleTruncated)
+		}
+		return bad(ruleZip)
+	}
+	if e.split {
+		return bad(ruleSplit)
+	}
+	d := &directory{trailing: size - e.stop, torn: e.torn}
+	ok, err := d.place(r, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	length := e.at - d.start
+	switch {
+	case !ok || e.count == 0 && length == 0:
+		return bad(ruleZip)
+	case length > maxDirectory:
+		return bad(ruleEntries, lim.Entries)
+	}
+	b := make([]byte, length)
+	if n, err := readAt(r, b, d.start); err != nil {
+		return nil, nil, err
+	} else if n < len(b) {
+		return bad(ruleTruncated)
+	}
+	rest := d.parse(b)
+	if len(d.records) == 0 {
+		return bad(ruleZip)
+	}
+	// The number of entries is cut to 16 bits in archives that are not ZIP64.
+	counted := uint64(len(d.records))
+	if counted != e.count && (e.wide || uint16(counted) != uint16(e.count)) || len(rest) > 0 && !bytes.HasPrefix(rest, []byte(sigSigned)) {
+		d.torn = true
+	}
+	// An end of archive inside the directory is one that another program may take.
+	d.torn = d.torn || bytes.Contains(b, []byte(sigEnd))
+	return d, nil, nil
+}
+
+// ending is the record at the end of an archive.
+type ending struct {
+	at     int64  // place of the first of the records that end the directory
+	stop   int64  // place behind its comment
+	offset uint64 // of the directory, from the beginning of the archive
+	length uint64 // of the directory, bytes
+	count  uint64 // of entries
+	wide   bool   // ZIP64
+	split  bool   // one piece of several
+	torn   bool
+}
+
+// tails are windows on the end of an archive.
+var tails = sync.Pool{New: func() any { b := make([]byte, lenEnd+maxComment); return &b }}
+
+// findEnd looks for the last end record that is whole; nil when there is none.
+func findEnd(r io.ReaderAt, size int64) (*ending, error) {
+	for _, window := range []int64{lenEnd + maxComment, lenEnd + maxComment + maxTrailing} {
+		n := min(window, size)
+		buf := tails.Get().(*[]byte)
+		defer tails.Put(buf)
+		if int64(cap(*buf)) < n {
+			*buf = make([]byte, n)
+		}
+		b := (*buf)[:n]
+		if k, err := readAt(r, b, size-n); err != nil {
+			return nil, err
+		} else if b = b[:k]; int64(k) < n {
+			return nil, nil
+		}
+		for i := bytes.LastIndex(b, []byte(sigEnd)); i >= 0; i = bytes.LastIndex(b[:i], []byte(sigEnd)) {
+			if stop := endStop(b, i); stop > 0 {
+				e := &ending{at: size - n + int64(i), stop: size - n + int64(stop)}
+				// Another end record behind it, or one whose comment it lies in.
+				e.torn = bytes.Contains(b[i+4:], []byte(sigEnd))
+				for j := bytes.LastIndex(b[:i], []byte(sigEnd)); j >= 0 && !e.torn; j = bytes.LastIndex(b[:j], []byte(sigEnd)) {
+					e.torn = endStop(b, j) > i
+				}
+				return e, e.read(r, b[i:])
+			}
+		}
+		if n == size {
+			break
+		}
+	}
+	return nil, nil
+}
+
+// endStop returns where the end record at b[i:] stops with its comment; 0 when it is cut.
+func endStop(b []byte, i int) int {
+	if i+lenEnd > len(b) {
+		return 0
+	}
+	if stop := i + lenEnd + int(binary.LittleEndian.Uint16(b[i+20:])); stop <= len(b) {
+		return stop
+	}
+	return 0
+}
+
+// read fills e from its bytes and from the ZIP64 records before it (§4.3.14, §4.3.15).
+func (e *ending) read(r io.ReaderAt, b []byte) error {
+	le := binary.LittleEndian
+	disk, start := le.Uint16(b[4:]), le.Uint16(b[6:])
+	count := le.Uint16(b[10:])
+	e.count, e.length, e.offset = uint64(count), uint64(le.Uint32(b[12:])), uint64(le.Uint32(b[16:]))
+	e.split = disk != 0 && disk != 0xffff || start != disk || le.Uint16(b[8:]) != count
+	if e.at < lenLocator+lenEnd64 {
+		return nil
+	}
+	w := make([]byte, lenEnd64+lenLocator)
+	if n, err := readAt(r, w, e.at-int64(len(w))); err != nil || n < len(w) {
+		return err
+	}
+	locator := w[lenEnd64:]
+	if string(locator[:4]) != sigLocator {
+		return nil
+	}
+	if le.Uint32(locator[16:]) > 1 || le.Uint32(locator[4:]) != 0 {
+		e.split = true
+		return nil
+	}
+	at := e.at - int64(len(w))
+	if string(w[:4]) != sigEnd64 {
+		// A longer one, or none: the locator says where it is.
+		if at = int64(min(le.Uint64(locator[8:]), maxOffset)); at > e.at-int64(len(w)) {
+			e.torn = true
+			return nil
+		}
+		if n, err := readAt(r, w[:lenEnd64], at); err != nil || n < lenEnd64 || string(w[:4]) != sigEnd64 {
+			e.torn = true
+			return err
+		}
+	}
+	e.wide, e.at = true, at
+	for _, f := range []struct {
+		value *uint64
+		wide  uint64
+		full  uint64
+	}{{&e.count, le.Uint64(w[32:]), 0xffff}, {&e.length, le.Uint64(w[40:]), 0xffffffff}, {&e.offset, le.Uint64(w[48:]), 0xffffffff}} {
+		if *f.value != f.full && *f.value != f.wide {
+			e.torn = true // a program that knows no ZIP64 sees another archive
+		}
+		*f.value = f.wide
+	}
+	e.split = e.split || le.Uint32(w[16:]) != 0 || le.Uint32(w[20:]) != 0
+	return nil
+}
+
+// place decides where the directory begins: before its end record, by its length, or where
+// its offset says. Both are the same but for bytes before the archive or a wrong length.
+func (d *directory) place(r io.ReaderAt, e *ending) (bool, error) {
+	byLength, byOffset := int64(-1), int64(-1)
+	if e.length <= uint64(e.at) {
+		byLength = e.at - int64(e.length)
+	}
+	if e.offset <= uint64(e.at) {
+		byOffset = int64(e.offset)
+	}
+	is := func(at int64) (bool, error) {
+		if at < 0 {
+			return false, nil
+		}
+		b := make([]byte, 4)
+		n, err := readAt(r, b, at)
+		return string(b[:n]) == sigCentral, err
+	}
+	one, err := is(byLength)
+	if err != nil {
+		return false, err
+	}
+	other, err := is(byOffset)
+	switch {
+	case err != nil:
+		return false, err
+	case byLength == byOffset || one && !other:
+		d.start = byLength
+	case other:
+		d.start = byOffset
+		d.torn = d.torn || one
+	default:
+		return false, nil
+	}
+	if byOffset < 0 {
+		return false, nil // the directory says that it lies behind itself
+	}
+	d.prefix = d.start - byOffset
+	return d.prefix >= 0 && (one || other || e.count == 0), nil
+}
+
+// parse reads the records of the directory and returns the bytes that are none.
+func (d *directory) parse(b []byte) []byte {
+	le := binary.LittleEndian
+	for len(b) >= lenCentral && string(b[:4]) == sigCentral {
+		name, extra, comment := int(le.Uint16(b[28:])), int(le.Uint16(b[30:])), int(le.Uint16(b[32:]))
+		end := lenCentral + name + extra + comment
+		if end > len(b) {
+			break
+		}
+		rec := record{FileHeader: zip.FileHeader{
+			Name: string(b[lenCentral : lenCentral+name]), CreatorVersion: le.Uint16(b[4:]), Flags: le.Uint16(b[8:]), Method: le.Uint16(b[10:]),
+			CRC32: le.Uint32(b[16:]), CompressedSize64: uint64(le.Uint32(b[20:])), UncompressedSize64: uint64(le.Uint32(b[24:])),
+			ExternalAttrs: le.Uint32(b[38:]),
+		}}
+		offset := uint64(le.Uint32(b[42:]))
+		fields := b[lenCentral+name : lenCentral+name+extra]
+		rec.unicode = unicodeName(fields, b[lenCentral:lenCentral+name])
+		wide := field(fields, extraZip64)
+		for _, v := range []*uint64{&rec.UncompressedSize64, &rec.CompressedSize64, &offset} {
+			if *v == 0xffffffff && len(wide) >= 8 {
+				*v, wide = le.Uint64(wide), wide[8:]
+			}
+		}
+		if rec.at = int64(min(offset, maxOffset)); rec.at > maxOffset-d.prefix {
+			rec.at = maxOffset
+		} else {
+			rec.at += d.prefix
+		}
+		d.records = append(d.records, rec)
+		b = b[end:]
+	}
+	return b
+}
+
+// field returns the first extra field of a kind (§4.5.1), or nil.
+func field(extra []byte, id uint16) []byte {
+	for len(extra) >= 4 {
+		size := int(binary.LittleEndian.Uint16(extra[2:]))
+		if size > len(extra)-4 {
+			return nil
+		}
+		if binary.LittleEndian.Uint16(extra) == id {
+			return extra[4 : 4+size]
+		}
+		extra = extra[4+size:]
+	}
+	return nil
+}
+
+// unicodeName returns the name of the Info-ZIP Unicode Path field, which counts as long as
+// it was made for the name that stands in the header.
+func unicodeName(extra, name []byte) string {
+	f := field(extra, extraUnicode)
+	if len(f) < 6 || f[0] != 1 || binary.LittleEndian.Uint32(f[1:]) != crc32.ChecksumIEEE(name) || !utf8.Valid(f[5:]) {
+		return ""
+	}
+	return string(f[5:])
+}
+
+// readAt fills b as far as r goes; the end of r is no error.
+func readAt(r io.ReaderAt, b []byte, off int64) (int, error) {
+	n, err := r.ReadAt(b, off)
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
