@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,10 @@ const (
 // onePage returns a readable file with more entries in its catalog and page, and
 // more objects, numbered from 4.
 func onePage(catalog, page string, more ...string) []byte {
+	if !strings.Contains(page, "/Contents") {
+		page += fmt.Sprintf("/Contents %d 0 R", 4+len(more))
+		more = append(slices.Clone(more), stream("", []byte("BT /F1 12 Tf 72 700 Td (x) Tj ET")))
+	}
 	return classic(append([]string{fmt.Sprintf(catalogObj, catalog), pagesObj, fmt.Sprintf(pageObj, page)}, more...)...)
 }
 
@@ -145,4 +150,92 @@ func streamBomb(bomb []byte) []byte {
 	fmt.Fprintf(&b, "4 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n",
 		stream("/Type/XRef/Size 5/W[1 4 1]/Root 1 0 R/Filter/FlateDecode", deflate(entries)), xrefAt)
 	return b.Bytes()
+}
+
+// updated appends an update (§7.5.6) that replaces or adds object n.
+func updated(file []byte, n int, body string) []byte {
+	prev := bytes.LastIndex(file, []byte("xref\n0 "))
+	b := bytes.NewBuffer(slices.Clone(file))
+	at := b.Len()
+	fmt.Fprintf(b, "%d 0 obj\n%s\nendobj\n", n, body)
+	start := b.Len()
+	fmt.Fprintf(b, "xref\n%d 1\n%010d 00000 n \ntrailer\n<</Size %d/Root 1 0 R/Prev %d>>\nstartxref\n%d\n%%%%EOF\n", n, at, max(n+1, 10), prev, start)
+	return b.Bytes()
+}
+
+// hybrid writes a file with a table that old readers use and a cross-reference
+// stream that adds objects in an object stream (§7.5.8.4). Object 4 is only there.
+func hybrid(object4 string) []byte {
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.5\n")
+	var at []int
+	for i, o := range []string{fmt.Sprintf(catalogObj, "/OpenAction 4 0 R"), pagesObj, fmt.Sprintf(pageObj, "")} {
+		at = append(at, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
+	}
+	inStream := b.Len()
+	index := "4 0 "
+	fmt.Fprintf(&b, "5 0 obj\n%s\nendobj\n", stream(fmt.Sprintf("/Type/ObjStm/N 1/First %d/Filter/FlateDecode", len(index)), deflate([]byte(index+object4))))
+	xrefStream := b.Len()
+	entries := []byte{2, 0, 0, 0, 5, 0}
+	fmt.Fprintf(&b, "6 0 obj\n%s\nendobj\n", stream("/Type/XRef/Size 7/Index[4 1]/W[1 4 1]/Root 1 0 R", entries))
+	start := b.Len()
+	fmt.Fprintf(&b, "xref\n0 7\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \n%010d 00000 n \n0000000000 00000 f \n%010d 00000 n \n%010d 00000 n \n",
+		at[0], at[1], at[2], inStream, xrefStream)
+	fmt.Fprintf(&b, "trailer\n<</Size 7/Root 1 0 R/XRefStm %d>>\nstartxref\n%d\n%%%%EOF\n", xrefStream, start)
+	return b.Bytes()
+}
+
+// linear writes a linearised file (Annex F): the first page and its table come
+// first, the rest and its table follow.
+func linear() []byte {
+	write := func(whole, main, first int) (file []byte, mainAt, firstAt int) {
+		var b bytes.Buffer
+		b.WriteString("%PDF-1.4\n")
+		dict := b.Len()
+		fmt.Fprintf(&b, "5 0 obj\n<</Linearized 1/L %08d/H[100 10]/O 3/E 600/N 1/T %08d>>\nendobj\n", whole, main)
+		firstAt = b.Len()
+		table := bytes.NewBufferString("xref\n3 3\n")
+		size := len("xref\n3 3\n") + 3*20 + len(fmt.Sprintf("trailer\n<</Size 6/Root 4 0 R/Prev %08d>>\nstartxref\n0\n%%%%EOF\n", main))
+		page := firstAt + size
+		pageText := fmt.Sprintf("3 0 obj\n"+pageObj+"\nendobj\n", "/Contents 2 0 R")
+		catalogText := "4 0 obj\n<</Type/Catalog/Pages 1 0 R>>\nendobj\n"
+		for _, at := range []int{page, page + len(pageText), dict} {
+			fmt.Fprintf(table, "%010d 00000 n \n", at)
+		}
+		fmt.Fprintf(table, "trailer\n<</Size 6/Root 4 0 R/Prev %08d>>\nstartxref\n0\n%%%%EOF\n", main)
+		b.Write(table.Bytes())
+		b.WriteString(strings.Replace(pageText, "/Parent 2 0 R", "/Parent 1 0 R", 1) + catalogText)
+		pages := b.Len()
+		b.WriteString("1 0 obj\n" + pagesObj + "\nendobj\n")
+		content := b.Len()
+		fmt.Fprintf(&b, "2 0 obj\n%s\nendobj\n", stream("", []byte("BT /F1 12 Tf 72 700 Td (x) Tj ET")))
+		mainAt = b.Len()
+		fmt.Fprintf(&b, "xref\n0 3\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \ntrailer\n<</Size 3>>\nstartxref\n%d\n%%%%EOF\n", pages, content, firstAt)
+		return b.Bytes(), mainAt, firstAt
+	}
+	file, main, first := write(0, 0, 0)
+	file, _, _ = write(len(file), main, first)
+	return file
+}
+
+// signed returns a file with a signature that covers it to its end, but for less.
+func signed(less int) []byte {
+	const shape = "/AcroForm<</Fields[4 0 R]/SigFlags 3>>"
+	sig := "<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/adbe.pkcs7.detached/ByteRange[0 00200 00300 %05d]/Contents<00>>>"
+	make := func(n int) []byte {
+		return onePage(shape, "/Annots[4 0 R]", "<</Type/Annot/Subtype/Widget/FT/Sig/T(s)/V 5 0 R/Rect[0 0 0 0]>>", fmt.Sprintf(sig, n))
+	}
+	return make(len(make(0)) - 300 - less)
+}
+
+// attached is a file that embeds another one, under a name.
+func attached(name, dict string, data []byte) []byte {
+	return onePage("/Names<</EmbeddedFiles<</Names[(a)4 0 R]>>>>", "",
+		fmt.Sprintf("<</Type/Filespec/F(%s)/EF<</F 5 0 R>>>>", name), stream("/Type/EmbeddedFile"+dict, data))
+}
+
+// annotated is a file with a link or another annotation on its page.
+func annotated(annotation string, more ...string) []byte {
+	return onePage("", "/Annots[4 0 R]", append([]string{"<</Type/Annot/Rect[0 0 9 9]" + annotation + ">>"}, more...)...)
 }

@@ -2,10 +2,7 @@ package pdf
 
 import (
 	"bytes"
-	"compress/zlib"
-	"io"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,8 +10,10 @@ import (
 	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/types"
 )
 
-// maxDepth bounds the nesting of direct objects that is followed.
-const maxDepth = 200
+const (
+	maxDepth   = 200     // nesting of direct objects that is followed
+	maxActions = 100_000 // actions that run without a click and are followed: each may lead to many
+)
 
 // walkAll looks at every object of the file, also at those that no page needs: a
 // viewer may come to them by another way than we do.
@@ -33,6 +32,13 @@ func (s *scan) walkAll() {
 	}
 	if root, err := s.ctx.Catalog(); err == nil {
 		s.automatic(root["OpenAction"], 0)
+		if _, ok := s.deref(root["Collection"]).(types.Dict); ok {
+			s.found(rulePortfolio)
+		}
+	}
+	s.nameAttached()
+	if rest := len(s.file) - s.lay.begin - s.signed; s.signed > 0 && rest > 0 && len(bytes.Trim(s.file[len(s.file)-rest:], blanks)) > 0 {
+		s.found(ruleAfterSign)
 	}
 }
 
@@ -69,47 +75,37 @@ func (s *scan) stream(sd *types.StreamDict, depth int) {
 	if _, ok := sd.Dict["F"]; ok { // data in another file (§7.3.8.2)
 		s.found(ruleExternal)
 	}
-	if s.name(sd.Dict["Type"]) == "EmbeddedFile" {
-		s.found(ruleEmbedded)
-		if program(inflate(sd, 64)) {
-			s.found(ruleProgram)
+	switch s.name(sd.Dict["Type"]) {
+	case "EmbeddedFile":
+		s.loose = true
+		s.embedded(sd)
+	case "3D":
+		s.found(ruleRich)
+	case "XObject", "":
+		if s.name(sd.Dict["Subtype"]) == "PS" || s.name(sd.Dict["Subtype2"]) == "PS" {
+			s.found(rulePostScript)
+		}
+		if _, ok := s.deref(sd.Dict["Ref"]).(types.Dict); ok && s.name(sd.Dict["Subtype"]) == "Form" {
+			s.found(ruleReference)
 		}
 	}
 	s.walk(sd.Dict, depth+1)
 }
 
 // dict looks at one dictionary: an action (§12.6.4), an annotation, a file
-// specification (§7.11.3), a form (§12.7.2).
+// specification (§7.11.3), a form (§12.7.2), a signature (§12.8.1).
 func (s *scan) dict(d types.Dict) {
-	switch s.name(d["S"]) {
-	case "JavaScript":
-		s.found(ruleScript)
-	case "Launch":
-		s.found(ruleLaunch)
-	case "GoToR", "SubmitForm", "ImportData":
-		s.found(ruleExternal)
-	case "URI":
-		s.found(ruleLinks)
-	case "Rendition", "Movie", "Sound", "RichMediaExecute":
-		s.found(ruleMedia)
-	}
+	s.action(d)
 	switch s.name(d["Subtype"]) {
-	case "RichMedia", "3D", "Movie", "Sound", "Screen":
+	case "RichMedia", "3D":
+		s.found(ruleRich)
+	case "Movie", "Sound", "Screen":
 		s.found(ruleMedia)
-	}
-	if v, ok := d["JS"]; ok {
-		switch s.deref(v).(type) {
-		case types.StringLiteral, types.HexLiteral, types.StreamDict, *types.StreamDict:
-			s.found(ruleScript)
-		}
 	}
 	if _, ok := d["EF"]; ok {
-		s.found(ruleEmbedded)
-		for _, key := range []string{"F", "UF", "DOS", "Unix", "Mac"} {
-			if programName(s.text(d[key])) {
-				s.found(ruleProgram)
-			}
-		}
+		s.attachment(d)
+	} else if t := s.name(d["Type"]); t == "Filespec" || t == "F" {
+		s.found(ruleExternal)
 	}
 	if _, ok := d["XFA"]; ok {
 		s.found(ruleXFA)
@@ -117,10 +113,62 @@ func (s *scan) dict(d types.Dict) {
 	if fields, ok := s.deref(d["Fields"]).(types.Array); ok && len(fields) > 0 {
 		s.found(ruleForm)
 	}
-	if aa, ok := s.deref(d["AA"]).(types.Dict); ok {
+	if aa, ok := s.deref(d["AA"]).(types.Dict); ok && len(aa) > 0 {
+		s.found(ruleAdditional)
 		for _, action := range aa {
 			s.automatic(action, 0)
 		}
+	}
+	s.signature(d)
+}
+
+// action looks at what a dictionary does when it is an action.
+func (s *scan) action(d types.Dict) {
+	switch s.name(d["S"]) {
+	case "JavaScript":
+		s.found(ruleScript)
+	case "Launch":
+		s.found(ruleLaunch)
+	case "GoToR", "GoToE":
+		s.found(ruleRemote)
+	case "Thread":
+		if _, ok := d["F"]; ok {
+			s.found(ruleRemote)
+		}
+	case "SubmitForm":
+		s.found(ruleSubmit)
+	case "ImportData":
+		s.found(ruleImport)
+	case "URI":
+		s.found(ruleLinks)
+	case "Rendition", "Movie", "Sound":
+		s.found(ruleMedia)
+	case "RichMediaExecute", "GoTo3DView":
+		s.found(ruleRich)
+	}
+	if v, ok := d["JS"]; ok {
+		switch s.deref(v).(type) {
+		case types.StringLiteral, types.HexLiteral, types.StreamDict, *types.StreamDict:
+			s.found(ruleScript)
+		}
+	}
+}
+
+// signature counts electronic signatures and notes where the last of them ends.
+func (s *scan) signature(d types.Dict) {
+	parts, ok := s.deref(d["ByteRange"]).(types.Array)
+	if !ok || d["Contents"] == nil {
+		return
+	}
+	s.facts.Signatures++
+	s.found(ruleSigned)
+	if len(parts) < 2 {
+		return
+	}
+	from, okFrom := s.deref(parts[len(parts)-2]).(types.Integer)
+	size, okSize := s.deref(parts[len(parts)-1]).(types.Integer)
+	if okFrom && okSize {
+		s.signed = max(s.signed, from.Value()+size.Value())
 	}
 }
 
@@ -129,11 +177,15 @@ func (s *scan) dict(d types.Dict) {
 // themselves.
 func (s *scan) automatic(o types.Object, depth int) {
 	d, ok := s.deref(o).(types.Dict)
-	if !ok || depth > 20 {
+	if !ok {
+		return
+	}
+	if s.actions++; depth > 20 || s.actions > maxActions {
+		s.found(ruleDamaged)
 		return
 	}
 	switch s.name(d["S"]) {
-	case "URI", "GoToR", "SubmitForm", "ImportData":
+	case "URI", "GoToR", "GoToE", "SubmitForm", "ImportData":
 		s.found(ruleOpen)
 	}
 	switch next := s.deref(d["Next"]).(type) {
@@ -165,47 +217,15 @@ func (s *scan) text(o types.Object) string {
 	return ""
 }
 
-// programs are the endings of files that a click runs on a hospital's computers.
-var programs = []string{
-	".exe", ".com", ".scr", ".pif", ".bat", ".cmd", ".ps1", ".vbs", ".vbe", ".js", ".jse", ".wsf", ".wsh",
-	".hta", ".msi", ".msp", ".dll", ".cpl", ".jar", ".lnk", ".reg", ".sh", ".app", ".docm", ".xlsm", ".pptm",
-	".iso", ".img", ".vhd", ".appx", ".msix", ".url", ".settingcontent-ms",
-}
-
-func programName(name string) bool {
-	name = strings.ToLower(strings.TrimRight(name, ". \x00"))
-	return slices.Contains(programs, path.Ext(name))
-}
-
-// inflate returns at most limit bytes of a stream, or nil when it has another
-// filter than Flate. It never decodes more than it returns, whatever the stream
-// would grow to.
-func inflate(sd *types.StreamDict, limit int64) []byte {
-	var r io.Reader = bytes.NewReader(sd.Raw)
-	switch {
-	case len(sd.FilterPipeline) == 0:
-	case len(sd.FilterPipeline) == 1 && sd.FilterPipeline[0].Name == "FlateDecode":
-		z, err := zlib.NewReader(r)
-		if err != nil {
-			return nil
-		}
-		defer z.Close()
-		r = z
-	default:
-		return nil
-	}
-	b, _ := io.ReadAll(io.LimitReader(r, limit)) // what could be read of a broken stream
-	return b
-}
-
 // The claim to be PDF/A, as an attribute or as an element (ISO 19005-1 §6.7.11).
 var (
 	pdfaPart        = regexp.MustCompile(`pdfaid:part\s*(?:=\s*["']|>)\s*([1-4])`)
 	pdfaConformance = regexp.MustCompile(`pdfaid:conformance\s*(?:=\s*["']|>)\s*([ABUEFabuef])`)
 )
 
-// maxXMP is how much of the metadata is read: real ones have some 10 KiB.
-const maxXMP = 1 << 20
+// maxXMP is how much of the metadata is read: most have some 10 KiB, those of
+// picture editors may have a hundred times that.
+const maxXMP = 4 << 20
 
 // claim returns the PDF/A part and level that the metadata of the file name.
 func (s *scan) claim() string {
@@ -216,9 +236,15 @@ func (s *scan) claim() string {
 	var xmp []byte
 	switch sd := s.deref(root["Metadata"]).(type) {
 	case types.StreamDict:
-		xmp = inflate(&sd, maxXMP)
+		xmp, _ = decode(&sd, maxXMP)
 	case *types.StreamDict:
-		xmp = inflate(sd, maxXMP)
+		xmp, _ = decode(sd, maxXMP)
+	}
+	if len(xmp) == maxXMP {
+		s.found(ruleBomb)
+	}
+	if bytes.HasPrefix(xmp, []byte("\xfe\xff")) || bytes.HasPrefix(xmp, []byte("\xff\xfe")) {
+		xmp = bytes.ReplaceAll(xmp, []byte{0}, nil) // UTF-16: enough to find the claim
 	}
 	part := pdfaPart.FindSubmatch(xmp)
 	if part == nil {
@@ -229,47 +255,4 @@ func (s *scan) claim() string {
 		return string(part[1]) // part 4 has no level
 	}
 	return string(part[1]) + strings.ToUpper(string(level[1]))
-}
-
-// pages counts the pages that can be reached (§7.7.3), whatever the file says
-// their number is. A tree that comes back to itself is followed once.
-func (s *scan) pages() int {
-	root, err := s.ctx.Catalog()
-	if err != nil || root == nil {
-		return 0
-	}
-	said := 0
-	if tree, ok := s.deref(root["Pages"]).(types.Dict); ok {
-		if n, ok := s.deref(tree["Count"]).(types.Integer); ok {
-			said = n.Value()
-		}
-	}
-	n := 0
-	seen := map[int]bool{}
-	for todo := []types.Object{root["Pages"]}; len(todo) > 0; {
-		o := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if ref, ok := o.(types.IndirectRef); ok {
-			at := ref.ObjectNumber.Value()
-			if seen[at] {
-				s.found(ruleDamaged)
-				continue
-			}
-			seen[at] = true
-		}
-		d, ok := s.deref(o).(types.Dict)
-		if !ok {
-			s.found(ruleDamaged)
-			continue
-		}
-		if kids, ok := s.deref(d["Kids"]).(types.Array); ok {
-			todo = append(todo, kids...)
-		} else if s.name(d["Type"]) != "Pages" {
-			n++
-		}
-	}
-	if n != said {
-		s.found(ruleDamaged)
-	}
-	return n
 }
