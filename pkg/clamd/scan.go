@@ -37,15 +37,11 @@ func (c *Client) Scan(ctx context.Context, r io.Reader) (Result, error) {
 		return Result{}, err
 	}
 	defer s.Close()
-	buf := chunks.Get().(*[]byte)
-	defer chunks.Put(buf)
-	// Not io.Copy: a WriterTo would hand over all at once.
-	for err == nil {
+	for err == nil && !s.over {
 		var n int
-		n, err = r.Read(*buf)
-		s.Write((*buf)[:n])
-		if s.over {
-			break
+		n, err = r.Read((*s.chunk)[4+s.n:])
+		if s.n += n; s.n == chunkSize {
+			s.flush()
 		}
 	}
 	if err != nil && err != io.EOF {
@@ -57,14 +53,17 @@ func (c *Client) Scan(ctx context.Context, r io.Reader) (Result, error) {
 // chunkSize is how much of a part is sent at once: well below any StreamMaxLength.
 const chunkSize = 64 << 10
 
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+// chunks are the buffers of streams: the length of a chunk in four bytes, and its bytes.
+var chunks = sync.Pool{New: func() any { b := make([]byte, 4+chunkSize); return &b }}
 
 // Stream is one part on its way to clamd, for a caller that has other things to do
 // with its bytes. It is used by one goroutine.
 type Stream struct {
-	k    *conn
-	over bool  // clamd takes no more: what it says will tell why
-	err  error // of writing
+	k     *conn
+	chunk *[]byte // not yet sent
+	n     int     // bytes of the part in it
+	over  bool    // clamd takes no more: what it says will tell why
+	err   error   // of writing
 }
 
 // Stream begins a scan. Close must be called.
@@ -73,32 +72,40 @@ func (c *Client) Stream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{k: k}
+	s := &Stream{k: k, chunk: chunks.Get().(*[]byte)}
 	s.send([]byte("zINSTREAM\x00"))
 	return s, nil
 }
 
-// Write sends p. It never fails: when clamd takes no more, the rest is dropped and
-// Result says why. p is not kept.
+// Write takes p to be sent. It never fails: when clamd takes no more, the rest is
+// dropped and Result says why. p is not kept.
 func (s *Stream) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0 && !s.over; {
-		n := min(len(rest), chunkSize)
-		var length [4]byte
-		binary.BigEndian.PutUint32(length[:], uint32(n))
-		s.send(length[:], rest[:n])
+		n := copy((*s.chunk)[4+s.n:], rest)
 		rest = rest[n:]
+		if s.n += n; s.n == chunkSize {
+			s.flush()
+		}
 	}
 	return len(p), nil
 }
 
-func (s *Stream) send(pieces ...[]byte) {
+// flush sends the chunk that is being filled.
+func (s *Stream) flush() {
+	if s.n > 0 {
+		binary.BigEndian.PutUint32(*s.chunk, uint32(s.n))
+		s.send((*s.chunk)[:4+s.n])
+		s.n = 0
+	}
+}
+
+func (s *Stream) send(b []byte) {
 	if s.over {
 		return
 	}
 	err := s.k.within(s.k.c.cfg.Stall)
 	if err == nil {
-		b := net.Buffers(pieces)
-		_, err = b.WriteTo(s.k.Conn)
+		_, err = s.k.Write(b)
 	}
 	if err != nil {
 		s.over, s.err = true, err
@@ -107,6 +114,7 @@ func (s *Stream) send(pieces ...[]byte) {
 
 // Result ends the part and returns what clamd says of it. It is called once.
 func (s *Stream) Result() (Result, error) {
+	s.flush()
 	s.send([]byte{0, 0, 0, 0})
 	if ne, ok := errors.AsType[net.Error](s.err); ok && ne.Timeout() || s.k.ctx.Err() != nil {
 		return Result{}, s.k.why("send the part", s.err)
@@ -132,7 +140,8 @@ func (s *Stream) Result() (Result, error) {
 func (s *Stream) Close() {
 	if s.k != nil {
 		s.k.close()
-		s.k = nil
+		chunks.Put(s.chunk)
+		s.k, s.chunk = nil, nil
 	}
 }
 

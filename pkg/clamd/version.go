@@ -53,6 +53,17 @@ func parseVersion(line string) (Version, error) {
 	return v, nil
 }
 
+// French names the version for a person: "ClamAV 1.4.6, base 27460 du 22/11/2026".
+func (v Version) French() string {
+	switch {
+	case v.Base == "":
+		return v.Engine + ", base locale sans numéro"
+	case v.Date.IsZero():
+		return v.Engine + ", base " + v.Base
+	}
+	return v.Engine + ", base " + v.Base + " du " + v.Date.Format("02/01/2006")
+}
+
 // Age returns how old the signature base was at now; 0 when its date is not known.
 func (v Version) Age(now time.Time) time.Duration {
 	if v.Date.IsZero() {

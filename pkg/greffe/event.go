@@ -38,6 +38,15 @@ type Parsed struct {
 	Verdict   Verdict    `json:"verdict"`
 	At        time.Time  `json:"at"`
 	Parser    string     `json:"parser"` // version of the program that read it
+	// Antivirus is what scanned every part that has a digest; nil when nothing did.
+	Antivirus *Antivirus `json:"antivirus,omitempty"`
+}
+
+// Antivirus is what scanned a message for malware.
+type Antivirus struct {
+	Engine   string    `json:"engine"`             // "ClamAV 1.4.6"
+	Base     string    `json:"base,omitempty"`     // version of its signature base; empty when it names none
+	BaseDate time.Time `json:"base_date,omitzero"` // of that base
 }
 
 // Archived says that a message, its parts and its manifest are in the archive

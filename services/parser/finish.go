@@ -23,7 +23,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	r.announced = res.Message.MSSINS
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
-		if reason := r.ignorable(it); reason != "" && !it.done {
+		if reason := r.ignorable(it); reason != "" && !it.done && !unsafe(it.Findings) {
 			it.ignore(reason)
 		}
 	}
@@ -35,6 +35,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	r.copies()
 	r.remaining()
 	r.renderings()
+	r.expose()
 
 	var whole []greffe.Finding
 	for _, f := range findings {
@@ -53,6 +54,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 		out.Documents = append(out.Documents, d.Document)
 		out.Verdict = out.Verdict.Worse(d.Verdict)
 	}
+	out.Antivirus = r.antivirus
 	out.Parts = r.parts()
 	for _, p := range out.Parts {
 		out.Verdict = out.Verdict.Worse(p.Verdict)

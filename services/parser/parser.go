@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 
 	"greffe/pkg/bus"
@@ -26,6 +27,7 @@ type Config struct {
 	Parts       int             // parts of one message, archives and embedded files included; 0 means 1,000
 	Unpacked    int64           // bytes unpacked from all archives of one message; 0 means 400 MiB
 	Time        time.Duration   // for one message, from the first byte; 0 means 2 minutes
+	Antivirus   Antivirus       // what scans the parts; zero: nothing
 	Version     string          // of the program, recorded with each message
 }
 
@@ -35,6 +37,8 @@ type Parser struct {
 	bus *bus.Bus
 	pdf *pdf.Checker
 	log *slog.Logger
+
+	guard *guard // of the antivirus; nil without one
 }
 
 // New returns a parser. b may be nil when only Parse is used; a nil checker leaves
@@ -52,12 +56,29 @@ func New(cfg Config, b *bus.Bus, checker *pdf.Checker, log *slog.Logger) *Parser
 	if cfg.Time <= 0 {
 		cfg.Time = 2 * time.Minute
 	}
-	return &Parser{cfg: cfg, bus: b, pdf: checker, log: log}
+	return &Parser{cfg: cfg, bus: b, pdf: checker, log: log, guard: newGuard(cfg.Antivirus, log)}
 }
 
 // Run reads messages as they are received until ctx is done; it returns nil then.
+// While an antivirus is configured and does not answer, none is read: they wait.
 func (p *Parser) Run(ctx context.Context) error {
-	err := bus.Consume(ctx, p.bus, bus.Received, bus.Consumer{Name: "parser", Concurrency: p.cfg.Concurrency}, p.handle)
+	ctx, cancel := context.WithCancel(ctx)
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	defer cancel()
+	read := func(ctx context.Context) error {
+		return bus.Consume(ctx, p.bus, bus.Received, bus.Consumer{Name: "parser", Concurrency: p.cfg.Concurrency}, p.handle)
+	}
+	tell := func() []bus.Standing { return []bus.Standing{p.guard.standing()} }
+	var err error
+	if p.guard == nil {
+		aside.Go(func() { p.bus.Tell(ctx, nil, tell) })
+		err = read(ctx)
+	} else {
+		aside.Go(func() { p.bus.Tell(ctx, p.guard.changed, tell) })
+		aside.Go(func() { p.guard.watch(ctx) })
+		err = p.guard.whileUp(ctx, read)
+	}
 	if err != nil {
 		return fmt.Errorf("parser: %w", err)
 	}
@@ -75,12 +96,15 @@ func (p *Parser) handle(ctx context.Context, rec greffe.Received) error {
 		p.log.Warn("message is no longer in the spool, nothing to read", slog.String("message", string(rec.ID)))
 		return nil
 	}
-	if errors.Is(err, errDisk) || errors.Is(err, errChecker) {
+	if errors.Is(err, errDisk) || errors.Is(err, errChecker) || errors.Is(err, errAntivirus) {
 		// The machine is in trouble, not the message: it waits until that is mended.
 		return fmt.Errorf("parse message %s: %w: %w", rec.ID, bus.ErrUnavailable, err)
 	}
 	if err != nil {
 		return fmt.Errorf("parse message %s: %w", rec.ID, err)
+	}
+	if p.guard != nil {
+		p.guard.forget(rec.ID)
 	}
 	if err := bus.Publish(ctx, p.bus, bus.Parsed, parsed); err != nil {
 		if errors.Is(err, bus.ErrTooLarge) {
@@ -106,10 +130,10 @@ func (p *Parser) fetch(ctx context.Context, rec greffe.Received) (greffe.Parsed,
 // ErrChanged says that the bytes read are not those that were received.
 var ErrChanged = errors.New("bytes differ from those received")
 
-// Parse reads the message rec from raw, once. It touches nothing but temporary files
-// and the child that checks PDFs, and may be repeated: the same bytes give the same
+// Parse reads the message rec from raw, once. It touches nothing but temporary files,
+// the antivirus and the child that checks PDFs, and may be repeated: the same bytes give the same
 // result but for At. raw is nil for a message that was refused unread. It returns an
-// error when raw, the temporary disk or the PDF child fails, and ErrChanged when rec
+// error when raw, the temporary disk, the antivirus or the PDF child fails, and ErrChanged when rec
 // has a digest that raw does not match.
 func (p *Parser) Parse(ctx context.Context, rec greffe.Received, raw io.Reader) (greffe.Parsed, error) {
 	out := greffe.Parsed{Received: rec, At: time.Now().UTC(), Parser: p.cfg.Version}
@@ -121,7 +145,7 @@ func (p *Parser) Parse(ctx context.Context, rec greffe.Received, raw io.Reader) 
 		out.Verdict = greffe.VerdictOf(out.Findings)
 		return out, nil
 	}
-	r := &reading{p: p, ctx: ctx, deadline: time.Now().Add(p.cfg.Time)}
+	r := &reading{p: p, ctx: ctx, id: rec.ID, deadline: time.Now().Add(p.cfg.Time)}
 	in := newCounted(ctx, raw)
 	res, err := eml.Walk(in, p.cfg.Mail, r.leaf)
 	if err != nil {

@@ -18,6 +18,7 @@ type reading struct {
 	p        *Parser
 	ctx      context.Context
 	deadline time.Time
+	id       greffe.MessageID
 
 	items     []*item
 	documents []*document
@@ -27,6 +28,10 @@ type reading struct {
 	unpacked  int64
 	body      string // text that stands in an envelope of Outlook
 	checked   map[greffe.Digest]checkedPDF
+
+	antivirus *greffe.Antivirus // what scans the message, from its first part on
+	scanned   map[greffe.Digest]scanned
+	scanLeft  time.Duration // for the scans that are still to come
 }
 
 // item is a part with what is only of interest while the message is read.

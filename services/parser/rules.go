@@ -63,7 +63,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule that a message is read by: those of the format packages
 // and those of the parser itself.
 func Rules() []greffe.Rule {
-	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), mailRules, []greffe.Rule{
+	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), mailRules, antivirusRules, []greffe.Rule{
 		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, ruleEncrypted, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, rulePatients, ruleSet, ruleMetadata, ruleNoINS, ruleNotSure, ruleSameID, ruleNoBody, ruleCodes,

@@ -99,9 +99,9 @@ func (c *content) release() {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 2*prefixSize); return &b }}
 
-// take reads a part once: size, digest, kind, and its content when that needs a
-// second look. A part whose bytes did not all come has no digest and is Skipped; the
-// error is then src's, or errDisk.
+// take reads a part once: size, digest, kind, what the antivirus says of it, and its
+// content when that needs a second look. A part whose bytes did not all come has no digest and is Skipped; the
+// error is then src's, errDisk or errAntivirus.
 func (r *reading) take(it *item, src io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -131,10 +131,14 @@ func (r *reading) take(it *item, src io.Reader) error {
 			return it.skip(err)
 		}
 	}
+	scan := r.probe(it)
+	defer scan.drop()
+	scan.add(first)
 	for err == nil {
 		n, err = src.Read(*buf)
 		b := (*buf)[:n]
 		h.Write(b)
+		scan.add(b)
 		it.Size += int64(n)
 		if text != nil {
 			text.scan(b)
@@ -149,6 +153,9 @@ func (r *reading) take(it *item, src io.Reader) error {
 		return it.skip(err)
 	}
 	it.SHA256 = greffe.DigestFrom(h.Sum(nil))
+	if err := scan.end(); err != nil {
+		return it.skip(err)
+	}
 	if text != nil && text.found != nil {
 		it.typ = *text.found
 		it.Kind, it.Detected = it.typ.kind, it.typ.media
