@@ -17,6 +17,7 @@ import (
 
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
+	"greffe/pkg/clamd"
 	"greffe/pkg/hl7"
 	"greffe/pkg/index"
 	"greffe/pkg/ins"
@@ -169,7 +170,13 @@ func (a *app) build(name string) error {
 		}
 		a.fetcher, run = f, f.Run
 	case "parser":
-		run = parser.New(parser.Config{Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Version: versionString()}, a.bus, a.pdf, a.log).Run
+		av, err := antivirus(a.cfg)
+		if err != nil {
+			return err
+		}
+		run = parser.New(parser.Config{
+			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Antivirus: av, Version: versionString(),
+		}, a.bus, a.pdf, a.log).Run
 	case "storage":
 		run = storage.New(storage.Config{Concurrency: 16}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
@@ -223,6 +230,18 @@ func (a *app) close() error {
 	}
 	a.closers = nil
 	return errors.Join(errs...)
+}
+
+// antivirus returns the client of the antivirus, zero when there is none.
+func antivirus(cfg *Config) (parser.Antivirus, error) {
+	av := parser.Antivirus{Time: time.Duration(cfg.Antivirus.Timeout), BaseAge: time.Duration(cfg.Antivirus.BaseAge)}
+	if cfg.Antivirus.Clamd == "" {
+		return av, nil
+	}
+	var err error
+	// Its threads (MaxThreads, 10 unless set) are for all of our processes.
+	av.Client, err = clamd.New(clamd.Config{Address: cfg.Antivirus.Clamd, Answer: av.Time})
+	return av, err
 }
 
 func fetcherConfig(cfg *Config) fetcher.Config {

@@ -20,7 +20,7 @@ var checkCommand = command{
 	name: "check", args: "[--config FICHIER | --data DOSSIER] [--json]", summary: "essaie chaque connexion et dit quoi réparer",
 	help: `
 Lit la configuration puis essaie, pour de vrai, chaque boîte aux lettres, le bus, l'archive,
-l'index et chaque DI. Pour chacun : ce qui marche, ce qui ne marche pas, et comment le
+l'index, l'antivirus et chaque DI. Pour chacun : ce qui marche, ce qui ne marche pas, et comment le
 réparer. Rien n'est modifié, sauf un objet d'essai dans l'archive.
 
 Sort avec 1 si quelque chose ne marche pas.`,
@@ -93,6 +93,7 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 	trials := []func(context.Context) []result{
 		func(context.Context) []result { return checkDataDir(cfg) },
 		a.checkBus, a.checkArchive, a.checkIndex,
+		func(ctx context.Context) []result { return checkAntivirus(ctx, cfg) },
 	}
 	for _, m := range fetcherConfig(cfg).Mailboxes {
 		trials = append(trials, func(ctx context.Context) []result {
@@ -173,6 +174,18 @@ func (a *app) checkBus(ctx context.Context) []result {
 		return []result{{target, "état", false, "l'état ne peut pas être lu (" + err.Error() + ")"}}
 	}
 	out := []result{{target, "connexion", true, "JetStream répond"}}
+	standings, err := b.Standings(ctx)
+	if err != nil {
+		out = append(out, result{target, "services", false, "ce que disent les services ne peut pas être lu (" + err.Error() + ")"})
+	}
+	for _, s := range standings {
+		switch about := s.Service + " (" + s.Instance + ")"; {
+		case s.Trouble != "":
+			out = append(out, result{target, about, false, s.Trouble})
+		case s.Warning != "":
+			out = append(out, result{target, about, true, "attention : " + s.Warning})
+		}
+	}
 	if st.DeadLetters > 0 {
 		out = append(out, result{target, "événements en échec", false, fmt.Sprintf("%d événement(s) attendent une personne : « greffe replay » les montre", st.DeadLetters)})
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"greffe/pkg/clamd"
 )
 
 // Config is the whole configuration: one YAML file, strict. Each field carries
@@ -24,6 +26,7 @@ type Config struct {
 	Fetch     FetchConfig     `yaml:"fetch" doc:"Relève des boîtes."`
 	Identity  IdentityConfig  `yaml:"identity" doc:"Identité des patients."`
 	Parser    ParserConfig    `yaml:"parser" doc:"Lecture des messages."`
+	Antivirus AntivirusConfig `yaml:"antivirus" doc:"Analyse de chaque pièce par ClamAV. Tant qu'il est configuré et ne répond pas, les messages attendent : rien ne passe sans analyse."`
 	Bus       BusConfig       `yaml:"bus" doc:"Bus NATS JetStream entre les services. Sans url : embarqué dans le processus, sans port ouvert."`
 	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir."`
 	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
@@ -90,6 +93,13 @@ type ParserConfig struct {
 	Workers    int      `yaml:"workers" doc:"Messages lus en même temps dans un processus. 0 : le nombre de cœurs."`
 	PDFTimeout Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
 	PDFMemory  Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
+}
+
+// AntivirusConfig says what scans the parts.
+type AntivirusConfig struct {
+	Clamd   string   `yaml:"clamd" doc:"Adresse de clamd : tcp://hôte:3310 ou unix:///run/clamav/clamd.ctl (hôte:port et /chemin sont admis). Vide : les pièces ne sont pas analysées. Les pièces y passent en clair : même machine ou réseau protégé. Dans clamd.conf : AlertExceedsMax yes, StreamMaxLength au moins fetch.max_size et au plus MaxFileSize."`
+	Timeout Duration `yaml:"timeout" doc:"Temps laissé à l'analyse de toutes les pièces d'un message. Au-delà, le message est relu plus tard, puis retenu."`
+	BaseAge Duration `yaml:"base_age" doc:"Âge de la base de signatures à partir duquel « greffe check » et la page Système préviennent."`
 }
 
 // BusConfig says where the bus is.
@@ -166,15 +176,16 @@ type ConsoleConfig struct {
 // defaults returns the configuration of an empty file.
 func defaults() Config {
 	return Config{
-		DataDir:  "/var/lib/greffe",
-		Log:      LogConfig{Level: "info", Format: "text"},
-		Fetch:    FetchConfig{MaxSize: 100 << 20, Reconcile: Duration(5 * time.Minute), Retake: Duration(15 * time.Minute)},
-		Identity: IdentityConfig{Environment: "production"},
-		Parser:   ParserConfig{PDFTimeout: Duration(10 * time.Second), PDFMemory: 1 << 30},
-		Bus:      BusConfig{Replicas: 1},
-		Archive:  ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
-		Retry:    []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
-		Console:  ConsoleConfig{Listen: "127.0.0.1:8080"},
+		DataDir:   "/var/lib/greffe",
+		Log:       LogConfig{Level: "info", Format: "text"},
+		Fetch:     FetchConfig{MaxSize: 100 << 20, Reconcile: Duration(5 * time.Minute), Retake: Duration(15 * time.Minute)},
+		Identity:  IdentityConfig{Environment: "production"},
+		Parser:    ParserConfig{PDFTimeout: Duration(10 * time.Second), PDFMemory: 1 << 30},
+		Antivirus: AntivirusConfig{Timeout: Duration(5 * time.Minute), BaseAge: Duration(7 * day)},
+		Bus:       BusConfig{Replicas: 1},
+		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
+		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
+		Console:   ConsoleConfig{Listen: "127.0.0.1:8080"},
 	}
 }
 
@@ -272,6 +283,17 @@ func (c *Config) validate() []problem {
 	}
 	if c.Parser.Workers < 0 {
 		bad("parser.workers", "0 ou plus")
+	}
+	if c.Antivirus.Clamd != "" {
+		if _, _, err := clamd.ParseAddress(c.Antivirus.Clamd); err != nil {
+			bad("antivirus.clamd", "tcp://hôte:port ou unix:///chemin est attendu")
+		}
+	}
+	if c.Antivirus.Timeout <= 0 {
+		bad("antivirus.timeout", "une durée positive est attendue, par exemple 5m")
+	}
+	if c.Antivirus.BaseAge <= 0 {
+		bad("antivirus.base_age", "une durée positive est attendue, par exemple 7d")
 	}
 	seen := map[string]int{}
 	for i, m := range c.Mailboxes {

@@ -21,6 +21,7 @@ func exampleConfig() *Config {
 		OnArchived: MarkConfig{Keyword: "$Archived"}, OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
 	}}
 	cfg.Bus = BusConfig{URL: "tls://nats:4222", Credentials: "/run/secrets/nats.creds", CA: "/etc/greffe/interne.pem", Replicas: 3}
+	cfg.Antivirus.Clamd = "tcp://clamd:3310"
 	cfg.Archive.S3 = S3Config{Endpoint: "https://s3.ch-exemple.example", Bucket: "greffe", AccessKeyFile: "/run/secrets/s3.access", SecretKeyFile: "/run/secrets/s3.secret"}
 	cfg.Index.DSN = "postgres://greffe@postgres/greffe?sslmode=verify-full&passfile=/run/secrets/pgpass"
 	cfg.DI = []DIConfig{
