@@ -108,6 +108,9 @@ func (s *source) line(text []byte, limit int) ([]byte, int) {
 	size, start := 0, len(text)
 	for {
 		piece, err := s.br.ReadSlice('\n')
+		if s.tap != nil {
+			s.tap.Write(piece)
+		}
 		size += len(piece)
 		text = append(text, piece[:min(len(piece), start+limit-len(text))]...)
 		if err == bufio.ErrBufferFull {

@@ -88,6 +88,9 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 		w.noteReport(l.Declared)
 	}
 	r := &leafReader{w: w, dec: dec, leaf: l, keep: w.texts.capture(l)}
+	if p.sig != nil && isSignature(l.Declared) {
+		r.keep = &captured{limit: maxTrail + 1}
+	}
 	err := w.leaf(l, r)
 	if err != nil && !errors.Is(err, ErrTooLarge) {
 		return err
@@ -96,7 +99,9 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 	if _, err := io.Copy(io.Discard, r); err != nil && !errors.Is(err, ErrTooLarge) {
 		return err
 	}
-	if r.keep != nil {
+	if p.sig != nil && isSignature(l.Declared) {
+		p.sig.signature, p.sig.kind = r.keep.b, l.Declared
+	} else if r.keep != nil {
 		if text, ok := w.texts.add(l, r.keep.b); !ok && text {
 			w.find(ruleCharset, path)
 		}

@@ -27,6 +27,7 @@ type mender struct {
 	notes    []note // one for each part that was begun and not yet fetched
 	closed   bool   // the sender's final delimiter came, and no part after it
 	parts    int
+	signed   io.Writer // takes the first part as it came, header included; nil when nobody asks
 }
 
 // note is what the mender knows of a part that its reader cannot see.
@@ -100,6 +101,9 @@ func (m *mender) preamble() error {
 // content gives what remains of a part, then the next delimiter.
 func (m *mender) content() error {
 	if m.left = m.chunk(); len(m.left) > 0 {
+		if m.signed != nil && m.parts == 1 {
+			m.signed.Write(m.left)
+		}
 		return nil
 	}
 	d, ok := m.delimiter()
@@ -122,7 +126,11 @@ func (m *mender) content() error {
 		}
 		return nil
 	}
+	if m.signed != nil && m.parts == 0 {
+		m.tap = m.signed
+	}
 	block, mended := m.headerBlock(m.limit)
+	m.tap = nil
 	m.begin(note{mended: mended, afterEnd: m.closed}, block)
 	m.parts++
 	m.closed = false

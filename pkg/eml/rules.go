@@ -43,6 +43,22 @@ var (
 		Text: "Cette pièce contient plus de %d fichiers : les suivants n’ont pas été lus. Le message d’origine est conservé en entier."}
 	ruleTNEFDamaged = greffe.Rule{ID: "eml.tnef", Severity: greffe.Hold, Source: "MS-OXTNEF §2.1.3",
 		Text: "La pièce winmail.dat (Outlook) est abîmée ou coupée : tous ses fichiers n’ont peut-être pas pu être lus. Vérifiez-les ou demandez à l’expéditeur un nouvel envoi, sans le format propre à Outlook."}
+	ruleSignatureValid = greffe.Rule{ID: "eml.signature", Severity: greffe.Info, Source: "RFC 8551 ; RFC 8550",
+		Text: "Le message porte une signature électronique valide de %s."}
+	ruleSignatureIntact = greffe.Rule{ID: "eml.signature-intact", Severity: greffe.Info, Source: "RFC 8551",
+		Text: "Signature électronique intacte, signataire non vérifié : %s. Rien n’a été modifié depuis la signature ; qui a signé n’est pas prouvé."}
+	ruleSignatureUntrusted = greffe.Rule{ID: "eml.signature-untrusted", Severity: greffe.Warning, Source: "RFC 8550 §3 et §4",
+		Text: "Signature électronique intacte, mais le certificat de %s n’est pas reconnu, ou n’était pas valable à la date de la signature. En cas de doute, appelez l’expéditeur."}
+	ruleSignatureSender = greffe.Rule{ID: "eml.signature-sender", Severity: greffe.Warning, Source: "RFC 8550 §3",
+		Text: "Signature électronique intacte, mais celui qui a signé (%s) n’est pas l’expéditeur du message. En cas de doute, appelez l’expéditeur."}
+	ruleSignatureInvalid = greffe.Rule{ID: "eml.signature-invalid", Severity: greffe.Warning, Source: "RFC 8551 ; RFC 5652 §5.6",
+		Text: "La signature électronique (%s) ne correspond pas au contenu : le message a été modifié après la signature, peut-être par un relais. En cas de doute, appelez l’expéditeur."}
+	ruleSignatureUnread = greffe.Rule{ID: "eml.signature-unread", Severity: greffe.Warning, Source: "RFC 8551 ; RFC 5652",
+		Text: "Le message est signé électroniquement, mais la signature n’a pas pu être vérifiée (forme ou algorithme que Greffe ne connaît pas). Le contenu a été lu."}
+	ruleSignaturePGP = greffe.Rule{ID: "eml.signature-pgp", Severity: greffe.Warning, Source: "RFC 3156 §5",
+		Text: "Le message porte une signature PGP, que Greffe ne vérifie pas. Le contenu a été lu."}
+	ruleSignedCut = greffe.Rule{ID: "eml.signed-cut", Severity: greffe.Hold, Source: "RFC 5652 §5.1",
+		Text: "La pièce signée s’arrête avant sa fin : ce qu’elle contient est peut-être incomplet. Demandez un nouvel envoi."}
 	ruleCharset = greffe.Rule{ID: "eml.charset", Severity: greffe.Info, Source: "RFC 2046 §4.1.2",
 		Text: "Le jeu de caractères annoncé pour ce texte n'est pas connu : des lettres peuvent être fausses."}
 	ruleParts = greffe.Rule{ID: "eml.parts", Severity: greffe.Hold, Source: "Greffe",
@@ -61,6 +77,7 @@ func Rules() []greffe.Rule {
 		ruleNotMail, ruleHeaderLine, ruleHeaderEnd, ruleHeaderSize, ruleMessageID, ruleDate, ruleFrom,
 		ruleBoundaryFound, ruleBoundaryMissing, ruleEndMissing, ruleAfterEnd,
 		ruleEncoding, ruleBase64, ruleBase64Cut, ruleBase64Tail, ruleQuoted, ruleUU, rulePieces, ruleTNEFDamaged, ruleCharset,
+		ruleSignatureValid, ruleSignatureIntact, ruleSignatureUntrusted, ruleSignatureSender, ruleSignatureInvalid, ruleSignatureUnread, ruleSignaturePGP, ruleSignedCut,
 		ruleParts, ruleDepth, ruleNested, ruleSize,
 	}
 }

@@ -17,12 +17,13 @@ const (
 // layers before go-message can tell what is a header line, a delimiter, content.
 type source struct {
 	br       *bufio.Reader
-	err      error  // what br ended with
-	bol      bool   // the unread bytes are at the beginning of a line
-	declared string // boundary parameter; empty when there is none
-	found    string // boundary taken from the content because declared did not come
-	guess    bool   // no delimiter seen yet: a line that looks like one may be adopted
-	start    []byte // what every delimiter begins with, the line end before it included
+	err      error     // what br ended with
+	bol      bool      // the unread bytes are at the beginning of a line
+	declared string    // boundary parameter; empty when there is none
+	found    string    // boundary taken from the content because declared did not come
+	guess    bool      // no delimiter seen yet: a line that looks like one may be adopted
+	start    []byte    // what every delimiter begins with, the line end before it included
+	tap      io.Writer // takes the lines of a header as they came; nil mostly
 }
 
 // look tries to have want unread bytes (at most bufferSize) and returns all there are.

@@ -18,6 +18,10 @@ type Limits struct {
 	Depth        int   // multiparts inside each other; default 20. Nested mails: at most 5, or Depth if less
 	HeaderBytes  int   // of one header, of the mail or of a part, a field counting for 256 at least; default 1 MiB
 	DecodedBytes int64 // of all leaves together; default 300 MiB
+
+	// Signatures, when not nil, has the signatures of S/MIME verified and reported. It
+	// changes findings only, not leaves.
+	Signatures *Signatures
 }
 
 const maxNested = 5 // message/rfc822 inside each other (domain §2.4)
@@ -139,13 +143,17 @@ func (w *walker) release(s *source) {
 
 // find notes a finding about the message once per rule and place.
 func (w *walker) find(rule greffe.Rule, where string, args ...any) {
-	for _, f := range w.findings {
-		if f.Rule == rule.ID && f.Where == where {
+	w.note(rule.At(where, args...))
+}
+
+func (w *walker) note(f greffe.Finding) {
+	for _, have := range w.findings {
+		if have.Rule == f.Rule && have.Where == f.Where {
 			return
 		}
 	}
 	if len(w.findings) < 200 {
-		w.findings = append(w.findings, rule.At(where, args...))
+		w.findings = append(w.findings, f)
 	}
 }
 
@@ -154,6 +162,8 @@ type place struct {
 	report, alternative, related bool
 	digest                       bool    // parts are mails unless they say otherwise (RFC 2046 §5.1.5)
 	depth, mails                 int     // multiparts and nested mails around
+	signed                       int     // opaque signed parts around
+	sig                          *sealed // of the multipart/signed whose signature this part is
 	name                         string  // of the part, where no header gives one
 	in                           *mender // of the multipart around
 }
@@ -208,6 +218,8 @@ func (w *walker) entity(r io.Reader, h *header, path string, root bool, p place)
 		return w.give(r, h, own, p, ruleDepth)
 	case ct.value == "message/rfc822", ct.value == "message/global", ct.value == "" && p.digest, isMailFile(ct, h):
 		return w.mailPart(r, h, own, p)
+	case maySign(ct, h):
+		return w.signedPart(r, h, own, p)
 	}
 	return w.give(r, h, own, p)
 }
@@ -242,8 +254,17 @@ func (w *walker) multipart(r io.Reader, h *header, ct mediaType, path string, p 
 	s := w.source(r)
 	defer w.release(s)
 	m, parts := newMender(s, ct.params["boundary"], w.lim.HeaderBytes, p.in)
-	p.in = m
+	p.in, p.sig = m, nil
+	var seal *sealed
+	if ct.value == "multipart/signed" {
+		if seal = w.seal(ct); seal.digests != nil {
+			m.signed = seal.digests
+		}
+	}
 	for n := 1; ; n++ {
+		if n > 1 {
+			p.sig = seal
+		}
 		part, err := parts.NextPart()
 		if err == io.EOF {
 			break
@@ -272,6 +293,9 @@ func (w *walker) multipart(r io.Reader, h *header, ct mediaType, path string, p 
 	if !m.closed && m.parts > 0 {
 		w.find(ruleEndMissing, path)
 	}
+	if seal != nil {
+		w.judge(seal, path, p)
+	}
 	return nil
 }
 
@@ -295,7 +319,7 @@ func (w *walker) unparted(m *mender, r io.Reader, h *header, path string, p plac
 // mailPart opens a nested mail, or gives it as a leaf when it is none or is too
 // deep.
 func (w *walker) mailPart(r io.Reader, h *header, path string, p place) error {
-	if p.mails >= min(maxNested, w.lim.Depth) {
+	if p.mails+p.signed >= min(maxNested, w.lim.Depth) {
 		return w.give(r, h, path, p, ruleNested)
 	}
 	if err := w.open(); err != nil {
@@ -316,7 +340,7 @@ func (w *walker) mailPart(r io.Reader, h *header, path string, p place) error {
 		w.nested = true
 	}
 	p.mails++
-	p.alternative, p.related, p.digest = false, false, false
+	p.alternative, p.related, p.digest, p.sig = false, false, false, nil
 	err := w.mail(sub, path, p)
 	for _, rule := range dec.defects() {
 		w.find(rule, path)
