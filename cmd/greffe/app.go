@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +102,23 @@ func newApp(ctx context.Context, cfg *Config, log *slog.Logger, names []string) 
 	return a, nil
 }
 
+// authorities reads the certificates that signers of mail must come from; nil without
+// a file.
+func authorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read authorities: no certificate in %s", path)
+	}
+	return pool, nil
+}
+
 func (a *app) workers() int {
 	if a.cfg.Parser.Workers > 0 {
 		return a.cfg.Parser.Workers
@@ -174,8 +192,12 @@ func (a *app) build(name string) error {
 		if err != nil {
 			return err
 		}
+		signers, err := authorities(a.cfg.Parser.Authorities)
+		if err != nil {
+			return err
+		}
 		run = parser.New(parser.Config{
-			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Antivirus: av, Version: versionString(),
+			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Authorities: signers, Antivirus: av, Version: versionString(),
 		}, a.bus, a.pdf, a.log).Run
 	case "storage":
 		run = storage.New(storage.Config{Concurrency: 16}, a.bus, a.store, a.db, a.log).Run

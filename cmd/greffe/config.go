@@ -90,9 +90,10 @@ type IdentityConfig struct {
 
 // ParserConfig tunes the parser.
 type ParserConfig struct {
-	Workers    int      `yaml:"workers" doc:"Messages lus en même temps dans un processus. 0 : le nombre de cœurs."`
-	PDFTimeout Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
-	PDFMemory  Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
+	Workers     int      `yaml:"workers" doc:"Messages lus en même temps dans un processus. 0 : le nombre de cœurs."`
+	PDFTimeout  Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
+	PDFMemory   Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
+	Authorities string   `yaml:"authorities" doc:"Fichier PEM des autorités dont doit venir le certificat de qui signe un message (S/MIME). Vide : la signature est vérifiée, le signataire non."`
 }
 
 // AntivirusConfig says what scans the parts.
@@ -284,6 +285,7 @@ func (c *Config) validate() []problem {
 	if c.Parser.Workers < 0 {
 		bad("parser.workers", "0 ou plus")
 	}
+	file("parser.authorities", c.Parser.Authorities)
 	if c.Antivirus.Clamd != "" {
 		if _, _, err := clamd.ParseAddress(c.Antivirus.Clamd); err != nil {
 			bad("antivirus.clamd", "tcp://hôte:port ou unix:///chemin est attendu")

@@ -65,6 +65,7 @@ func TestImportRules(t *testing.T) {
 		"github.com/nats-io/nats.go/jetstream":      "greffe/pkg/bus",
 		"github.com/pdfcpu/pdfcpu/pkg/api":          "greffe/pkg/pdf",
 		"github.com/emersion/go-message":            "greffe/pkg/eml",
+		"github.com/smallstep/pkcs7":                "greffe/pkg/eml",
 	}
 	for _, p := range pkgs {
 		name := p.ImportPath

@@ -14,7 +14,10 @@
 // paths and bytes, which is what lets the archive read a message a second time.
 //
 // Dependencies: github.com/emersion/go-message reads the mail, golang.org/x/text
-// does windows-1252, golang.org/x/net/html reduces an HTML body to text.
+// does windows-1252, golang.org/x/net/html reduces an HTML body to text,
+// github.com/smallstep/pkcs7 verifies signatures: it has releases and no dependency of
+// its own, and takes the digest of what was hashed as it went by (cms.go gives it the
+// signature alone, rewritten in DER; it copies content and costs the square of BER).
 //
 // What go-message does: textproto.ReadHeader reads all headers, textproto's
 // MultipartReader cuts the parts at every level (an outer part ends the multipart
@@ -39,5 +42,6 @@
 //   - Nested mails are opened by [Walk]: to go-message they are leaves.
 //
 // Specifications followed: RFC 5322, 2045, 2046, 2047, 2231, 3464, 3834, 6532, 8098;
+// RFC 1847, 5652, 8551 (signed mail); MS-OXTNEF, MS-OXRTFCP (winmail.dat);
 // Référentiel MSSanté n° 2 (headers X-MSS-*, subject marker XDM/1.0/DDM).
 package eml

@@ -2,6 +2,7 @@ package parser
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type Config struct {
 	Concurrency int             // messages at once in this process; 0 means the number of processors
 	Environment ins.Environment // which INS are accepted; empty means those of tests
 	Mail        eml.Limits      // of one mail; zero fields take their defaults
+	Authorities *x509.CertPool  // which signers of mail must come from; nil: they are not verified
 	Archive     xdm.Limits      // of one archive; zero fields take their defaults
 	Parts       int             // parts of one message, archives and embedded files included; 0 means 1,000
 	Unpacked    int64           // bytes unpacked from all archives of one message; 0 means 400 MiB
@@ -55,6 +57,9 @@ func New(cfg Config, b *bus.Bus, checker *pdf.Checker, log *slog.Logger) *Parser
 	}
 	if cfg.Time <= 0 {
 		cfg.Time = 2 * time.Minute
+	}
+	if cfg.Mail.Signatures == nil {
+		cfg.Mail.Signatures = &eml.Signatures{Authorities: cfg.Authorities}
 	}
 	return &Parser{cfg: cfg, bus: b, pdf: checker, log: log, guard: newGuard(cfg.Antivirus, log)}
 }
