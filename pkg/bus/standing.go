@@ -23,6 +23,7 @@ type Standing struct {
 	Warning  string    `json:"warning,omitempty"` // what will be wrong soon
 	Text     string    `json:"text,omitempty"`    // worth knowing, nothing to do
 	Waiting  string    `json:"waiting,omitempty"` // French; what this trouble keeps waiting, for those whose messages they are
+	Success  time.Time `json:"success,omitzero"`  // when all that it has to do was last done; zero when it does not say
 	At       time.Time `json:"at"`                // when it was last said
 }
 

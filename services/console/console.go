@@ -66,21 +66,22 @@ type DIAccess struct {
 
 // Console serves the pages. Make it with New.
 type Console struct {
-	cfg      Config
-	bus      *bus.Bus
-	store    archive.Store
-	db       *index.DB
-	log      *slog.Logger
-	pages    *pages
-	sessions *scs.SessionManager
-	attempts *attempts
-	hashing  chan struct{} // one slot per password hash computed at once
-	di       []diToken
-	live     *hub
-	boxes    map[string]string // opaque key of a mailbox -> address
-	listener net.Listener
-	handler  http.Handler
-	closing  atomic.Bool // set when Run ends: the console is no longer ready
+	cfg       Config
+	bus       *bus.Bus
+	store     archive.Store
+	db        *index.DB
+	log       *slog.Logger
+	pages     *pages
+	sessions  *scs.SessionManager
+	attempts  *attempts
+	hashing   chan struct{} // one slot per password hash computed at once
+	di        []diToken
+	live      *hub
+	boxes     map[string]string // opaque key of a mailbox -> address
+	listener  net.Listener
+	handler   http.Handler
+	standings standings   // of the other services
+	closing   atomic.Bool // set when Run ends: the console is no longer ready
 }
 
 // New prepares the console and, unless cfg.Listen is empty, opens its port, so that

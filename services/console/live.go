@@ -93,6 +93,7 @@ func (h *hub) run(ctx context.Context) error {
 		return follow(ctx, h, bus.Delivered, func(e greffe.Delivered) greffe.MessageID { return e.Document.Message() })
 	})
 	g.Go(func() error { h.spread(ctx); return nil })
+	g.Go(func() error { h.c.standings.follow(ctx, h.c.bus, h.c.expected(), h.c.log); return nil })
 	return g.Wait()
 }
 
@@ -287,7 +288,7 @@ type changeEvent struct {
 }
 
 // stream sends live updates as server-sent events: "ligne" for a changed message,
-// "compteurs" for the counts of the tabs, "relire" when some were missed, "fin" when
+// "compteurs" for the counts of the tabs, "avis" for what keeps messages waiting, "relire" when some were missed, "fin" when
 // the session ended. It does not keep the session alive.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error {
 	f, slug, _, _ := c.queueFilter(r, v)
@@ -325,6 +326,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	defer counting.Stop()
 	counted, due := time.Time{}, true
 	seen := c.live.start(from)
+	noticing := time.NewTicker(standingEvery)
+	defer noticing.Stop()
+	var noticed *string // what the page shows; not known yet
 	if only != "" {
 		counting.Stop()
 		c.live.changed(only)
@@ -348,6 +352,19 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 				return nil // the browser comes back, with the new rights
 			}
 			if !emit("id: %s\n: ping\n\n", c.live.mark(seen)) {
+				return nil
+			}
+		case <-noticing.C:
+			if only != "" {
+				continue
+			}
+			html, err := c.pages.fragment("file", "notices", c.notices(v))
+			if err != nil || noticed != nil && *noticed == html {
+				continue
+			}
+			noticed = &html
+			b, err := json.Marshal(map[string]string{"html": html})
+			if err != nil || !emit("event: avis\ndata: %s\n\n", b) {
 				return nil
 			}
 		case u := <-cl.updates:

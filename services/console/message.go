@@ -18,6 +18,7 @@ type messagePage struct {
 	History  []historyLine
 	Stream   string
 	Rev      int
+	Wait     string // why it is not read yet, when something is wrong
 }
 
 // partView is one part with its place in the list (its number in the address) and
@@ -52,6 +53,9 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 			_, kept := m.Objects[part.Path]
 			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept})
 		}
+	}
+	if m.Parsed == nil {
+		p.Wait = c.waitReason()
 	}
 	if f := m.Received.Refused; f != nil && !slices.Contains(p.Findings, *f) {
 		p.Findings = append([]greffe.Finding{*f}, p.Findings...)

@@ -86,17 +86,18 @@ type box struct {
 }
 
 type queuePage struct {
-	Rows   []row
-	Tabs   []tab
-	Boxes  []box
-	Text   string
-	Slug   string // state, "" for all
-	Box    string // key of the mailbox, "" for all
-	Clear  string // same state without mailbox and text
-	Next   string
-	First  string // back to the newest, when this is not the first page
-	Stream string // address of the live updates
-	Keep   url.Values
+	Rows    []row
+	Tabs    []tab
+	Boxes   []box
+	Text    string
+	Slug    string // state, "" for all
+	Box     string // key of the mailbox, "" for all
+	Clear   string // same state without mailbox and text
+	Next    string
+	First   string // back to the newest, when this is not the first page
+	Stream  string // address of the live updates
+	Notices []notice
+	Keep    url.Values
 }
 
 // queueURL writes an address of the queue; empty values are left out. Nothing in
@@ -152,7 +153,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err := c.record(v, "listed", "", "ok", slug); err != nil {
 		return err
 	}
-	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", "")}
+	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", ""), Notices: c.notices(v)}
 	for _, m := range messages {
 		p.Rows = append(p.Rows, newRow(m))
 	}

@@ -29,10 +29,12 @@ type letter struct {
 }
 
 type systemPage struct {
-	Checks  []check
-	Counts  []stateCount
-	Letters []letter
-	Broken  bool // the dead letters could not be read
+	Checks   []check
+	Counts   []stateCount
+	Services []serviceLine
+	Mute     bool // what they say could not be read
+	Letters  []letter
+	Broken   bool // the dead letters could not be read
 }
 
 // topicWords says what a service was doing with an event of a topic.
@@ -53,6 +55,8 @@ func (c *Console) showSystem(w http.ResponseWriter, r *http.Request, v *visit) e
 	for _, s := range statesShown {
 		p.Counts = append(p.Counts, stateCount{Words: s, Messages: messages[s.State], Documents: documents[s.State]})
 	}
+	p.Services, err = c.serviceLines(r.Context())
+	p.Mute = err != nil
 	letters, err := c.bus.DeadLetters(r.Context())
 	p.Broken = err != nil
 	for _, l := range letters {

@@ -121,6 +121,8 @@ type Fetcher struct {
 	pace   pace
 	ledger *ledger
 	boxes  []*watcher
+
+	changed chan struct{} // a mailbox goes otherwise than before
 }
 
 // New checks cfg and returns a Fetcher that Run starts. It opens nothing. Its
@@ -135,7 +137,7 @@ func New(cfg Config, b *bus.Bus, log *slog.Logger) (*Fetcher, error) {
 	if cfg.Retake == 0 {
 		cfg.Retake = 15 * time.Minute
 	}
-	f := &Fetcher{cfg: cfg, bus: b, log: log, pace: standardPace, ledger: newLedger()}
+	f := &Fetcher{cfg: cfg, bus: b, log: log, pace: standardPace, ledger: newLedger(), changed: make(chan struct{}, 1)}
 	seen := map[string]bool{}
 	for _, mb := range cfg.Mailboxes {
 		mb, err := mb.complete()
@@ -152,7 +154,8 @@ func New(cfg Config, b *bus.Bus, log *slog.Logger) (*Fetcher, error) {
 }
 
 // Run takes and marks until ctx is done, then returns nil. It returns an error
-// when the bus gives up; what is wrong with a mailbox is in Status and the log.
+// when the bus gives up; what is wrong with a mailbox is in Status, the log and, for
+// the console, a standing on the bus.
 func (f *Fetcher) Run(ctx context.Context) error {
 	if err := f.ledger.open(ctx, f.bus); err != nil {
 		return fmt.Errorf("fetcher: %w", err)
@@ -204,6 +207,7 @@ func (f *Fetcher) Run(ctx context.Context) error {
 	for _, w := range f.boxes {
 		wg.Go(func() { w.run(ctx) })
 	}
+	wg.Go(func() { f.bus.Tell(ctx, f.changed, f.standings) })
 	wg.Wait()
 	s.close()
 	select {

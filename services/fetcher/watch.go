@@ -41,7 +41,14 @@ func (w *watcher) state() MailboxStatus {
 func (w *watcher) set(change func(*MailboxStatus)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	old := w.status
 	change(&w.status)
+	if s := w.status; s.Connected != old.Connected || s.Error != old.Error || s.Notice != old.Notice {
+		select {
+		case w.f.changed <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // fail shows what is wrong; nil shows that all is well.

@@ -78,5 +78,6 @@ follow(queue.dataset.stream, {
       a.classList.toggle("none", n === 0);
     }
   },
+  avis(e) { document.getElementById("avis").innerHTML = e.html; }, // rendered and escaped by the server
   relire() { stale = true; offer(); announce("La liste a changé."); },
 });
