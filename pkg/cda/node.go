@@ -11,7 +11,7 @@ import (
 // attribute, no text and no children.
 type Node struct {
 	Space, Local string
-	Attrs        map[string]string // those without namespace
+	Attrs        map[string]string // those without namespace, and xml:lang
 	Text         string            // its own text, blanks collapsed
 	Children     []*Node
 }
@@ -27,7 +27,13 @@ func (s *Scanner) Tree(lim *TreeLimits) (*Node, error) {
 	n := &Node{Space: s.space, Local: s.local}
 	lim.Nodes--
 	for i := range s.attrs {
-		if a := &s.attrs[i]; a.space == "" {
+		if a := &s.attrs[i]; a.space == xmlSpace && a.local == "lang" {
+			if n.Attrs == nil {
+				n.Attrs = make(map[string]string, len(s.attrs))
+			}
+			n.Attrs["xml:lang"] = string(a.value)
+			lim.Bytes -= len(a.value)
+		} else if a.space == "" {
 			if n.Attrs == nil {
 				n.Attrs = make(map[string]string, len(s.attrs))
 			}

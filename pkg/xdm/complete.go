@@ -85,26 +85,39 @@ func (d *DocumentEntry) completeCodes(doc *greffe.Document, add func(greffe.Rule
 }
 
 // completeAction decides what is asked. A value that is not known leaves the action of
-// the document; the finding of the metadata holds it.
+// the document; the finding of the metadata holds it. What the metadata say of the parent
+// (an association) is worth no more than its id, which only an archive that holds the
+// parent, too, turns into the number that the DI knows it by.
 func (d *DocumentEntry) completeAction(doc *greffe.Document, isCDA bool, add func(greffe.Rule, ...any)) {
 	switch d.Action {
 	case "D":
 		// The archive carries the last version itself, with its own link to the version
 		// before: that link is no replacement.
 		doc.Action = greffe.ActionDelete
+		if d.ReplacesEntry != "" {
+			add(ruleDeleteReplaces)
+		}
+		return
 	case "C":
 		doc.Action = greffe.ActionReplace
-		if doc.Replaces.IsZero() {
-			add(ruleNoParent)
-		}
 	case "":
 		switch {
-		case doc.Action == greffe.ActionReplace:
+		case !isCDA:
+		case doc.Action == greffe.ActionReplace && d.ReplacesEntry == "":
 			add(ruleNoAction)
-		case !d.Replaces.IsZero() && isCDA:
+		case d.ReplacesEntry != "":
 			doc.Action = greffe.ActionReplace
-			add(ruleNoParent)
 		}
+	}
+	if doc.Action != greffe.ActionReplace || !isCDA {
+		return
+	}
+	switch {
+	case doc.Replaces.IsZero():
+		doc.Replaces = d.Replaces
+		add(ruleNoParent)
+	case !d.Replaces.IsZero() && !sameID(d.Replaces, doc.Replaces):
+		add(ruleOtherParent)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"greffe/pkg/cda"
 	"greffe/pkg/greffe"
 )
 
@@ -38,11 +39,13 @@ type DocumentEntry struct {
 	Authors         []greffe.Person
 	PatientID       greffe.OID     // Root is the assigning authority
 	Patient         greffe.Patient // sourcePatientInfo with the ids
-	Replaces        greffe.OID     // target of an RPLC association: an entryUUID in Root
+	ReplacesEntry   string         // entryUUID, without prefix, of the document that an RPLC association has this one replace
+	Replaces        greffe.OID     // the uniqueId of that document, when the archive holds it, too
+	Signs           bool           // it is the signature of a document
 	Findings        []greffe.Finding
 
-	id    string // of the object, for associations
-	where string
+	patients []greffe.OID // every id that is given for the patient
+	where    string
 }
 
 func (d *DocumentEntry) add(r greffe.Rule, args ...any) {
@@ -55,8 +58,7 @@ func readDocument(o object) DocumentEntry {
 		Entry:           -1,
 		Size:            -1,
 		URI:             joinURI(slots(o.n, "URI")),
-		SHA1:            strings.ToLower(o.slot("hash")),
-		Action:          o.slot("urn:action:extraMetadataSlot"),
+		Action:          o.slot(actionSlot),
 		UniqueID:        parseOID(o.identifier(docUniqueID)),
 		EntryUUID:       clip(o.n.Attr("id")),
 		MimeType:        strings.ToLower(clip(o.n.Attr("mimeType"))),
@@ -74,19 +76,45 @@ func readDocument(o object) DocumentEntry {
 		ServiceStop:     o.slot("serviceStopTime"),
 		Authors:         o.authors(docAuthor),
 		PatientID:       parseCX(o.identifier(docPatientID)),
-		id:              o.n.Attr("id"),
 	}
+	note := func(r greffe.Rule, args ...any) { d.Findings = append(d.Findings, r.At("", args...)) }
 	if v, err := strconv.ParseInt(o.slot("size"), 10, 64); err == nil && v >= 0 {
 		d.Size = v
+	}
+	if hash := o.slot("hash"); sha1Hex.MatchString(hash) {
+		d.SHA1 = strings.ToLower(hash)
+	} else if hash != "" {
+		note(ruleHashForm)
+	}
+	for _, v := range o.identifiers(docPatientID) {
+		d.patients = append(d.patients, parseCX(v))
+	}
+	for _, c := range []struct {
+		name   string
+		values []string
+	}{{"size", slots(o.n, "size")}, {"hash", slots(o.n, "hash")}, {"action", slots(o.n, actionSlot)}, {"uniqueId", o.identifiers(docUniqueID)}, {"URI", wholeURIs(o.n)}} {
+		if slices.ContainsFunc(c.values, func(v string) bool { return !strings.EqualFold(v, c.values[0]) }) {
+			note(ruleValues, c.name)
+		}
 	}
 	d.Patient = parsePatient(slots(o.n, "sourcePatientInfo"), d.PatientID, parseCX(o.slot("sourcePatientId")))
 	if d.URI == "" {
 		if v := clip(o.n.Attr("uri")); v != "" {
 			d.URI = v
-			d.Findings = append(d.Findings, ruleURIAttribute.At(""))
+			note(ruleURIAttribute)
 		}
 	}
 	return d
+}
+
+// actionSlot says what is to be done with a document (domain §4.2: none, C or D).
+const actionSlot = "urn:action:extraMetadataSlot"
+
+var sha1Hex = regexp.MustCompile(`^[0-9A-Fa-f]{40}$`)
+
+// wholeURIs returns the values of an URI slot that are no pieces of a longer one.
+func wholeURIs(n *cda.Node) []string {
+	return slices.DeleteFunc(slots(n, "URI"), numbered.MatchString)
 }
 
 var numbered = regexp.MustCompile(`^[0-9]{1,3}\|`)
@@ -94,6 +122,9 @@ var numbered = regexp.MustCompile(`^[0-9]{1,3}\|`)
 // joinURI puts the values of an URI slot together: a long one is cut into numbered
 // pieces, "1|…", "2|…" (IHE ITI TF-3 §4.2.3.2.27).
 func joinURI(values []string) string {
+	if len(values) > 0 && !numbered.MatchString(values[0]) {
+		return values[0]
+	}
 	if len(values) == 1 {
 		return numbered.ReplaceAllString(values[0], "")
 	}
@@ -177,8 +208,9 @@ func (a *Archive) verify(d *DocumentEntry) {
 		d.add(ruleSize, n, strconv.FormatInt(d.Size, 10))
 	}
 	switch {
-	case d.SHA1 == "":
+	case d.SHA1 == "" && !hasRule(d.Findings, ruleHashForm):
 		d.add(ruleNoHash)
+	case d.SHA1 == "":
 	case d.SHA1 != sum:
 		d.add(ruleHash)
 	}
@@ -210,4 +242,8 @@ func (d *DocumentEntry) complete() {
 	if len(missing) > 0 {
 		d.add(ruleCodes, "il manque "+strings.Join(missing, ", "))
 	}
+}
+
+func hasRule(findings []greffe.Finding, r greffe.Rule) bool {
+	return slices.ContainsFunc(findings, func(f greffe.Finding) bool { return f.Rule == r.ID })
 }

@@ -46,7 +46,7 @@ func clip(v string) string {
 func slots(n *cda.Node, name string) []string {
 	var values []string
 	for _, s := range kind(n, "Slot") {
-		if s.Attr("name") != name {
+		if !strings.EqualFold(s.Attr("name"), name) {
 			continue
 		}
 		for _, list := range kind(s, "ValueList") {
@@ -71,15 +71,25 @@ func (o object) slot(name string) string {
 // name returns the title of the object.
 func (o object) name() string { return label(o.n) }
 
+// label returns the name of an object: the French one, else the first that says something.
 func label(n *cda.Node) string {
+	first := ""
 	for _, name := range kind(n, "Name") {
 		for _, s := range kind(name, "LocalizedString") {
-			if v := clip(s.Attr("value")); v != "" {
+			v := clip(s.Attr("value"))
+			lang := s.Attr("xml:lang")
+			if lang == "" {
+				lang = s.Attr("lang")
+			}
+			if v != "" && len(lang) >= 2 && strings.EqualFold(lang[:2], "fr") {
 				return v
+			}
+			if first == "" {
+				first = v
 			}
 		}
 	}
-	return ""
+	return first
 }
 
 // nested returns the elements of a kind that carry the scheme: those inside the object,
@@ -91,9 +101,9 @@ func (o object) nested(local, attribute, scheme, reference string) []*cda.Node {
 			found = append(found, c)
 		}
 	}
-	if id := o.n.Attr("id"); len(found) == 0 && id != "" {
+	if id := bare(o.n.Attr("id")); len(found) == 0 && id != "" {
 		for _, c := range kind(o.list, local) {
-			if bare(c.Attr(attribute)) == scheme && c.Attr(reference) == id {
+			if bare(c.Attr(attribute)) == scheme && bare(c.Attr(reference)) == id {
 				found = append(found, c)
 			}
 		}
@@ -103,12 +113,21 @@ func (o object) nested(local, attribute, scheme, reference string) []*cda.Node {
 
 // identifier returns the value of an ExternalIdentifier, or "".
 func (o object) identifier(scheme string) string {
-	for _, e := range o.nested("ExternalIdentifier", "identificationScheme", scheme, "registryObject") {
-		if v := clip(e.Attr("value")); v != "" {
-			return v
-		}
+	if v := o.identifiers(scheme); len(v) > 0 {
+		return v[0]
 	}
 	return ""
+}
+
+// identifiers returns every value of an ExternalIdentifier that should have one.
+func (o object) identifiers(scheme string) []string {
+	var values []string
+	for _, e := range o.nested("ExternalIdentifier", "identificationScheme", scheme, "registryObject") {
+		if v := clip(e.Attr("value")); v != "" {
+			values = append(values, v)
+		}
+	}
+	return values
 }
 
 // codes returns the codes of a Classification scheme.
@@ -157,12 +176,26 @@ func (o object) authors(scheme string) []greffe.Person {
 
 // component returns the i-th component, from 1, of an HL7 v2 field.
 func component(field string, i int) string {
-	parts := strings.Split(field, "^")
-	if i > len(parts) {
-		return ""
+	for ; i > 1; i-- {
+		_, rest, ok := strings.Cut(field, "^")
+		if !ok {
+			return ""
+		}
+		field = rest
 	}
-	return strings.TrimSpace(parts[i-1])
+	field, _, _ = strings.Cut(field, "^")
+	return strings.TrimSpace(unescapeHL7(field))
 }
+
+// unescapeHL7 resolves the escapes of HL7 v2 for its own separators (§2.7.1).
+func unescapeHL7(v string) string {
+	if !strings.Contains(v, `\`) {
+		return v
+	}
+	return separators.Replace(v)
+}
+
+var separators = strings.NewReplacer(`\F\`, "|", `\S\`, "^", `\T\`, "&", `\R\`, "~", `\E\`, `\`)
 
 // authority returns the OID of an assigning authority "name&OID&ISO".
 func authority(hd string) string {
@@ -216,7 +249,7 @@ func parseCE(field string) greffe.Code {
 	return greffe.Code{Code: component(field, 1), Label: component(field, 2), System: authority(component(field, 3))}
 }
 
-var patientField = regexp.MustCompile(`^PID-([0-9]{1,2})\|(.*)$`)
+var patientField = regexp.MustCompile(`(?i)^\s*PID-([0-9]{1,2})\s*\|(.*)$`)
 
 // parsePatient reads sourcePatientInfo, the fields of a PID segment, and the ids.
 func parsePatient(info []string, ids ...greffe.OID) greffe.Patient {
@@ -227,7 +260,7 @@ func parsePatient(info []string, ids ...greffe.OID) greffe.Patient {
 				return
 			}
 		}
-		if id.Extension != "" {
+		if id.Extension != "" && len(p.IDs) < maxValues {
 			p.IDs = append(p.IDs, id)
 		}
 	}
@@ -239,22 +272,24 @@ func parsePatient(info []string, ids ...greffe.OID) greffe.Patient {
 		if m == nil {
 			continue
 		}
-		switch v := m[2]; m[1] {
-		case "3":
-			add(parseCX(v))
-		case "5":
-			if component(v, 7) == "L" { // legal name: that of birth
-				p.BirthFamily, p.FirstGiven, p.Givens = component(v, 1), component(v, 2), component(v, 3)
-			} else if p.UsedFamily == "" {
-				p.UsedFamily, p.UsedGiven = component(v, 1), component(v, 2)
-			}
-		case "7":
-			p.BirthDate = v[:min(8, len(v))]
-		case "8":
-			p.Sex = v
-		case "11":
-			if component(v, 7) == "BDL" { // place of birth; its code is the county
-				p.BirthPlace = component(v, 9)
+		for v := range strings.SplitSeq(m[2], "~") {
+			switch v = strings.TrimSpace(v); m[1] {
+			case "3":
+				add(parseCX(v))
+			case "5":
+				if strings.EqualFold(component(v, 7), "L") { // legal name: that of birth
+					p.BirthFamily, p.FirstGiven, p.Givens = component(v, 1), component(v, 2), component(v, 3)
+				} else if p.UsedFamily == "" {
+					p.UsedFamily, p.UsedGiven = component(v, 1), component(v, 2)
+				}
+			case "7":
+				p.BirthDate = v[:min(8, len(v))]
+			case "8":
+				p.Sex = strings.ToUpper(v)
+			case "11":
+				if strings.EqualFold(component(v, 7), "BDL") { // place of birth; its code is the county
+					p.BirthPlace = component(v, 9)
+				}
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"greffe/pkg/cda"
@@ -19,6 +18,7 @@ const (
 	setSourceID       = "554ac39e-e3fe-47fe-b233-965d2a147832"
 	setPatientID      = "6b5aea1a-874d-4603-a4bc-96a0a7b38446"
 	setAuthor         = "a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d"
+	folderPatientID   = "f64ffdf0-4b97-4e06-b79f-a52b38ec2f8a"
 	setContentType    = "aa543740-bdda-424e-8c96-df4873be8500"
 
 	docUniqueID        = "2e82c1f6-a085-4c72-9da3-8640a32e42ab"
@@ -44,7 +44,8 @@ const (
 	maxValues    = 50   // values of one slot, codes of one kind
 )
 
-// SubmissionSet is one METADATA.XML: a set of documents that were sent together.
+// SubmissionSet is a set of documents that were sent together: one METADATA.XML, or a part
+// of one that describes several.
 type SubmissionSet struct {
 	Metadata       int // index of the entry
 	UniqueID       string
@@ -56,6 +57,8 @@ type SubmissionSet struct {
 	Authors        []greffe.Person
 	Documents      []DocumentEntry
 	Findings       []greffe.Finding
+
+	patients []greffe.OID // every id that it or a folder gives for the patient
 }
 
 // readSets reads every METADATA.XML.
@@ -71,13 +74,13 @@ func (a *Archive) readSets() []greffe.Finding {
 	metadata, copies := a.dropCopies(metadata)
 	findings = append(findings, copies...)
 	for _, m := range metadata {
-		set := SubmissionSet{Metadata: m}
-		objects, bad := a.readObjects(m)
-		set.Findings = bad
-		if objects != nil {
-			a.readSet(&set, objects)
+		registry, bad := a.readObjects(m)
+		sets := []SubmissionSet{{Metadata: m}}
+		if registry != nil {
+			sets = a.readMetadata(m, registry)
 		}
-		a.Sets = append(a.Sets, set)
+		sets[0].Findings = append(bad, sets[0].Findings...)
+		a.Sets = append(a.Sets, sets...)
 	}
 	a.checkPatients()
 	a.checkIDs()
@@ -88,8 +91,8 @@ func (a *Archive) readSets() []greffe.Finding {
 // where names an entry in a finding.
 func where(entry int) string { return fmt.Sprintf("!%d", entry) }
 
-// readObjects parses a METADATA.XML and returns the element that holds its objects.
-func (a *Archive) readObjects(m int) (*cda.Node, []greffe.Finding) {
+// readObjects parses a METADATA.XML and returns its objects.
+func (a *Archive) readObjects(m int) (*registry, []greffe.Finding) {
 	at := where(m)
 	rc, err := a.OpenEntry(m)
 	if err != nil {
@@ -114,24 +117,21 @@ func (a *Archive) readObjects(m int) (*cda.Node, []greffe.Finding) {
 	if limited.N == 0 {
 		return nil, []greffe.Finding{metadataFault(nil, true, at)}
 	}
-	if root.Local != "SubmitObjectsRequest" {
+	objects, request, wrapped := readRegistry(root)
+	if objects == nil {
 		return nil, []greffe.Finding{ruleMetadataRoot.At(at)}
-	}
-	objects := root
-	for _, c := range root.Children {
-		if strings.HasSuffix(c.Local, "RegistryObjectList") {
-			objects = c // LeafRegistryObjectList in ebRIM 2.1
-			break
-		}
 	}
 	var findings []greffe.Finding
 	if s.Leading {
 		findings = append(findings, ruleBlanks.At(at))
 	}
-	switch {
-	case objects.Space == rim2 || strings.Contains(root.Space, "2.1"):
+	if wrapped {
+		findings = append(findings, ruleMetadataWrapped.At(at))
+	}
+	switch space := objects.list.Space; {
+	case space == rim2 || strings.Contains(request.Space, "2.1"):
 		findings = append(findings, ruleEbRIM.At(at))
-	case objects.Space != rim3:
+	case space != rim3:
 		findings = append(findings, ruleNamespace.At(at))
 	}
 	return objects, findings
@@ -161,39 +161,39 @@ func metadataFault(err error, tooLong bool, at string) greffe.Finding {
 	return ruleMetadataXML.At(at, bad.Reason)
 }
 
-// readSet fills the set from the objects: packages, documents and associations.
-func (a *Archive) readSet(set *SubmissionSet, objects *cda.Node) {
-	at := where(set.Metadata)
-	add := func(r greffe.Rule, args ...any) { set.Findings = append(set.Findings, r.At(at, args...)) }
-	packages := kind(objects, "RegistryPackage")
-	var sets []*cda.Node
-	for _, p := range packages {
-		if isSubmissionSet(p, objects) {
-			sets = append(sets, p)
+// readMetadata reads the sets of a METADATA.XML with their documents: one, where senders
+// follow the profile. Findings about the file are those of its first set.
+func (a *Archive) readMetadata(m int, r *registry) []SubmissionSet {
+	var sets []SubmissionSet
+	var packages []*cda.Node // of the sets
+	var folders []greffe.OID // patients of folders and of packages that are neither
+	for _, p := range r.packages {
+		o := object{p, r.list}
+		if len(r.packages) == 1 || isSubmissionSet(p, r.list) {
+			sets, packages = append(sets, readSet(m, o)), append(packages, p)
+		} else if v := o.identifier(folderPatientID); v != "" {
+			folders = append(folders, parseCX(v))
 		}
 	}
-	if len(sets) == 0 {
-		sets = packages
-	} else if len(sets) > 1 {
-		add(ruleSets)
+	described := len(sets)
+	if described == 0 {
+		sets = []SubmissionSet{{Metadata: m}}
 	}
-	if len(sets) > 0 {
-		o := object{sets[0], objects}
-		set.UniqueID = o.identifier(setUniqueID)
-		set.SourceID = o.identifier(setSourceID)
-		set.PatientID = parseCX(o.identifier(setPatientID))
-		set.SubmissionTime = o.slot("submissionTime")
-		set.Title = o.name()
-		set.ContentType = o.code(setContentType)
-		set.Authors = o.authors(setAuthor)
-	}
+	first := &sets[0]
+	first.patients = append(first.patients, folders...)
+	add := func(r greffe.Rule, args ...any) { first.Findings = append(first.Findings, r.At(where(m), args...)) }
 	switch {
-	case len(sets) == 0:
+	case described == 0:
 		add(ruleSet, "il n’est pas décrit")
-	case set.UniqueID == "":
+	case described > 1:
+		add(ruleSets)
+	case first.UniqueID == "":
 		add(ruleSet, "il n’a pas d’identifiant")
 	}
-	documents := kind(objects, "ExtrinsicObject")
+	if len(packages) > 0 && len(slots(packages[0], actionSlot)) > 0 {
+		add(ruleActionSet)
+	}
+	documents := r.documents
 	switch {
 	case len(documents) == 0:
 		add(ruleNone)
@@ -201,45 +201,64 @@ func (a *Archive) readSet(set *SubmissionSet, objects *cda.Node) {
 		add(ruleMany, maxDocuments)
 		documents = documents[:maxDocuments]
 	}
-	for _, n := range documents {
-		set.Documents = append(set.Documents, readDocument(object{n, objects}))
+	entries := make([]*DocumentEntry, len(documents))
+	for i, n := range documents {
+		d := readDocument(object{n, r.list})
+		entries[i] = &d
 	}
-	readAssociations(set, objects)
-	a.match(set)
+	list := readAssociations(r)
+	link(entries, list, add)
+	for _, d := range entries {
+		set := first
+		for _, as := range list {
+			if as.kind == hasMember && as.target == bare(d.EntryUUID) {
+				for i, p := range packages {
+					if as.source != "" && as.source == bare(p.Attr("id")) {
+						set = &sets[i]
+					}
+				}
+			}
+		}
+		set.Documents = append(set.Documents, *d)
+	}
+	for i := range sets {
+		a.match(&sets[i])
+	}
+	return sets
+}
+
+// readSet reads the package of a set.
+func readSet(m int, o object) SubmissionSet {
+	s := SubmissionSet{
+		Metadata:       m,
+		UniqueID:       o.identifier(setUniqueID),
+		SourceID:       o.identifier(setSourceID),
+		PatientID:      parseCX(o.identifier(setPatientID)),
+		SubmissionTime: o.slot("submissionTime"),
+		Title:          o.name(),
+		ContentType:    o.code(setContentType),
+		Authors:        o.authors(setAuthor),
+	}
+	for _, v := range o.identifiers(setPatientID) {
+		s.patients = append(s.patients, parseCX(v))
+	}
+	return s
 }
 
 // isSubmissionSet tells the package of a set from that of a folder: by a classification
 // inside it, or by one beside it that names it.
-func isSubmissionSet(p, objects *cda.Node) bool {
+func isSubmissionSet(p, list *cda.Node) bool {
 	for _, c := range kind(p, "Classification") {
 		if bare(c.Attr("classificationNode")) == nodeSubmissionSet {
 			return true
 		}
 	}
-	for _, c := range kind(objects, "Classification") {
-		if bare(c.Attr("classificationNode")) == nodeSubmissionSet && c.Attr("classifiedObject") == p.Attr("id") {
+	for _, c := range kind(list, "Classification") {
+		if bare(c.Attr("classificationNode")) == nodeSubmissionSet && bare(c.Attr("classifiedObject")) == bare(p.Attr("id")) {
 			return true
 		}
 	}
 	return false
-}
-
-// readAssociations reads which documents the documents of the set replace.
-func readAssociations(set *SubmissionSet, objects *cda.Node) {
-	for _, as := range kind(objects, "Association") {
-		typ := as.Attr("associationType")
-		if i := strings.LastIndexByte(typ, ':'); i >= 0 {
-			typ = typ[i+1:]
-		}
-		if !slices.Contains([]string{"RPLC", "XFRM_RPLC", "APND_RPLC"}, typ) {
-			continue
-		}
-		for i := range set.Documents {
-			if d := &set.Documents[i]; d.id != "" && bare(d.id) == bare(as.Attr("sourceObject")) {
-				d.Replaces = greffe.OID{Root: clip(as.Attr("targetObject"))}
-			}
-		}
-	}
 }
 
 // checkPatients refuses sets that speak of several patients: ids of the same authority
@@ -248,9 +267,9 @@ func (a *Archive) checkPatients() {
 	seen := make(map[string]string)
 	for i := range a.Sets {
 		s := &a.Sets[i]
-		ids := []greffe.OID{s.PatientID}
+		ids := append([]greffe.OID{s.PatientID}, s.patients...)
 		for _, d := range s.Documents {
-			ids = append(ids, d.PatientID, d.Patient.INS)
+			ids = append(append(ids, d.PatientID, d.Patient.INS), d.patients...)
 		}
 		for _, id := range ids {
 			if id.Extension == "" || id.Root == "" {

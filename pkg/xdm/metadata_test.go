@@ -108,21 +108,6 @@ func TestOpenUntidyAndWrongTrees(t *testing.T) {
 	}
 }
 
-func TestReplacementByAssociation(t *testing.T) {
-	t.Parallel()
-	text := strings.Replace(metadata(meta{uri: "DOC0001.XML", content: cdaFile}), "</rim:RegistryObjectList>",
-		`<rim:Association associationType="urn:ihe:iti:2007:AssociationType:RPLC" sourceObject="urn:uuid:doc1" targetObject="urn:uuid:old"/></rim:RegistryObjectList>`, 1)
-	a := open(t, build(t, entry{name: "IHE_XDM/S/METADATA.XML", content: text}, entry{name: "IHE_XDM/S/DOC0001.XML", content: cdaFile}), Limits{})
-	d := a.Sets[0].Documents[0]
-	if d.Replaces.Root != "urn:uuid:old" {
-		t.Errorf("replaces %v", d.Replaces)
-	}
-	doc := greffe.Document{Format: greffe.FormatCDA3, Action: greffe.ActionNew, UniqueID: d.UniqueID}
-	if got := ruleIDs(t, d.Complete(&doc, "2!1")); doc.Action != greffe.ActionReplace || !slices.Equal(got, []string{"xdm.cda.parent"}) {
-		t.Errorf("action %s, rules %v", doc.Action, got)
-	}
-}
-
 func TestPlainZipIsNotXDM(t *testing.T) {
 	t.Parallel()
 	a := open(t, build(t, entry{name: "photo.jpg", content: "\xff\xd8\xff"}, entry{name: "note.txt", content: "x"}), Limits{})
