@@ -80,7 +80,7 @@ func TestNothingSuspectGoesOn(t *testing.T) {
 		"one of two CDAs":     {mail("", archived(level1(facts(1, 1), sick), level1(facts(1, 2), pdf))), []string{"2"}, 0},
 		"CDA and its PDF":     {mail("", archived(level1(facts(1, 1), sick)), pdfFile("cr.pdf", sick)), []string{"2!3#0", "2!3", "2", "3"}, 0},
 		"CDA twice":           {mail("", attachment{media: "text/xml", data: level1(facts(1, 1), sick).Data}, attachment{name: "b.xml", media: "text/xml", data: level1(facts(1, 1), sick).Data}), []string{"2#0", "2", "3#0", "3"}, 0},
-		"PDF of a level 3":    {mail("", archived(level3(facts(1, 1))), pdfFile(facts(1, 1).Patient.BirthFamily+".pdf", sick)), []string{"3"}, 0},
+		"PDF of a level 3":    {mail("", archived(level3(facts(1, 1))), pdfFile("20261120_CR_"+facts(1, 1).Patient.BirthFamily+"_ALAIN.pdf", sick)), []string{"3"}, 1},
 		"in a report":         {[]byte(report), []string{"3"}, 0},
 		"from a patient":      {mail("From: <279011234567890@patient.mssante.fr>\r\n", pdfFile("a.pdf", sick)), []string{"2"}, 0},
 		"copy by a KO system": {mail("Subject: [KO Intégration système !] x\r\n", archived(level1(facts(1, 1), sick))), []string{"2"}, 0},

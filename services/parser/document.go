@@ -47,6 +47,7 @@ func (r *reading) openCDA(it *item, entry *xdm.DocumentEntry) error {
 	d := r.document(it, entry)
 	facts.Part, facts.SHA256, facts.Size = d.Part, d.SHA256, d.Size
 	d.Document = facts
+	d.inner = r.innerSum(it.content, facts.MediaType == cda.MediaTypeXSL)
 	it.Findings = append(it.Findings, placed(it.Path, findings)...)
 	switch {
 	case entry != nil:

@@ -21,6 +21,9 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 		out.Message.Body = r.body
 	}
 	r.announced = res.Message.MSSINS
+	if !res.Message.Date.IsZero() {
+		r.sent = res.Message.Date.Format("20060102")
+	}
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
 		if reason := r.ignorable(it); reason != "" && !it.done && !unsafe(it.Findings) {
@@ -202,11 +205,12 @@ func (r *reading) remaining() {
 
 func (r *reading) order(d *document) int { return slices.Index(r.items, d.it) }
 
-// twinsOf lists the parts that are copies of d or of what a person reads of it.
+// twinsOf lists the parts that are copies of d, of what a person reads of it, or of the
+// archive that it came in.
 func (r *reading) twinsOf(d *document) []string {
 	twins := d.Twins
 	for _, it := range r.items {
-		if it.TwinOf == d.Part && !slices.Contains(twins, it.Path) {
+		if it.TwinOf != "" && (it.TwinOf == d.Part || strings.HasPrefix(d.Part, it.TwinOf+"!")) && !slices.Contains(twins, it.Path) {
 			twins = append(twins, it.Path)
 		}
 	}

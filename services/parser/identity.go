@@ -18,6 +18,8 @@ var (
 	ruleNotSure  = rule("parser.mss-ins.unqualified", greffe.Warning, "Le document porte une INS, mais le message annonce qu’elle n’est pas qualifiée (X-MSS-INS : N) : l’expéditeur n’a pas vérifié l’identité.", ref2+", ECO.2.4.2")
 )
 
+var identityRules = []greffe.Rule{rulePatients, ruleSet, ruleMetadata, ruleNoINS, ruleNotSure}
+
 // maxPeople bounds how many different descriptions of a patient one message may give and
 // still have them compared with each other.
 const maxPeople = 32

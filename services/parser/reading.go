@@ -24,6 +24,8 @@ type reading struct {
 	documents []*document
 	findings  []greffe.Finding                  // about the message as a whole
 	announced string                            // X-MSS-INS
+	sent      string                            // day of the message, YYYYMMDD
+	styled    bool                              // an auto-présentable was read
 	sets      map[*xdm.DocumentEntry]greffe.OID // patients of submission sets
 	unpacked  int64
 	body      string // text that stands in an envelope of Outlook
@@ -53,6 +55,7 @@ type document struct {
 	it    *item
 	entry *xdm.DocumentEntry // nil when no metadata describe it
 	more  []greffe.Finding   // besides those of its parts
+	inner uint64             // see innerSum
 }
 
 // find notes a finding about the message once per rule.

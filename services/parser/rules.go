@@ -43,7 +43,6 @@ var (
 	ruleNoDocument   = rule("parser.no-document", greffe.Refuse, "L’archive ne contient aucun document utilisable.", ref2+", ECO.2.1.1")
 	ruleNotCDA       = rule("parser.not-cda", greffe.Hold, "Le fichier décrit par les métadonnées n’est pas un document CDA : une personne doit décider.", "IHE ITI TF-2 §3.32 ; "+lps)
 	ruleMasked       = rule("parser.masked", greffe.Hold, "Le document est masqué aux professionnels de santé : il ne doit pas être transmis au dossier.", lps+", MASQUE_PS")
-	ruleSameID       = rule("parser.same-id", greffe.Hold, "Deux documents différents de ce message portent le même identifiant et la même version.", "HL7 CDA R2 §4.2.1.7")
 	ruleNoBody       = rule("parser.no-body", greffe.Hold, "Le document annonce un fichier à lire (PDF) mais n’en contient pas.", "IHE ITI XDS-SD")
 	ruleCodes        = rule("parser.codes", greffe.Info, "Les types de document annoncés par le message (X-MSS-CODECDA) ne sont pas ceux des documents joints.", ref2+", ECO.2.4.1")
 )
@@ -63,10 +62,10 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule that a message is read by: those of the format packages
 // and those of the parser itself.
 func Rules() []greffe.Rule {
-	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), mailRules, antivirusRules, []greffe.Rule{
+	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), mailRules, antivirusRules, identityRules, twinRules, []greffe.Rule{
 		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, ruleEncrypted, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
-		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, rulePatients, ruleSet, ruleMetadata, ruleNoINS, ruleNotSure, ruleSameID, ruleNoBody, ruleCodes,
+		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, ruleNoBody, ruleCodes,
 		ruleParts, ruleUnpacked, ruleTime, ruleEntry,
 		ruleMbox, ruleMSG,
 	})

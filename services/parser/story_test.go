@@ -135,7 +135,7 @@ func TestStories(t *testing.T) {
 			2!3 cda ok
 			2!3#0 pdf ok
 			3 pdf held`},
-		"level 3 and its rendering": {mail("", archived(level3(facts(1, 1))), pdfFile("20261120_CR_"+family+"_ANNE_1.pdf", otherPDF)), `delivery
+		"level 3 and its rendering": {mail("", archived(level3(facts(1, 1))), pdfFile("20261120_CR_"+family+"_ALAIN_1.pdf", otherPDF)), `delivery
 			doc 2!3 cda-n3 new ok twins=3
 			1 text ignored
 			2 xdm ok
@@ -144,7 +144,7 @@ func TestStories(t *testing.T) {
 			3 pdf ignored =2!3`},
 		"level 3 and a PDF of someone else": {mail("", archived(level3(facts(1, 1))), pdfFile("20261120_CR_MARTIN_ANNE_1.pdf", otherPDF)), `delivery
 			doc 2!3 cda-n3 new ok
-			doc 3 pdf new held parser.pdf
+			doc 3 pdf new held parser.pdf.patient
 			1 text ignored
 			2 xdm ok
 			2!2 metadata ok
@@ -181,7 +181,7 @@ func TestStories(t *testing.T) {
 			3!2 metadata ok
 			3!3 cda held`},
 		"the archive twice": {mail("", archive, archive), `delivery
-			doc 2!3 cda-n1 new ok body=2!3#0
+			doc 2!3 cda-n1 new ok body=2!3#0 twins=3
 			1 text ignored
 			2 xdm ok
 			2!2 metadata ok
@@ -381,7 +381,7 @@ func TestStories(t *testing.T) {
 			2!0!3 cda ok
 			2!0!3#0 pdf ok`},
 		"archive in an archive, beside itself": {mail("", archive, attachment{name: "docs.zip", media: "application/zip", data: zipOf(t, "IHE_XDM.ZIP", string(archive.data), "b.pdf", string(otherPDF))}), `delivery
-			doc 2!3 cda-n1 new ok body=2!3#0
+			doc 2!3 cda-n1 new ok body=2!3#0 twins=3!0
 			doc 3!1 pdf new held parser.pdf
 			1 text ignored
 			2 xdm ok

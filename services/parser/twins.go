@@ -1,34 +1,38 @@
 package parser
 
 import (
-	"path"
+	"bytes"
+	"hash/maphash"
+	"io"
+	"regexp"
+	"slices"
 	"strings"
 
+	"greffe/pkg/cda"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
 )
 
-// copies finds what came twice in the message: documents with the same bytes and the
-// same action, files that equal the one inside a CDA, attachments that equal each
-// other. The copy is kept, pointed at its original, and not delivered.
+// ruleSameID is about two documents that claim to be one.
+var ruleSameID = rule("parser.same-id", greffe.Hold, "Deux documents différents de ce message portent le même identifiant et la même version.", "HL7 CDA R2 §4.2.1.7")
+
+// copies finds what came twice in the message, by its bytes: documents with the same
+// action, a document and its auto-présentable form, files that equal the one inside a CDA
+// or one that metadata describe, attachments that equal each other. The copy is kept,
+// pointed at its original, and not delivered.
 func (r *reading) copies() {
 	kept := r.documents[:0:0]
 	for _, d := range r.documents {
-		if i := sameDocument(kept, d); i >= 0 {
-			// The one that metadata describe says more; it stays.
-			if kept[i].entry == nil && d.entry != nil {
-				kept[i], d = d, kept[i]
-			}
-			r.copyOf(d.it, kept[i])
-			for _, child := range r.items {
-				if child.parent == d.it {
-					child.TwinOf = kept[i].Part + strings.TrimPrefix(child.Path, d.Part)
-					child.ignore("copie du document")
-				}
-			}
+		i := slices.IndexFunc(kept, func(e *document) bool { return sameDocument(e, d) })
+		if i < 0 {
+			kept = append(kept, d)
 			continue
 		}
-		kept = append(kept, d)
+		// The one that metadata describe says more; it stays.
+		if kept[i].entry == nil && d.entry != nil {
+			kept[i], d = d, kept[i]
+		}
+		r.merge(kept[i], d)
 	}
 	r.documents = kept
 	for i, d := range kept {
@@ -39,26 +43,47 @@ func (r *reading) copies() {
 			}
 		}
 	}
-	byDigest := make(map[greffe.Digest]*item) // files inside CDAs, then attachments
-	owner := make(map[*item]*document)
-	for _, d := range kept {
-		for _, it := range r.items {
-			if it.parent == d.it && d.it.Kind == greffe.PartCDA && !it.Skipped && byDigest[it.SHA256] == nil {
-				byDigest[it.SHA256], owner[it] = it, d
-			}
+	r.copiedFiles()
+}
+
+// copiedFiles points the parts that no document accounts for at the file that they equal:
+// one inside a CDA, one that is a document by its metadata, or the first of themselves.
+func (r *reading) copiedFiles() {
+	first := make(map[greffe.Digest]*item)
+	owners := make(map[greffe.Digest][]*document)
+	own := func(d *document, it *item) {
+		if it.Skipped || it.Size == 0 {
+			return
 		}
+		if first[it.SHA256] == nil {
+			first[it.SHA256] = it
+		}
+		if list := owners[it.SHA256]; len(list) == 0 || list[len(list)-1] != d {
+			owners[it.SHA256] = append(list, d)
+		}
+	}
+	byItem := make(map[*item]*document, len(r.documents))
+	for _, d := range r.documents {
+		byItem[d.it] = d
+	}
+	for _, it := range r.items {
+		if d := byItem[it.parent]; d != nil && it.parent.Kind == greffe.PartCDA {
+			own(d, it)
+		}
+	}
+	for _, d := range r.documents {
+		own(d, d.it)
 	}
 	for _, it := range r.items {
 		if it.done || it.Skipped || it.Size == 0 {
 			continue
 		}
-		first := byDigest[it.SHA256]
-		if first == nil {
-			byDigest[it.SHA256] = it
+		if first[it.SHA256] == nil {
+			first[it.SHA256] = it
 			continue
 		}
-		it.copyOf(first)
-		if d := owner[first]; d != nil {
+		it.copyOf(first[it.SHA256])
+		for _, d := range owners[it.SHA256] {
 			d.Twins = append(d.Twins, it.Path)
 		}
 	}
@@ -70,64 +95,70 @@ func (r *reading) copyOf(it *item, d *document) {
 	d.Twins = append(d.Twins, it.Path)
 }
 
-// sameDocument returns the index of the document in list that d repeats, or -1.
-func sameDocument(list []*document, d *document) int {
-	for i, e := range list {
-		if e.SHA256 == d.SHA256 && e.Action == d.Action && e.it.Kind == d.it.Kind && e.it.Kind == greffe.PartCDA {
-			return i
+// merge makes a copy of another document: what its metadata say otherwise stays said.
+func (r *reading) merge(d, twin *document) {
+	r.copyOf(twin.it, d)
+	for _, child := range r.items {
+		if child.parent == twin.it {
+			child.TwinOf = d.Part + strings.TrimPrefix(child.Path, twin.Part)
+			child.ignore("copie du document")
 		}
 	}
-	return -1
-}
-
-// renderings finds the PDFs that show level 3 documents (MSSanté ECO.2.1.1 and
-// ECO.2.1.5): there is no byte to prove it, so it takes as many PDFs as documents,
-// all about one patient, and the patient's name in each file name (ECO.2.1.6).
-// Otherwise each PDF is a document of its own that a person looks at.
-func (r *reading) renderings() {
-	var cdas, pdfs []*document
-	for _, d := range r.documents {
-		switch {
-		case d.Format == greffe.FormatCDA3 && len(d.Twins) == 0:
-			cdas = append(cdas, d)
-		case d.Format == greffe.FormatPDF && d.entry == nil && d.it.loose():
-			pdfs = append(pdfs, d)
+	for _, c := range twin.Confidentiality { // masked once is masked
+		if !d.Marked(c.Code) {
+			d.Confidentiality = append(d.Confidentiality, c)
 		}
 	}
-	if _, _, differs := r.differ(); len(cdas) == 0 || len(cdas) != len(pdfs) || differs != "" {
-		return
-	}
-	p := cdas[0].Patient
-	for _, d := range pdfs {
-		if greffe.VerdictOf(d.it.Findings) == greffe.VerdictRefused || !namesPatient(d.it.Name, p) {
-			return
-		}
-	}
-	for i, d := range pdfs {
-		r.copyOf(d.it, cdas[i])
-		d.it.Reason = "version PDF du document"
-		for j, e := range r.documents {
-			if e == d {
-				r.documents = append(r.documents[:j], r.documents[j+1:]...)
-				break
-			}
-		}
+	if twin.entry != nil {
+		d.more = append(d.more, ins.Agree(twin.entry.Patient, d.Patient, twin.Part)...)
 	}
 }
 
-// namesPatient reports whether a file name holds the family name of the patient, as
-// whole words.
-func namesPatient(name string, p greffe.Patient) bool {
-	words := func(s string) string {
-		return " " + strings.Join(strings.FieldsFunc(ins.Normalise(s), func(c rune) bool {
-			return (c < 'A' || c > 'Z') && (c < '0' || c > '9')
-		}), " ") + " "
+// sameDocument reports whether two documents are one: the same bytes, or the same CDA
+// bare and in the stylesheet that shows it (auto-présentable).
+func sameDocument(d, e *document) bool {
+	if d.Action != e.Action || d.it.Kind != greffe.PartCDA || e.it.Kind != greffe.PartCDA {
+		return false
 	}
-	file := words(strings.TrimSuffix(name, path.Ext(name)))
-	for _, family := range []string{p.BirthFamily, p.UsedFamily} {
-		if w := words(family); strings.TrimSpace(w) != "" && strings.Contains(file, w) {
-			return true
+	return d.SHA256 == e.SHA256 && d.SHA256 != "" ||
+		d.inner != 0 && d.inner == e.inner && (d.MediaType == cda.MediaTypeXSL) != (e.MediaType == cda.MediaTypeXSL) &&
+			!d.UniqueID.IsZero() && d.UniqueID == e.UniqueID && d.Version == e.Version && samePatient(d.Patient, e.Patient)
+}
+
+var (
+	rootTag   = regexp.MustCompile(`<([A-Za-z_][A-Za-z0-9_.-]*:)?ClinicalDocument(\s[^<>]*)?>`)
+	innerSeed = maphash.MakeSeed()
+)
+
+const maxInner = 16 << 20
+
+// innerSum is a hash of what stands between the tags of the ClinicalDocument, for finding
+// the same document with and without the stylesheet around it; the tag itself may declare
+// other prefixes. It is 0 when there is none, and for large documents when none of the
+// message is auto-présentable: reading them into memory has to be worth it.
+func (r *reading) innerSum(c *content, styled bool) uint64 {
+	b := c.mem
+	if c.file != nil {
+		if c.size > maxInner || !styled && !r.styled {
+			return 0
+		}
+		b = make([]byte, c.size)
+		if _, err := io.ReadFull(c.reader(), b); err != nil {
+			return 0 // they stay two documents
 		}
 	}
-	return false
+	r.styled = r.styled || styled
+	at := rootTag.FindSubmatchIndex(b)
+	if at == nil {
+		return 0
+	}
+	prefix := ""
+	if at[2] >= 0 {
+		prefix = string(b[at[2]:at[3]])
+	}
+	end := bytes.LastIndex(b, []byte("</"+prefix+"ClinicalDocument"))
+	if end < at[1] {
+		return 0
+	}
+	return maphash.Bytes(innerSeed, bytes.TrimSpace(b[at[1]:end]))
 }
