@@ -3,6 +3,8 @@ package greffe
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // Severity says what a Finding does to the part or document it is about.
@@ -97,4 +99,13 @@ func VerdictOf(findings []Finding) Verdict {
 		}
 	}
 	return v
+}
+
+// Unsafe reports whether the findings say that the antivirus did not call something
+// clean: it found malware in it or in what it holds, or could not scan it. Such a thing
+// is kept as evidence; it is never delivered, shown or handed out by the way.
+func Unsafe(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Severity == Hold && strings.HasPrefix(f.Rule, "antivirus.")
+	})
 }

@@ -78,7 +78,7 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 		return plainError(w, err)
 	}
-	if d.State == greffe.StateTodo || d.State == greffe.StateDismissed {
+	if d.State == greffe.StateTodo || d.State == greffe.StateDismissed || greffe.Unsafe(d.Facts.Findings) {
 		c.note(v, "denied", string(d.ID), "refused", "state")
 		http.Error(w, "document non disponible pour le DI", http.StatusForbidden)
 		return nil

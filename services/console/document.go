@@ -28,6 +28,8 @@ type documentPage struct {
 	MayRetry  bool
 	MayFile   bool
 	Sent      bool // a DI has answered, or failed to
+	Unsafe    bool // the antivirus did not call it clean: it is not shown
+	Auditor   bool // the person may take it as evidence all the same
 	Decides   bool // the person's role decides at all
 	Stream    string
 	Rev       int
@@ -57,6 +59,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	p := documentPage{
 		D: d, F: d.Facts, Message: m, Of: len(m.Documents), View: viewOf(d),
 		MayRetry: mayRetry(d), MayFile: mayDismiss(d.State), Sent: d.Outcome.DI != "", Decides: v.role == secretary,
+		Unsafe: greffe.Unsafe(d.Facts.Findings), Auditor: v.role == auditor,
 		Rev:    revision(m),
 		Stream: "/file/flux?message=" + string(d.Message),
 	}

@@ -117,6 +117,11 @@ func (c *Console) inlineDocument(w http.ResponseWriter, r *http.Request, v *visi
 	if err != nil {
 		return err
 	}
+	if greffe.Unsafe(d.Facts.Findings) {
+		w.Header().Set("Content-Security-Policy", frameCSP)
+		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
+		return c.frameNotice(w, "Pièce suspecte : elle n’est pas affichée.")
+	}
 	f, err := c.openVerified(r.Context(), shown(d))
 	if err != nil {
 		return c.orDamaged(v, string(d.ID), err)
@@ -278,6 +283,9 @@ func (c *Console) downloadDocument(w http.ResponseWriter, r *http.Request, v *vi
 	}
 	if file == "" {
 		file = docTitle(d.Facts) + extension(media)
+	}
+	if greffe.Unsafe(d.Facts.Findings) {
+		return c.evidence(w, r, v, evidence{Subject: string(d.ID), Object: o, Name: file, What: what, Findings: d.Facts.Findings, Back: "/documents/" + string(d.ID)})
 	}
 	return c.download(w, r, v, string(d.ID), o, file, media, what)
 }

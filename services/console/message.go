@@ -18,6 +18,9 @@ type messagePage struct {
 	History  []historyLine
 	Stream   string
 	Rev      int
+	Body     string // of the message, unless it is not safe
+	Unsafe   bool   // some part is not
+	Auditor  bool   // the person may take what is not safe as evidence
 	Wait     string // why it is not read yet, when something is wrong
 }
 
@@ -28,6 +31,7 @@ type partView struct {
 	N            int
 	Depth        int
 	Downloadable bool
+	Unsafe       bool
 	Inside       bool // of an archive, a CDA or a joined message
 }
 
@@ -51,7 +55,11 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 		p.Findings = m.Parsed.Findings
 		for i, part := range m.Parsed.Parts {
 			_, kept := m.Objects[part.Path]
-			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept})
+			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept, Unsafe: greffe.Unsafe(part.Findings)})
+		}
+		p.Unsafe, p.Auditor = len(suspicions(m)) > 0, v.role == auditor
+		if p.Body = p.Message.Body; slices.ContainsFunc(p.Parts, func(x partView) bool { return x.Unsafe && (x.Kind == greffe.PartText || x.Kind == greffe.PartHTML) }) {
+			p.Body = ""
 		}
 	}
 	if m.Parsed == nil {
@@ -91,6 +99,9 @@ func (c *Console) downloadMessage(w http.ResponseWriter, r *http.Request, v *vis
 	if m.Raw.IsZero() {
 		return errNothing
 	}
+	if found := suspicions(m); len(found) > 0 {
+		return c.evidence(w, r, v, evidence{Subject: string(m.ID), Object: m.Raw, Name: "message-" + string(m.ID) + ".eml", What: "message", Findings: found, Back: "/messages/" + string(m.ID)})
+	}
 	return c.download(w, r, v, string(m.ID), m.Raw, "message-"+string(m.ID)+".eml", "application/octet-stream", "message")
 }
 
@@ -113,6 +124,9 @@ func (c *Console) downloadPart(w http.ResponseWriter, r *http.Request, v *visit)
 	name := part.Name
 	if name == "" {
 		name = "partie-" + strconv.Itoa(n+1) + extension(part.Detected)
+	}
+	if greffe.Unsafe(part.Findings) {
+		return c.evidence(w, r, v, evidence{Subject: string(m.ID), Object: o, Name: name, What: "part " + part.Path, Findings: part.Findings, Back: "/messages/" + string(m.ID)})
 	}
 	return c.download(w, r, v, string(m.ID), o, name, "application/octet-stream", "part "+part.Path)
 }

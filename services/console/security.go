@@ -135,6 +135,7 @@ var (
 	errLogin       = errors.New("console: login needed")
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
+	errSuspect     = errors.New("console: what is not safe is for auditors")
 	errState       = errors.New("console: state does not allow the decision")
 )
 
@@ -151,6 +152,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errForbidden):
 		e = errorPage{http.StatusForbidden, "Accès refusé",
 			"Votre profil ne permet pas d’ouvrir cette page. La tentative a été inscrite au journal."}
+	case errors.Is(err, errSuspect):
+		e = errorPage{http.StatusForbidden, "Pièce suspecte : non remise",
+			"L’antivirus n’a pas jugé ce fichier sain. Il est conservé comme preuve et n’est remis qu’à un auditeur. Prévenez le responsable de la sécurité informatique. La tentative a été inscrite au journal."}
 	case errors.Is(err, errCrossOrigin):
 		e = errorPage{http.StatusForbidden, "Demande refusée",
 			"Cette demande vient d’un autre site et n’a pas été exécutée. Recommencez depuis les pages de Greffe."}

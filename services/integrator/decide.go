@@ -44,6 +44,10 @@ type rule struct {
 // rules are read from the top; the first whose condition holds decides. Which
 // clause each comes from is beside it; "domain §" is the house's reference.
 var rules = []rule{
+	// Malware is for a person in every copy, with a DI or without.
+	{"unsafe", func(s *situation) bool { return greffe.Unsafe(s.doc.Facts.Findings) },
+		func(s *situation) plan { return plan{state: greffe.StateTodo, text: suspicion(s.doc.Facts)} }},
+
 	// Without a DI documents are archived and shown, and stay archivé: nobody has to
 	// do anything about them.
 	{"no-di", func(s *situation) bool { return !s.di }, stay},
@@ -224,6 +228,16 @@ func reused(s *situation) bool {
 
 func has(d greffe.Document, rule string) bool {
 	return slices.ContainsFunc(d.Findings, func(f greffe.Finding) bool { return f.Rule == rule })
+}
+
+// suspicion returns what the antivirus says about a document.
+func suspicion(d greffe.Document) string {
+	for _, f := range d.Findings {
+		if greffe.Unsafe([]greffe.Finding{f}) {
+			return f.Text
+		}
+	}
+	return gravest(d)
 }
 
 // gravest returns the text of the first of the gravest findings.

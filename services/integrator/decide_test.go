@@ -49,6 +49,9 @@ func TestDecide(t *testing.T) {
 		return d
 	}
 	finding := []greffe.Finding{{Severity: greffe.Warning, Text: "a"}, {Severity: greffe.Hold, Text: "b"}, {Severity: greffe.Refuse, Text: "c"}}
+	malware := func(d *greffe.Document) {
+		d.Verdict, d.Findings = greffe.VerdictRefused, append(finding, greffe.Finding{Rule: "antivirus.found", Severity: greffe.Hold, Text: "e"})
+	}
 	set := greffe.OID{Root: "1.2.3"}
 
 	seen := map[string]bool{}
@@ -67,6 +70,9 @@ func TestDecide(t *testing.T) {
 			"verdict", plan{state: greffe.StateTodo, text: "c"}},
 		{"held, and a person retries", situation{di: true, asks: true, doc: doc(func(d *greffe.Document) { d.Verdict = greffe.VerdictHeld })},
 			"verdict", plan{state: greffe.StateTodo}},
+		{"malware, without a DI", situation{doc: doc(malware)}, "unsafe", plan{state: greffe.StateTodo, text: "e"}},
+		{"malware, in a copy", situation{di: true, doc: doc(malware), same: other("")}, "unsafe", plan{state: greffe.StateTodo, text: "e"}},
+		{"malware, and a person insists", situation{di: true, asks: true, doc: doc(malware)}, "unsafe", plan{state: greffe.StateTodo, text: "e"}},
 		{"masked", situation{di: true, doc: doc(func(d *greffe.Document) {
 			d.Confidentiality = append(d.Confidentiality, greffe.Code{Code: greffe.MaskedToProfessionals})
 		})}, "masked", plan{state: greffe.StateTodo}},

@@ -93,13 +93,13 @@ func TestNothingSuspectGoesOn(t *testing.T) {
 				found := 0
 				for _, p := range out.Parts {
 					parts[p.Path] = p
-					if unsafe(p.Findings) {
+					if greffe.Unsafe(p.Findings) {
 						found++
 					}
 				}
 				for _, path := range c.suspect {
 					p, ok := parts[path]
-					if !ok || !unsafe(p.Findings) || p.TwinOf == "" && p.Verdict != greffe.VerdictHeld && p.Verdict != greffe.VerdictRefused {
+					if !ok || !greffe.Unsafe(p.Findings) || p.TwinOf == "" && p.Verdict != greffe.VerdictHeld && p.Verdict != greffe.VerdictRefused {
 						t.Errorf("part %s: %s, %v", path, p.Verdict, rules(p.Findings))
 					}
 				}
@@ -111,7 +111,7 @@ func TestNothingSuspectGoesOn(t *testing.T) {
 					if d.Verdict == greffe.VerdictOK || d.Verdict == greffe.VerdictWarning {
 						clean++
 					}
-					shown = shown || unsafe(d.Findings)
+					shown = shown || greffe.Unsafe(d.Findings)
 				}
 				if clean != c.clean || shown != (len(c.suspect) > 0) {
 					t.Errorf("%d documents go on, shown %v\n%s", clean, shown, outcome(out))
@@ -193,7 +193,7 @@ func TestBigPartsAreStreamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	sound(t, out)
-	if len(out.Documents) != 1 || !unsafe(out.Documents[0].Findings) || out.Documents[0].Size < size*7/10 {
+	if len(out.Documents) != 1 || !greffe.Unsafe(out.Documents[0].Findings) || out.Documents[0].Size < size*7/10 {
 		t.Errorf("%s", outcome(out))
 	}
 	if used := after.TotalAlloc - before.TotalAlloc; used > 12<<20 {
@@ -365,7 +365,7 @@ func TestMessagesWaitForTheAntivirus(t *testing.T) {
 	for range n {
 		select {
 		case p := <-results:
-			if len(p.Documents) != 1 || !unsafe(p.Documents[0].Findings) {
+			if len(p.Documents) != 1 || !greffe.Unsafe(p.Documents[0].Findings) {
 				t.Error(outcome(p))
 			}
 		case <-ctx.Done():

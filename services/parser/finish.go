@@ -26,7 +26,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	}
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
-		if reason := r.ignorable(it); reason != "" && !it.done && !unsafe(it.Findings) {
+		if reason := r.ignorable(it); reason != "" && !it.done && !greffe.Unsafe(it.Findings) {
 			it.ignore(reason)
 		}
 	}

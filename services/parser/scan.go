@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"greffe/pkg/clamd"
@@ -201,24 +200,17 @@ func (r *reading) judged(res clamd.Result, err error) (scanned, error) {
 	return scanned{rule: ruleVirusFailed}, nil
 }
 
-// unsafe reports whether the antivirus did not call the part, or what it holds, clean.
-func unsafe(findings []greffe.Finding) bool {
-	return slices.ContainsFunc(findings, func(f greffe.Finding) bool {
-		return f.Severity == greffe.Hold && strings.HasPrefix(f.Rule, "antivirus.")
-	})
-}
-
 // expose makes sure that a person sees each part that is not safe, whatever else would
 // have become of it: by a document that stands for it, or by one of its own.
 func (r *reading) expose() {
 	for _, it := range r.items {
-		if !unsafe(it.Findings) {
+		if !greffe.Unsafe(it.Findings) {
 			continue
 		}
 		if d := r.standsFor(it); d == nil {
 			it.Verdict, it.Reason, it.TwinOf = "", "", ""
 			r.document(it, nil)
-		} else if !unsafe(d.it.Findings) {
+		} else if !greffe.Unsafe(d.it.Findings) {
 			d.more = append(it.Findings[:len(it.Findings):len(it.Findings)], d.more...)
 		}
 		if it.TwinOf == "" && it.Verdict == greffe.VerdictIgnored {
@@ -247,7 +239,7 @@ func (r *reading) standsFor(it *item) *document {
 				return d
 			}
 		}
-		if unsafe(d.it.Findings) {
+		if greffe.Unsafe(d.it.Findings) {
 			for up := d.it.parent; up != nil; up = up.parent {
 				if up == it {
 					return d
