@@ -1,6 +1,7 @@
 package eml
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +20,12 @@ const (
 const xdmMarker = "XDM/1.0/DDM" // IHE ITI TF-2 3.32.4.1.4; MSSanté ECO.2.1.3
 
 // facts reads what a mail header says. Of a nested mail only the Message-ID counts.
-func (w *walker) facts(h *header, p place) {
+func (w *walker) facts(h *header, path string, p place) {
 	ids := h.ids("Message-Id")
 	if p.mails > 0 {
+		if !p.report && slices.ContainsFunc(addresses(h.Get("From")), isPatient) {
+			w.find(rulePatientInside, path)
+		}
 		if p.report {
 			w.msg.OriginalIDs = appendNew(w.msg.OriginalIDs, ids...)
 		} else {
@@ -38,7 +42,8 @@ func (w *walker) facts(h *header, p place) {
 	if m.Date.IsZero() || len(h.Values("Date")) > 1 {
 		w.find(ruleDate, "")
 	}
-	m.From = addresses(h.Get("From"))
+	m.From = addresses(strings.Join(h.Values("From"), ", "))
+	w.resent = h.Get("Resent-From") != "" || h.Get("X-Forwarded-Message-Id") != ""
 	if len(m.From) == 0 || len(h.Values("From")) > 1 {
 		w.find(ruleFrom, "")
 	}
@@ -70,6 +75,10 @@ func returnPath(h *header) string {
 	return cut(strings.Trim(v, "<> "), maxText)
 }
 
+// suppressed is what Message.AutoSubmit says when the sender only asks for no automatic
+// answer (MS-OXCMAIL, X-Auto-Response-Suppress): people's programs ask that, too.
+const suppressed = "x-auto-response-suppress"
+
 // autoSubmitted returns the keyword of Auto-Submitted (RFC 3834 §5) without its
 // parameters, or what older programs say instead of it.
 func autoSubmitted(h *header) string {
@@ -85,6 +94,12 @@ func autoSubmitted(h *header) string {
 		return "auto-replied"
 	case "bulk", "junk", "list":
 		return "auto-generated"
+	}
+	if h.Get("X-Auto-Reply-From") != "" || h.Get("X-Vacation") != "" {
+		return "auto-replied"
+	}
+	if v := strings.ToLower(clean(h.Get("X-Auto-Response-Suppress"))); v != "" && v != "none" {
+		return suppressed
 	}
 	return ""
 }

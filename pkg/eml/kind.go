@@ -1,6 +1,7 @@
 package eml
 
 import (
+	"slices"
 	"strings"
 
 	"greffe/pkg/greffe"
@@ -21,30 +22,38 @@ func Kind(msg greffe.Message, parts []greffe.Part) greffe.MessageKind {
 		content = content || p.Size > 0 && p.Kind != greffe.PartEmpty
 	}
 	title := untag(fold(msg.Subject))
-	from := ""
+	user := ""
 	if len(msg.From) > 0 {
-		from = strings.ToLower(msg.From[0].Address)
+		user, _, _ = strings.Cut(strings.ToLower(msg.From[0].Address), "@")
 	}
-	user, host, _ := strings.Cut(from, "@")
-	robot := user == "mailer-daemon" || user == "postmaster" || msg.ReturnPath == "<>"
+	robot := isDaemon(user) || msg.ReturnPath == "<>"
+	automatic := msg.AutoSubmit != "" && msg.AutoSubmit != "no" && msg.AutoSubmit != suppressed
+	quoted, quotes := findQuote(msg.Body)
+	report := msg.Kind == greffe.KindMDN || msg.Kind == greffe.KindDSN
 	switch {
-	case (msg.Kind == greffe.KindMDN || msg.Kind == greffe.KindDSN) && !attached:
-		return msg.Kind // what is attached beside a report is not part of it
+	case report && (!attached || robot):
+		return msg.Kind // what a person attached beside a report is not part of it
 	case isKO(title) == 0:
 		return greffe.KindKO
-	case strings.HasPrefix(host, "patient.") && strings.Contains(host, "mssante"):
+	case slices.ContainsFunc(msg.From, isPatient):
 		return greffe.KindPatient
-	case robot && isBounce(title):
+	case isBounce(title) && (robot || isRobotName(user)):
 		return greffe.KindDSN
+	case isReceipt(title) && (!attached || robot || automatic):
+		return greffe.KindMDN
 	case attached && (hasPrefix(title, forwards) || msg.Kind == greffe.KindForward):
 		return greffe.KindForward
-	case attached && (hasPrefix(title, replies) || len(msg.InReplyTo) > 0):
+	case attached && hasPrefix(title, replies):
+		return greffe.KindReply
+	case attached && quotes && (quoted.forward || len(msg.InReplyTo) == 0):
+		return greffe.KindForward
+	case attached && len(msg.InReplyTo) > 0:
 		return greffe.KindReply
 	case attached:
 		return greffe.KindDelivery
 	case msg.AutoSubmit == "auto-replied" || hasPrefix(title, absences):
 		return greffe.KindAutoReply
-	case robot || isRobotName(user) || msg.AutoSubmit != "" && msg.AutoSubmit != "no":
+	case robot || isRobotName(user) || automatic:
 		return greffe.KindNotice
 	case !content:
 		return greffe.KindEmpty
@@ -63,7 +72,21 @@ func Carries(msg greffe.Message) bool {
 	case greffe.KindMDN, greffe.KindDSN, greffe.KindKO, greffe.KindPatient:
 		return false
 	}
-	return isKO(fold(msg.Subject)) < 0
+	quoted, _ := findQuote(msg.Body)
+	return isKO(fold(msg.Subject)) < 0 && isKO(quoted.subject) < 0
+}
+
+// FromPatient reports whether the text of msg carries a message of a patient, which a
+// person passed on: what is attached is then not a professional's (domain §2.5).
+func FromPatient(msg greffe.Message) bool {
+	quoted, _ := findQuote(msg.Body)
+	return strings.Contains(quoted.from, "@patient.") && strings.Contains(quoted.from, "mssante")
+}
+
+// isPatient reports whether a is an address of Mon espace santé.
+func isPatient(a greffe.Address) bool {
+	_, host, _ := strings.Cut(strings.ToLower(a.Address), "@")
+	return strings.HasPrefix(host, "patient.") && strings.Contains(host, "mssante")
 }
 
 // isKO returns where the mark of a KO mail stands in a folded subject, or -1. Systems
@@ -88,9 +111,17 @@ func untag(title string) string {
 }
 
 var (
-	forwards = []string{"tr:", "tr :", "fw:", "fw :", "fwd:", "fwd :", "transfert:", "transfert :"}
-	replies  = []string{"re:", "re :", "rep:", "rep :", "aw:", "reponse:", "reponse :"}
-	absences = []string{"reponse automatique", "absence du bureau", "automatic reply", "out of office", "message d'absence", "absent du bureau"}
+	forwards = []string{"tr:", "tr :", "fw:", "fw :", "fwd:", "fwd :", "transfert:", "transfert :", "transf:", "transf :", "transfere:", "transfere :", "wg:"}
+	replies  = []string{"re:", "re :", "re[", "rep:", "rep :", "aw:", "sv:", "antw:", "reponse:", "reponse :", "reponse a :"}
+	absences = []string{"reponse automatique", "absence du bureau", "automatic reply", "auto reply", "autoreply", "auto-reply", "automatische antwort", "out of office",
+		"message d'absence", "absent du bureau", "absent(e) du bureau", "absente du bureau", "notification d'absence"}
+	receipts = []string{"lu:", "lu :", "non lu:", "non lu :", "read:", "not read:", "accuse de lecture", "accuse de reception", "accuse reception", "confirmation de lecture",
+		"avis de lecture", "disposition notification", "return receipt", "read receipt"}
+	bounces = []string{"undelivered mail", "undeliverable", "undelivered:", "non remis", "non distribue", "non distribuable", "non delivre", "non livre",
+		"delivery status notification", "mail delivery failed", "mail delivery failure", "delivery failure", "delivery has failed", "delivery delayed", "returned mail",
+		"returned to sender", "failure notice", "could not send message", "echec de la remise", "echec de remise", "echec de la distribution", "echec de distribution",
+		"remise differee", "remise retardee", "retard de remise", "avis de non-remise", "avis de non remise", "rapport de non-remise", "notification d'etat de remise",
+		"notification d'etat de la remise", "notification de l'etat de remise", "message retarde", "delayed mail", "mail system error", "relaye:", "relaye :", "relayed:", "remis:", "remis :", "delivered:"}
 )
 
 func hasPrefix(title string, prefixes []string) bool {
@@ -103,25 +134,43 @@ func hasPrefix(title string, prefixes []string) bool {
 }
 
 func isBounce(title string) bool {
-	for _, s := range []string{"undelivered mail", "undeliverable", "non remis", "non distribue", "delivery status notification",
-		"mail delivery failed", "delivery failure", "returned mail", "echec de la remise"} {
-		if strings.Contains(title, s) {
+	return slices.ContainsFunc(bounces, func(s string) bool { return strings.Contains(title, s) })
+}
+
+// isPersonal reports whether a title is that of somebody who answers or passes on.
+func isPersonal(title string) bool { return hasPrefix(title, replies) || hasPrefix(title, forwards) }
+
+func isReceipt(title string) bool { return hasPrefix(title, receipts) }
+
+// plainName writes the local part of an address without what sets its words apart.
+func plainName(user string) string {
+	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(user)
+}
+
+// isDaemon reports whether the local part of an address is that of a mail server.
+// Exchange signs its reports MicrosoftExchange and 32 digits.
+func isDaemon(user string) bool {
+	user = plainName(user)
+	return user == "mailerdaemon" || user == "postmaster" || len(user) > 40 && strings.HasPrefix(user, "microsoftexchange")
+}
+
+// isRobotName reports whether the local part of an address says that nobody reads it.
+func isRobotName(user string) bool {
+	user = plainName(user)
+	for _, s := range []string{"noreply", "donotreply", "nepasrepondre", "nereponds", "nereply"} {
+		if strings.Contains(user, s) {
 			return true
 		}
 	}
-	return false
-}
-
-func isRobotName(user string) bool {
-	switch strings.NewReplacer("-", "", "_", "", ".", "").Replace(user) {
-	case "noreply", "donotreply", "nepasrepondre", "mailerdaemon", "postmaster", "notification", "notifications":
+	switch user {
+	case "notification", "notifications", "alerte", "alertes", "supervision", "mailer", "bounce", "bounces", "root", "daemon", "cron":
 		return true
 	}
-	return false
+	return isDaemon(user)
 }
 
 // fold lowers s and removes French accents, so that titles compare.
 func fold(s string) string {
 	return strings.NewReplacer("à", "a", "â", "a", "ä", "a", "ç", "c", "é", "e", "è", "e", "ê", "e", "ë", "e", "î", "i", "ï", "i",
-		"ô", "o", "ö", "o", "ù", "u", "û", "u", "ü", "u", "’", "'", "\u00a0", " ").Replace(strings.ToLower(strings.TrimSpace(s)))
+		"ô", "o", "ö", "o", "ù", "u", "û", "u", "ü", "u", "’", "'", "\u00a0", " ", "\u202f", " ", "\t", " ", "œ", "oe").Replace(strings.ToLower(strings.TrimSpace(s)))
 }

@@ -85,8 +85,18 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 		l.Findings = append(l.Findings, rule.At(path))
 	}
 	if p.mails == 0 && (l.Declared == "message/disposition-notification" || l.Declared == "message/delivery-status") {
-		w.noteReport(l.Declared)
+		if p.report {
+			w.noteReport(l.Declared)
+		} else {
+			w.stray = l.Declared
+		}
+		around := ""
+		if k := strings.LastIndexByte(path, '.'); k >= 0 {
+			around = path[:k]
+		}
+		w.machine = append(w.machine, around)
 	}
+	w.given = append(w.given, l)
 	r := &leafReader{w: w, dec: dec, leaf: l, keep: w.texts.capture(l)}
 	if p.sig != nil && isSignature(l.Declared) {
 		r.keep = &captured{limit: maxTrail + 1}

@@ -59,6 +59,8 @@ var (
 		Text: "Le message porte une signature PGP, que Greffe ne vérifie pas. Le contenu a été lu."}
 	ruleSignedCut = greffe.Rule{ID: "eml.signed-cut", Severity: greffe.Hold, Source: "RFC 5652 §5.1",
 		Text: "La pièce signée s’arrête avant sa fin : ce qu’elle contient est peut-être incomplet. Demandez un nouvel envoi."}
+	rulePatientInside = greffe.Rule{ID: "eml.patient", Severity: greffe.Hold, Source: "MSSanté, Référentiel socle n° 2, ECO.2.2.6",
+		Text: "Le message joint vient d’un patient (Mon espace santé) : ce qu’il contient n’est pas le document d’un professionnel, une personne doit décider."}
 	ruleCharset = greffe.Rule{ID: "eml.charset", Severity: greffe.Info, Source: "RFC 2046 §4.1.2",
 		Text: "Le jeu de caractères annoncé pour ce texte n'est pas connu : des lettres peuvent être fausses."}
 	ruleParts = greffe.Rule{ID: "eml.parts", Severity: greffe.Hold, Source: "Greffe",
@@ -76,7 +78,7 @@ func Rules() []greffe.Rule {
 	return []greffe.Rule{
 		ruleNotMail, ruleHeaderLine, ruleHeaderEnd, ruleHeaderSize, ruleMessageID, ruleDate, ruleFrom,
 		ruleBoundaryFound, ruleBoundaryMissing, ruleEndMissing, ruleAfterEnd,
-		ruleEncoding, ruleBase64, ruleBase64Cut, ruleBase64Tail, ruleQuoted, ruleUU, rulePieces, ruleTNEFDamaged, ruleCharset,
+		ruleEncoding, ruleBase64, ruleBase64Cut, ruleBase64Tail, ruleQuoted, ruleUU, rulePieces, rulePatientInside, ruleTNEFDamaged, ruleCharset,
 		ruleSignatureValid, ruleSignatureIntact, ruleSignatureUntrusted, ruleSignatureSender, ruleSignatureInvalid, ruleSignatureUnread, ruleSignaturePGP, ruleSignedCut,
 		ruleParts, ruleDepth, ruleNested, ruleSize,
 	}

@@ -51,7 +51,7 @@ type Leaf struct {
 	Charset       string // lower-case, as declared
 	Disposition   string // attachment, inline or empty
 	ContentID     string // without brackets
-	InReport      bool   // somewhere below a multipart/report or a nested KO mail
+	InReport      bool   // part of a report, or below a nested KO mail; only complete when Walk returned
 	InAlternative bool   // somewhere below a multipart/alternative
 	InRelated     bool   // below a multipart/related: probably part of a page
 	Depth         int    // nested mails around the leaf
@@ -111,7 +111,11 @@ type walker struct {
 	texts    bodies
 	report   greffe.MessageKind // KindMDN or KindDSN once one was met outside nested mails
 	nested   bool               // a nested mail was met outside reports
-	free     []*bufio.Reader    // buffers of what was read to its end
+	resent   bool               // the mail was passed on by a rule or a person
+	stray    string             // machine part of a report that stands outside one
+	machine  []string           // multiparts that hold the machine part of a report
+	given    []*Leaf
+	free     []*bufio.Reader // buffers of what was read to its end
 }
 
 // source returns a source over r, which is used through it until it is released.
@@ -184,7 +188,7 @@ func (w *walker) mail(s *source, path string, p place) error {
 		return err
 	}
 	w.check(h, path)
-	w.facts(h, p)
+	w.facts(h, path, p)
 	if p.mails > 0 && isKO(fold(h.text("Subject"))) >= 0 {
 		p.report = true // what it holds came back from another system
 	}
@@ -366,9 +370,25 @@ func (w *walker) finish() *Result {
 	m := w.msg
 	m.Body = w.texts.best()
 	m.OriginalIDs = appendNew(w.texts.originals, m.OriginalIDs...)
+	personal := isPersonal(untag(fold(m.Subject)))
+	if w.report == "" && w.stray != "" && !personal {
+		w.noteReport(w.stray)
+	}
 	m.Kind = w.report
-	if m.Kind == "" && w.nested {
+	if m.Kind == "" && !personal {
+		var ids []string
+		m.Kind, ids = reportInText(m.Body)
+		m.OriginalIDs = appendNew(m.OriginalIDs, ids...)
+	}
+	if m.Kind == "" && (w.nested || w.resent) {
 		m.Kind = greffe.KindForward
+	}
+	// The multipart around the machine part of a report is the report, whatever its
+	// sender calls it.
+	for _, l := range w.given {
+		for _, path := range w.machine {
+			l.InReport = l.InReport || path == "" || strings.HasPrefix(l.Path, path+".")
+		}
 	}
 	return &Result{Message: m, Findings: w.findings}
 }

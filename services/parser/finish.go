@@ -31,9 +31,15 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 		}
 	}
 	r.dropReports() // before the kind: what a report sends back is not attached to it
+	report := out.Message.Kind == greffe.KindMDN || out.Message.Kind == greffe.KindDSN
 	out.Message.Kind = eml.Kind(out.Message, r.parts())
-	if !eml.Carries(out.Message) {
+	switch {
+	case !eml.Carries(out.Message):
 		r.drop(out.Message.Kind)
+	case report && out.Message.Kind != greffe.KindMDN && out.Message.Kind != greffe.KindDSN:
+		findings = append(findings, ruleBeside.At(""))
+	case eml.FromPatient(out.Message):
+		findings = append(findings, rulePatientQuoted.At(""))
 	}
 	r.copies()
 	r.remaining()
@@ -177,13 +183,20 @@ func (r *reading) drop(k greffe.MessageKind) {
 	}
 }
 
-// dropReports does the same for what stands inside a multipart/report.
+// dropReports does the same for what stands inside a report. Where the multipart did
+// not say that it is one, its parts were looked at before that was known.
 func (r *reading) dropReports() {
+	inside := func(it *item) bool {
+		for ; it.parent != nil; it = it.parent {
+		}
+		return it.leaf != nil && it.leaf.InReport
+	}
 	for _, it := range r.items {
-		if it.leaf != nil && it.leaf.InReport && it.Verdict != greffe.VerdictIgnored {
+		if inside(it) && it.Verdict != greffe.VerdictIgnored {
 			it.ignore("pièce renvoyée par un accusé ou un avis automatique : jamais reprise")
 		}
 	}
+	r.documents = slices.DeleteFunc(r.documents, func(d *document) bool { return inside(d.it) })
 }
 
 // remaining makes a document of its own of each part that nothing accounts for.
