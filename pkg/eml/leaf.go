@@ -98,8 +98,13 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 	}
 	w.given = append(w.given, l)
 	r := &leafReader{w: w, dec: dec, leaf: l, keep: w.texts.capture(l)}
-	if p.sig != nil && isSignature(l.Declared) {
+	page := l.Declared == "text/html" && disposition != "attachment" && !p.report
+	first := r.keep != nil
+	switch {
+	case p.sig != nil && isSignature(l.Declared):
 		r.keep = &captured{limit: maxTrail + 1}
+	case page && !first:
+		r.keep = &captured{limit: maxHTML}
 	}
 	err := w.leaf(l, r)
 	if err != nil && !errors.Is(err, ErrTooLarge) {
@@ -111,12 +116,34 @@ func (w *walker) leafOf(dec decoder, h *header, path string, p place, rules ...g
 	}
 	if p.sig != nil && isSignature(l.Declared) {
 		p.sig.signature, p.sig.kind = r.keep.b, l.Declared
-	} else if r.keep != nil {
+	} else if first {
 		if text, ok := w.texts.add(l, r.keep.b); !ok && text {
 			w.find(ruleCharset, path)
 		}
 	}
+	if page {
+		w.shown(r.keep.b)
+	}
 	return nil
+}
+
+// shown notes the content identifiers that a page speaks of.
+func (w *walker) shown(page []byte) {
+	for len(w.cids) < maxCIDs {
+		k := bytes.Index(page, []byte("cid:"))
+		if k < 0 {
+			return
+		}
+		page = page[k+4:]
+		end := bytes.IndexAny(page[:min(len(page), 300)], "\"'<> )\r\n\t")
+		if end < 0 {
+			continue
+		}
+		if w.cids == nil {
+			w.cids = make(map[string]bool)
+		}
+		w.cids[strings.ToLower(percentDecode(string(page[:end])))] = true
+	}
 }
 
 // leafReader is what the caller reads: it counts, keeps a first piece of texts,

@@ -12,6 +12,7 @@ import (
 const (
 	maxBody = 64 << 10  // bytes of Message.Body, UTF-8
 	maxHTML = 256 << 10 // bytes of an HTML body that are looked at
+	maxCIDs = 500       // of all of them
 )
 
 // bodies collects what may become the text of the message, and the machine parts

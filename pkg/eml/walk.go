@@ -54,6 +54,7 @@ type Leaf struct {
 	InReport      bool   // part of a report, or below a nested KO mail; only complete when Walk returned
 	InAlternative bool   // somewhere below a multipart/alternative
 	InRelated     bool   // below a multipart/related: probably part of a page
+	Shown         bool   // a text in HTML shows it (RFC 2392, cid:); only complete when Walk returned
 	Depth         int    // nested mails around the leaf
 	// Findings is complete once the reader of the leaf was read to its end.
 	Findings []greffe.Finding
@@ -115,6 +116,7 @@ type walker struct {
 	stray    string             // machine part of a report that stands outside one
 	machine  []string           // multiparts that hold the machine part of a report
 	given    []*Leaf
+	cids     map[string]bool // content identifiers that texts in HTML speak of
 	free     []*bufio.Reader // buffers of what was read to its end
 }
 
@@ -386,6 +388,7 @@ func (w *walker) finish() *Result {
 	// The multipart around the machine part of a report is the report, whatever its
 	// sender calls it.
 	for _, l := range w.given {
+		l.Shown = l.ContentID != "" && w.cids[strings.ToLower(l.ContentID)]
 		for _, path := range w.machine {
 			l.InReport = l.InReport || path == "" || strings.HasPrefix(l.Path, path+".")
 		}

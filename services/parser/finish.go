@@ -1,17 +1,11 @@
 package parser
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
-)
-
-const (
-	logoSize = 100 << 10 // an image of a page up to here is decoration, a larger one may be a scan
-	iconSize = 10 << 10  // an inline image up to here is decoration wherever it stands
 )
 
 // finish classifies the message, accounts for every part and writes the result.
@@ -122,13 +116,7 @@ func (r *reading) ignorable(it *item) string {
 			return "texte du message, en HTML"
 		}
 	case greffe.PartImage:
-		switch {
-		case l.InRelated && l.ContentID != "" && it.Size <= logoSize: // shown in the page, whatever its disposition says
-			return logo(it.Size)
-		case l.Disposition == "attachment":
-		case (l.InRelated || l.ContentID != "") && it.Size <= logoSize, l.Disposition == "inline" && it.Size <= iconSize:
-			return logo(it.Size)
-		}
+		return it.decoration()
 	case greffe.PartEmpty:
 		if !attached {
 			return "pièce vide"
@@ -146,10 +134,6 @@ func (r *reading) ignorable(it *item) string {
 // programs give the text of a mail a name.
 func (r *reading) attached(it *item) bool {
 	return it.leaf != nil && (it.leaf.Disposition == "attachment" || it.leaf.Name != "" && it != r.items[0])
-}
-
-func logo(size int64) string {
-	return fmt.Sprintf("logo ou image de présentation (%d Ko)", (size+1023)/1024)
 }
 
 // ignorableEntry does the same for a file of an archive.

@@ -42,6 +42,7 @@ type item struct {
 	typ     typ
 	leaf    *eml.Leaf // nil below an archive or a CDA
 	parent  *item     // the archive or CDA that holds it
+	picture picture   // of an image
 	content *content  // while it is looked at
 	quiet   bool      // only hashed: part of a report
 	noise   string    // why an archive holds it for nothing
@@ -119,6 +120,8 @@ func (r *reading) look(it *item, entry *xdm.DocumentEntry) error {
 		return r.checkPDF(it)
 	case eml.HoldsPieces(it.Detected):
 		return r.openPieces(it)
+	case it.Kind == greffe.PartHPRIM:
+		return r.hprim(it)
 	}
 	return nil
 }

@@ -29,7 +29,6 @@ var (
 	ruleArchive   = rule("parser.archive", greffe.Hold, "Cette archive (%s) est gardée telle quelle : une personne doit dire quoi faire de ce qu’elle contient.", ours)
 	ruleFormat    = rule("parser.archive.format", greffe.Hold, "Cette archive est au format %s, que Greffe n’ouvre pas : une personne doit décider. Demandez à l’expéditeur un envoi au format ZIP.", ours)
 	ruleNestedZip = rule("parser.nested-zip", greffe.Hold, "Une archive se trouve dans une archive, elle-même dans une archive : elle n’a pas été ouverte. Ouvrez-la à part, ou demandez à l’expéditeur un envoi plus simple.", ours)
-	ruleEncrypted = rule("parser.encrypted", greffe.Hold, "Cette pièce est chiffrée ou signée d’une façon que Greffe n’ouvre pas.", "RFC 8551 ; RFC 3156")
 	rulePieces    = rule("parser.external", greffe.Hold, "Ce message ne contient qu’une partie ou un renvoi vers une pièce qui se trouve ailleurs.", "RFC 2046 §5.2.2 et §5.2.3")
 	ruleProgram   = rule("parser.program", greffe.Hold, "Ce fichier est un programme : ne l’ouvrez pas.", ours)
 	ruleEmpty     = rule("parser.empty", greffe.Hold, "La pièce jointe est vide : le document n’est pas arrivé.", ours)
@@ -63,7 +62,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // and those of the parser itself.
 func Rules() []greffe.Rule {
 	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), mailRules, antivirusRules, identityRules, twinRules, []greffe.Rule{
-		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, ruleEncrypted, rulePieces,
+		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, ruleNoBody, ruleCodes,
 		ruleParts, ruleUnpacked, ruleTime, ruleEntry,

@@ -52,7 +52,9 @@ var signatures = []signature{
 	{"\x78\x9f\x3e\x22", 0, typ{kind: greffe.PartOther, media: eml.MediaTNEF, hold: ruleTNEF}},
 	{"MZ", 0, typ{kind: greffe.PartOther, media: "application/vnd.microsoft.portable-executable", hold: ruleProgram}},
 	{"\x7fELF", 0, typ{kind: greffe.PartOther, media: "application/x-elf", hold: ruleProgram}},
-	{"-----BEGIN PGP", 0, typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}},
+	{"-----BEGIN PGP MESSAGE", 0, typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}},
+	{"-----BEGIN PGP SIGNATURE", 0, typ{kind: greffe.PartSignature, media: "application/pgp-signature", ignore: "signature électronique du message"}},
+	{"-----BEGIN PGP PUBLIC KEY", 0, typ{kind: greffe.PartSignature, media: "application/pgp-keys", ignore: "clé publique de l’expéditeur"}},
 	{"BEGIN:VCARD", 0, typ{kind: greffe.PartOther, media: "text/vcard", ignore: "carte de visite"}},
 	{"BEGIN:VCALENDAR", 0, typ{kind: greffe.PartOther, media: "text/calendar", ignore: "invitation d’agenda"}},
 }
@@ -63,11 +65,43 @@ func other(media, name string) typ {
 	return typ{kind: greffe.PartOther, media: media, hold: ruleUnknown, args: []any{name}}
 }
 
-// Object identifiers of CMS content types in DER (RFC 5652 §5.1, §6.1).
-const (
-	oidSigned    = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
-	oidEnveloped = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"
-)
+// Content types of CMS in DER (RFC 5652, RFC 5083, RFC 3274), at the beginning of what
+// a part holds. Signed data with a content was opened before, where it could be.
+var cmsTypes = []struct {
+	oid string
+	typ typ
+}{
+	{"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleSigned}},
+	{"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03", typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleEncrypted}},
+	{"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x06", typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleEncrypted}},
+	{"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17", typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleEncrypted}},
+	{"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09", typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleSigned}},
+}
+
+// sniffCMS tells what S/MIME calls a part: a signature or certificates, which carry
+// nothing, or what is encrypted.
+func sniffCMS(prefix []byte, name string) (typ, bool) {
+	if prefix[0] != 0x30 {
+		return typ{}, false
+	}
+	head := prefix[:min(len(prefix), 64)]
+	for i, c := range cmsTypes {
+		k := bytes.Index(head, []byte(c.oid))
+		if k < 0 {
+			continue
+		}
+		// Signed data about nothing: version, an empty set of digests, an empty content.
+		bare := bytes.Index(head, []byte("\x31\x00\x30")) > k
+		switch ext := strings.ToLower(path.Ext(name)); {
+		case i == 0 && (bare || ext == ".p7c" || ext == ".p7b"):
+			return typ{kind: greffe.PartSignature, media: "application/pkcs7-mime", ignore: "certificats de l’expéditeur"}, true
+		case i == 0 && ext == ".p7s":
+			return typ{kind: greffe.PartSignature, media: "application/pkcs7-signature", ignore: "signature électronique du message"}, true
+		}
+		return c.typ, true
+	}
+	return typ{}, false
+}
 
 var (
 	xmlRoot   = regexp.MustCompile(`^(?:<\?[A-Za-z]|<!--|<[A-Za-z_][\w.-]*(?::[A-Za-z_][\w.-]*)?[\s/>])`)
@@ -80,6 +114,17 @@ var (
 // declares only settles what the content leaves open: text from signed text, HTML
 // from other XML.
 func sniff(prefix []byte, declared, name string) typ {
+	t := sniffContent(prefix, declared, name)
+	switch declared {
+	case "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature":
+		if t.media == "application/octet-stream" || t.kind == greffe.PartText { // nothing else
+			return typ{kind: greffe.PartSignature, media: declared, ignore: "signature électronique du message"}
+		}
+	}
+	return t
+}
+
+func sniffContent(prefix []byte, declared, name string) typ {
 	if len(prefix) == 0 {
 		return typ{kind: greffe.PartEmpty, hold: ruleEmpty, ignore: "pièce vide"}
 	}
@@ -91,8 +136,10 @@ func sniff(prefix []byte, declared, name string) typ {
 	case "message/disposition-notification", "message/delivery-status", "message/global-delivery-status",
 		"message/global-disposition-notification", "text/rfc822-headers", "message/feedback-report":
 		return typ{kind: greffe.PartReport, media: declared, ignore: "partie d’un accusé ou d’un avis automatique"}
-	case "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature":
-		return typ{kind: greffe.PartSignature, media: declared, ignore: "signature électronique du message"}
+	case "application/pgp-encrypted":
+		if bytes.HasPrefix(prefix, []byte("Version:")) { // RFC 3156 §4: what is encrypted is the next part
+			return typ{kind: greffe.PartSignature, media: declared, ignore: "marque d’un message chiffré par PGP"}
+		}
 	}
 	if bytes.HasPrefix(prefix, []byte("%PDF-")) {
 		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
@@ -111,15 +158,8 @@ func sniff(prefix []byte, declared, name string) typ {
 	if t, ok := sniffArchive(prefix, declared, name); ok {
 		return t
 	}
-	if prefix[0] == 0x30 { // DER
-		head := prefix[:min(len(prefix), 64)]
-		ext := strings.ToLower(path.Ext(name))
-		switch {
-		case bytes.Contains(head, []byte(oidSigned)) && (ext == ".p7s" || ext == ".p7b"):
-			return typ{kind: greffe.PartSignature, media: "application/pkcs7-signature", ignore: "signature électronique du message"}
-		case bytes.Contains(head, []byte(oidSigned)), bytes.Contains(head, []byte(oidEnveloped)):
-			return typ{kind: greffe.PartOther, media: "application/pkcs7-mime", hold: ruleEncrypted}
-		}
+	if t, ok := sniffCMS(prefix, name); ok {
+		return t
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(prefix, []byte("\xef\xbb\xbf")), " \t\r\n")
 	if wide := bytes.HasPrefix(prefix, []byte("\xff\xfe<\x00")) || bytes.HasPrefix(prefix, []byte("\xfe\xff\x00<")); wide {
@@ -156,6 +196,10 @@ func sniffMarkup(prefix, text []byte, declared, name string) (typ, bool) {
 // sniffText tells HPRIM, plain text and bytes apart.
 func sniffText(prefix, text []byte, declared, name string) typ {
 	if !isText(prefix) {
+		switch strings.ToLower(path.Ext(name)) {
+		case ".pgp", ".gpg":
+			return typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}
+		}
 		return typ{kind: greffe.PartOther, media: "application/octet-stream", hold: ruleUnknown, args: []any{"format inconnu"}}
 	}
 	if hprimH.Match(text) || hprimName.MatchString(name) {

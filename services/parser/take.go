@@ -116,6 +116,7 @@ func (r *reading) take(it *item, src io.Reader) error {
 	first := (*buf)[:n]
 	it.typ = sniff(first, it.Declared, it.Name)
 	it.Kind, it.Detected = it.typ.kind, it.typ.media
+	it.seePicture(first)
 	h := sha256.New()
 	h.Write(first)
 	it.Size = int64(n)
@@ -124,7 +125,7 @@ func (r *reading) take(it *item, src io.Reader) error {
 		text = &scanner{}
 		text.scan(first)
 	}
-	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA || text != nil || eml.HoldsPieces(it.Detected)
+	look := it.typ.zip || it.Kind == greffe.PartPDF || it.Kind == greffe.PartCDA || text != nil || eml.HoldsPieces(it.Detected) || it.Kind == greffe.PartHPRIM
 	if look && !it.quiet {
 		it.content = &content{}
 		if _, err := it.content.Write(first); err != nil {
