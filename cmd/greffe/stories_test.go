@@ -30,6 +30,7 @@ var stories = []struct {
 	{"the secretary sees the queue and reads a document", secretaryReads},
 	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
 	{"every look is in the journal", looksAreJournalled},
+	{"a copy is one document on screen, two files in the archive", twinsAreArchived},
 }
 
 // scene is an installation in which every sample has been through.

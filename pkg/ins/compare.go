@@ -57,9 +57,9 @@ func (l Likeness) Text() string {
 	case Compatible:
 		return "compatible, mais pas identique"
 	case Differs:
-		return "différent"
+		return "diffère"
 	}
-	return "absent d’un côté"
+	return "manque d’un côté"
 }
 
 // Line is one trait of two descriptions. A and B are the values as received.

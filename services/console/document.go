@@ -24,6 +24,8 @@ type documentPage struct {
 	Decisions []greffe.Decided // oldest first
 	History   []historyLine
 	Lineage   []index.Document // the other versions, oldest first
+	Twins     []twinView
+	Compared  []comparedView // identities that do not say the same
 	Masks     []greffe.Code
 	MayRetry  bool
 	MayFile   bool
@@ -100,6 +102,8 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 			return o.ID == d.ID || !v.sees(o.Origin.Mailbox) || o.Identity == d.Identity
 		})
 	}
+	p.Twins = twinsOf(m, d.Facts)
+	p.Compared = compared(d.Facts, slices.Concat(p.Other, p.Lineage))
 	if p.Integrity, err = c.integrity(r, v, d); err != nil {
 		return err
 	}

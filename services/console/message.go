@@ -32,7 +32,8 @@ type partView struct {
 	Depth        int
 	Downloadable bool
 	Unsafe       bool
-	Inside       bool // of an archive, a CDA or a joined message
+	Inside       bool            // of an archive, a CDA or a joined message
+	Original     *index.Document // that it is a copy of; nil for none
 }
 
 type attemptView struct {
@@ -55,7 +56,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 		p.Findings = m.Parsed.Findings
 		for i, part := range m.Parsed.Parts {
 			_, kept := m.Objects[part.Path]
-			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept, Unsafe: greffe.Unsafe(part.Findings)})
+			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept, Unsafe: greffe.Unsafe(part.Findings), Original: original(m.Documents, part.TwinOf)})
 		}
 		p.Unsafe, p.Auditor = len(suspicions(m)) > 0, v.role == auditor
 		if p.Body = p.Message.Body; slices.ContainsFunc(p.Parts, func(x partView) bool { return x.Unsafe && (x.Kind == greffe.PartText || x.Kind == greffe.PartHTML) }) {

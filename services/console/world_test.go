@@ -318,6 +318,7 @@ type doc struct {
 	bytes    []byte
 	body     []byte // file embedded in a level 1 CDA
 	name     string
+	copied   string // name of a PDF copy beside it
 	outcomes []greffe.Outcome
 }
 
@@ -385,6 +386,14 @@ func (w *world) receive(m mail) greffe.Archived {
 			f.Body = f.Part + "#0"
 			objects[f.Body] = w.put(d.body)
 			p.Parts = append(p.Parts, greffe.Part{Path: f.Body, Detected: "application/pdf", Kind: greffe.PartPDF, Size: int64(len(d.body)), SHA256: objects[f.Body].SHA256, Verdict: greffe.VerdictOK})
+		}
+		if d.copied != "" {
+			path := fmt.Sprint(len(m.docs) + 2 + i)
+			file := reportPDF(d.copied)
+			objects[path] = w.put(file)
+			f.Twins = []string{path}
+			p.Parts = append(p.Parts, greffe.Part{Path: path, Name: d.copied, Detected: "application/pdf", Kind: greffe.PartPDF, Size: int64(len(file)), SHA256: objects[path].SHA256,
+				Verdict: greffe.VerdictIgnored, Reason: "version PDF du document", TwinOf: f.Part})
 		}
 		if f.Action == "" {
 			f.Action = greffe.ActionNew
