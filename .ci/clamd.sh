@@ -37,7 +37,7 @@ TCPAddr 127.0.0.1
 TemporaryDirectory $dir
 LogFile $dir/clamd.log
 Foreground yes
-StreamMaxLength 8M
+StreamMaxLength 25M
 MaxFileSize 100M
 AlertExceedsMax yes
 ConcurrentDatabaseReload no

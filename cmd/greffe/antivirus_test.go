@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,11 +32,7 @@ func (in *installation) protect() switched {
 	in.t.Helper()
 	var av switched
 	if in.dep.real {
-		address := os.Getenv("GREFFE_TEST_CLAMD")
-		if address == "" {
-			in.t.Skip("GREFFE_TEST_CLAMD is not set")
-		}
-		av = &door{to: address}
+		av = &door{to: in.cfg.Antivirus.Clamd}
 		if err := av.Up(); err != nil {
 			in.t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 type deployment struct {
 	name     string
 	separate bool // each service opens its own connections, over a NATS server on TCP
-	real     bool // Dovecot, PostgreSQL, S3 and NATS from the environment
+	real     bool // Dovecot, PostgreSQL, S3, NATS and clamd from the environment
 }
 
 var deployments = []deployment{
@@ -52,7 +52,11 @@ var deployments = []deployment{
 
 // realServers are the addresses that .ci/run gives.
 var realServers = []string{"GREFFE_TEST_DOVECOT_ADDR", "GREFFE_TEST_DOVECOT_CA", "GREFFE_TEST_DOVECOT_PASSWORD", "GREFFE_TEST_DOVECOT_CERT",
-	"GREFFE_TEST_POSTGRES", "GREFFE_TEST_S3", "GREFFE_TEST_S3_ACCESS", "GREFFE_TEST_S3_SECRET", "GREFFE_E2E_NATS"}
+	"GREFFE_TEST_POSTGRES", "GREFFE_TEST_S3", "GREFFE_TEST_S3_ACCESS", "GREFFE_TEST_S3_SECRET", "GREFFE_E2E_NATS", "GREFFE_TEST_CLAMD"}
+
+// realTurn is held by the one test that uses the servers of the environment: they have
+// one set of mailboxes and one stream of events.
+var realTurn sync.Mutex
 
 // mailServer is where the stories put messages: the sandbox or a real one.
 type mailServer interface {
@@ -153,6 +157,9 @@ func (in *installation) useRealServers(dir string) {
 			in.t.Skipf("%s is not set", name)
 		}
 	}
+	realTurn.Lock()
+	in.t.Cleanup(realTurn.Unlock)
+	in.cfg.Antivirus.Clamd = env["GREFFE_TEST_CLAMD"]
 	boxes := map[string]string{}
 	password := in.file("password", env["GREFFE_TEST_DOVECOT_PASSWORD"])
 	for i, m := range sandbox.Mailboxes() {

@@ -291,7 +291,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 // The real clamd, when there is one: its signature base holds EICAR, and its
-// StreamMaxLength is 8 MiB (.ci/clamd.sh).
+// StreamMaxLength is 25 MiB (.ci/clamd.sh).
 func TestRealClamd(t *testing.T) {
 	t.Parallel()
 	addr := os.Getenv("GREFFE_TEST_CLAMD")
