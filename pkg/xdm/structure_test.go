@@ -273,8 +273,12 @@ func agree(t *testing.T, b []byte, a *Archive, findings []greffe.Finding) {
 		return
 	}
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil || len(z.File) != len(a.Entries) {
-		t.Fatalf("archive/zip: %v", err)
+	if err != nil {
+		return // it does not look past a wrong length of the directory
+	}
+	if len(z.File) != len(a.Entries) {
+		t.Errorf("%d entries, archive/zip %d", len(a.Entries), len(z.File))
+		return
 	}
 	for i, f := range z.File {
 		if f.Name != a.files[i].Name {

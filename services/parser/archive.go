@@ -145,7 +145,11 @@ func (r *reading) entry(child *item, a *xdm.Archive, e xdm.Entry, entry *xdm.Doc
 	if err := r.look(child, entry); err != nil {
 		return err
 	}
-	if entry != nil && child.Kind != greffe.PartCDA {
+	switch {
+	case entry == nil || child.Kind == greffe.PartCDA:
+	case entry.Signs && child.Kind == greffe.PartXML && greffe.VerdictOf(child.Findings) != greffe.VerdictRefused:
+		child.ignore("signature électronique d’un document de l’archive")
+	default:
 		r.describe(child, entry)
 	}
 	return nil
