@@ -10,10 +10,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"greffe/pkg/greffe"
 )
@@ -22,21 +26,24 @@ import (
 // chunks, each after its length (4 bytes, big endian); length 0 ends the file.
 // The child answers with the length and a JSON answer. It greets when it starts.
 const (
-	greeting  = "greffe-pdf 1\n"
+	greeting  = "greffe-pdf 2\n"
 	maxChunk  = 64 << 10
 	maxAnswer = 1 << 20
+	pipeSize  = 1 << 20 // or parent and child take turns for each 64 KiB
 )
 
 // answer is what the child found.
 type answer struct {
 	Facts    greffe.PDF       `json:"facts"`
 	Findings []greffe.Finding `json:"findings,omitempty"`
+	// Spent says that the child must not be given another file: it holds much memory,
+	// or work on this one goes on.
+	Spent bool `json:"spent,omitempty"`
 }
 
 // Environment of a child.
 const (
 	envWorker  = "GREFFE_PDF_WORKER"
-	envTimeout = "GREFFE_PDF_TIMEOUT"
 	envMemory  = "GREFFE_PDF_MEMORY"
 	envMaxSize = "GREFFE_PDF_MAX_SIZE"
 )
@@ -77,7 +84,6 @@ func start(ctx context.Context, cfg Config) (*child, error) {
 	// Nothing of our environment: it may hold secrets.
 	cmd.Env = []string{
 		envWorker + "=1",
-		envTimeout + "=" + cfg.Timeout.String(),
 		envMemory + "=" + strconv.FormatInt(cfg.Memory, 10),
 		envMaxSize + "=" + strconv.FormatInt(cfg.MaxSize, 10),
 	}
@@ -102,6 +108,7 @@ func start(ctx context.Context, cfg Config) (*child, error) {
 		out.Close()
 		return nil, err
 	}
+	widen(in)
 	k := &child{cmd: cmd, in: in, out: bufio.NewReader(out), dead: make(chan struct{})}
 	k.stop = sync.OnceFunc(func() {
 		cmd.Process.Kill() // an error means that it is gone
@@ -144,10 +151,24 @@ func (k *child) alive() bool {
 	}
 }
 
-// feed sends a file. It returns errChild when the child went away, errOversize
-// for a file of more than limit bytes, else the error of r.
-func (k *child) feed(r io.Reader, limit int64) error {
-	buf := make([]byte, 4+maxChunk)
+// widen asks for a larger pipe. It works as well with the one it has.
+func widen(pipe *os.File) {
+	raw, err := pipe.SyscallConn()
+	if err == nil {
+		raw.Control(func(fd uintptr) { unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
+}
+
+// chunks are buffers for feed.
+var chunks = sync.Pool{New: func() any { b := make([]byte, 4+maxChunk+4); return &b }}
+
+// feed sends a file. It returns errChild when the child went away or takes nothing
+// for the time of patience, errOversize for a file of more than limit bytes, else the
+// error of r.
+func (k *child) feed(r io.Reader, limit int64, patience time.Duration) error {
+	b := chunks.Get().(*[]byte)
+	defer chunks.Put(b)
+	buf := (*b)[:4+maxChunk]
 	for left := limit; ; {
 		n, err := io.ReadFull(r, buf[4:])
 		if left -= int64(n); left < 0 {
@@ -162,6 +183,7 @@ func (k *child) feed(r io.Reader, limit int64) error {
 		if end && n > 0 {
 			out = append(out, 0, 0, 0, 0)
 		}
+		k.in.SetWriteDeadline(time.Now().Add(patience)) // a pipe that knows no deadline is one that waits
 		if _, err := k.in.Write(out); err != nil {
 			return fmt.Errorf("%w: %w", errChild, err)
 		}
@@ -170,6 +192,64 @@ func (k *child) feed(r io.Reader, limit int64) error {
 		}
 	}
 }
+
+// work returns the processor time that the child has used. It is the same on a busy
+// machine as on an idle one. It returns false where the system does not tell.
+func (k *child) work() (time.Duration, bool) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", k.cmd.Process.Pid))
+	if err != nil {
+		return 0, false
+	}
+	// proc_pid_stat(5): the name of the program, in brackets, may hold anything.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, false
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	const tick = time.Second / 100 // USER_HZ is 100 on every platform that Go runs on
+	return time.Duration(user+system) * tick, err1 == nil && err2 == nil
+}
+
+// watch kills the child once it has worked for the time limit, or after patience
+// times that on the clock. The function it returns ends the watch and reports whether
+// the child was left alone.
+func (k *child) watch(limit time.Duration) (inTime func() bool) {
+	began := time.Now()
+	before, _ := k.work()
+	var mu sync.Mutex
+	var timer *time.Timer
+	killed, over := false, false
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(limit, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		now, ok := k.work()
+		left := limit - (now - before)
+		if !ok || left <= 0 || time.Since(began) >= patience*limit {
+			killed = true
+			go k.kill()
+			return
+		}
+		timer.Reset(max(left, limit/10))
+	})
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+		return !killed
+	}
+}
+
+// patience is how many times its processor time a file may take on the clock: other
+// programs may keep the processors busy.
+const patience = 5
 
 // answer waits for what the child has to say.
 func (k *child) answer() (answer, error) {
@@ -186,5 +266,13 @@ func (k *child) answer() (answer, error) {
 	if _, err := io.ReadFull(k.out, text); err != nil {
 		return a, err
 	}
-	return a, json.Unmarshal(text, &a)
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, err
+	}
+	for _, f := range a.Findings {
+		if !slices.ContainsFunc(rules, func(r greffe.Rule) bool { return r.ID == f.Rule && r.Severity == f.Severity }) {
+			return a, errors.New("answer with a rule that is none")
+		}
+	}
+	return a, nil
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -19,32 +22,90 @@ import (
 
 func TestARunawayChildIsKilled(t *testing.T) {
 	t.Parallel()
+	short := pdf.Config{Workers: 1, Timeout: 200 * time.Millisecond}
 	for _, k := range []struct {
 		name string
 		cfg  pdf.Config
-		file []byte
+		does string
 	}{
-		{"time", pdf.Config{Workers: 1, Timeout: 50 * time.Millisecond}, []byte("%PDF-1.7 " + pdf.TestHang)},
-		{"memory", pdf.Config{Workers: 1, Memory: memoryFactor * 256 << 20}, []byte("%PDF-1.7 " + pdf.TestHoard)},
-		{"stack", pdf.Config{Workers: 1}, []byte("%PDF-1.7 " + pdf.TestRecurse)},
+		{"works for ever", short, pdf.TestSpin},
+		{"waits for ever", short, pdf.TestHang},
+		{"takes memory for ever", pdf.Config{Workers: 1, Memory: memoryFactor * 256 << 20}, pdf.TestHoard},
+		{"calls itself for ever", pdf.Config{Workers: 1}, pdf.TestRecurse},
+		{"ends", pdf.Config{Workers: 1}, pdf.TestExit},
+		{"answers nonsense", pdf.Config{Workers: 1}, pdf.TestGarbage},
+		{"answers for ever", pdf.Config{Workers: 1}, pdf.TestFlood},
+		{"answers by half", short, pdf.TestHalf},
+		{"answers with a rule that is none", pdf.Config{Workers: 1}, pdf.TestLie},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			c := checker(t, k.cfg)
 			for range 2 {
 				began := time.Now()
-				if _, got := check(t, c, k.file); !slices.Equal(got, []string{"overrun"}) {
+				if _, got := check(t, c, []byte("%PDF-1.7 "+k.does)); !slices.Equal(got, []string{"overrun"}) {
 					t.Fatalf("found %v", got)
 				}
 				t.Logf("ended after %v", time.Since(began).Round(time.Millisecond))
-				if k.cfg.Timeout != 0 {
-					continue // too short for anything else
-				}
 				if r, got := check(t, c, letter()); r.Pages != 2 || got != nil {
 					t.Fatalf("the next file is %+v %v", r, got)
 				}
 			}
 		})
+	}
+}
+
+// TestChildrenEndWithTheirParent: a parent that is killed in the middle of a check
+// leaves nothing behind, whatever its child was doing.
+func TestChildrenEndWithTheirParent(t *testing.T) {
+	t.Parallel()
+	for _, does := range []string{pdf.TestSpin, pdf.TestHang, ""} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), envParent+"=%PDF-1.7 "+does)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var child int
+		if _, err := fmt.Fscan(out, &child); err != nil || child == 0 {
+			t.Fatalf("%q: no child: %v", does, err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait() // killed
+		gone := false
+		for deadline := time.Now().Add(20 * time.Second); !gone && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			gone = err != nil || strings.HasPrefix(rest, "Z") // nobody may be there to bury it
+		}
+		if !gone {
+			t.Errorf("%q: the child %d lives on", does, child)
+			syscall.Kill(child, syscall.SIGKILL)
+		}
+	}
+}
+
+const envParent = "GREFFE_PDF_TEST_PARENT"
+
+// beParent checks a file that does not end, and says which child has it.
+func beParent(file string) {
+	c := pdf.New(pdf.Config{Workers: 1, Timeout: time.Hour})
+	go c.Check(context.Background(), strings.NewReader(file))
+	for {
+		lists, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, list := range lists {
+			if pid, _ := os.ReadFile(list); len(pid) > 0 {
+				time.Sleep(300 * time.Millisecond) // until it has the file
+				fmt.Println(strings.TrimSpace(string(pid)))
+				select {}
+			}
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -119,7 +180,7 @@ func TestAProgramThatDoesNotServeIsAnErrorNotABomb(t *testing.T) {
 	t.Parallel()
 	// A child that tries to be a parent refuses to start children.
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "GREFFE_PDF_WORKER=1", "GREFFE_PDF_TIMEOUT=x")
+	cmd.Env = append(os.Environ(), "GREFFE_PDF_WORKER=1", "GREFFE_PDF_MEMORY=x")
 	out, err := cmd.CombinedOutput()
 	if err == nil || strings.Contains(string(out), "PASS") {
 		t.Errorf("%v: %s", err, out)

@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -38,15 +39,7 @@ func (s *scan) attachment(d types.Dict) {
 	if !ok {
 		return
 	}
-	seen := map[types.Object]bool{} // F and UF name the same file
 	for _, key := range slices.Sorted(maps.Keys(files)) {
-		ref, isRef := files[key].(types.IndirectRef)
-		if isRef && seen[ref] {
-			continue
-		}
-		if isRef {
-			seen[ref] = true
-		}
 		switch sd := s.deref(files[key]).(type) {
 		case types.StreamDict:
 			s.embedded(&sd)
@@ -59,11 +52,19 @@ func (s *scan) attachment(d types.Dict) {
 // embedded looks at the content of an embedded file. The name that it goes by is not
 // asked.
 func (s *scan) embedded(sd *types.StreamDict) {
-	if sd == nil {
+	if sd == nil || len(sd.Raw) == 0 || s.looked[&sd.Raw[0]] {
 		return
 	}
-	first, ok := decode(sd, 4096)
-	if !ok {
+	if s.looked == nil {
+		s.looked = make(map[*byte]bool)
+	}
+	s.looked[&sd.Raw[0]] = true // one file may go by many names
+	first, err := decode(sd, 4096)
+	switch {
+	case errors.Is(err, errBomb):
+		s.found(ruleBomb)
+		return
+	case err != nil:
 		return
 	}
 	text := strings.TrimLeft(strings.TrimPrefix(string(first), "\ufeff"), blanks)
@@ -91,9 +92,9 @@ func (s *scan) nested(sd *types.StreamDict) {
 	}
 	in := &scan{file: file, depth: s.depth + 1, opened: s.opened, seen: map[string]greffe.Finding{}}
 	in.run()
-	s.opened = in.opened
+	s.opened, s.spent = in.opened, s.spent || in.spent
 	for _, r := range []greffe.Rule{
-		ruleBomb, rulePolyglot, ruleScript, ruleLaunch, ruleHidden, ruleOpen, ruleRich, rulePostScript, ruleXFA, ruleProgram, ruleArchive,
+		ruleOverrun, ruleBomb, rulePolyglot, ruleScript, ruleLaunch, ruleHidden, ruleOpen, ruleRich, rulePostScript, ruleXFA, ruleProgram, ruleArchive,
 	} {
 		if in.has(r) {
 			s.found(r)

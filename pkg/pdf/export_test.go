@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
 
 	"greffe/pkg/greffe"
@@ -17,6 +18,11 @@ const (
 	TestRecurse = "greffe-test-recurse"
 	TestPanic   = "greffe-test-panic"
 	TestExit    = "greffe-test-exit"
+	TestSpin    = "greffe-test-spin"
+	TestGarbage = "greffe-test-garbage"
+	TestFlood   = "greffe-test-flood"
+	TestHalf    = "greffe-test-half"
+	TestLie     = "greffe-test-lie"
 )
 
 func init() {
@@ -35,6 +41,21 @@ func init() {
 			panic("test")
 		case bytes.HasSuffix(file, []byte(TestExit)):
 			os.Exit(9)
+		case bytes.HasSuffix(file, []byte(TestSpin)):
+			for n := 1; n != 0; n |= 1 { // for ever
+			}
+		case bytes.HasSuffix(file, []byte(TestGarbage)):
+			syscall.Write(1, []byte("\x00\x00\x00\x05{]{]{"))
+		case bytes.HasSuffix(file, []byte(TestFlood)):
+			for b := bytes.Repeat([]byte{0xff}, 1<<16); len(b) > 0; { // for ever
+				syscall.Write(1, b)
+			}
+		case bytes.HasSuffix(file, []byte(TestHalf)):
+			syscall.Write(1, []byte("\x00\x00"))
+			time.Sleep(time.Hour)
+		case bytes.HasSuffix(file, []byte(TestLie)):
+			answer := `{"findings":[{"rule":"pdf.invented","severity":"info","text":"<b>"}]}`
+			syscall.Write(1, append([]byte{0, 0, 0, byte(len(answer))}, answer...))
 		}
 	}
 }

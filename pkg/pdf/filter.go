@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/ascii85"
+	"errors"
 	"io"
 
 	"github.com/pdfcpu/pdfcpu/pkg/filter"
@@ -14,13 +15,19 @@ import (
 // maxFilters bounds the filters of one stream that are followed: two are common.
 const maxFilters = 4
 
+var (
+	errBomb   = errors.New("decoded size out of proportion")
+	errFilter = errors.New("not opened")
+)
+
 // decode returns at most limit bytes of a stream, and what could be read of a broken
 // one. It never decodes much more than it returns, whatever the stream would grow
-// to. It reports false for a stream that it does not open: an image (DCTDecode,
-// JPXDecode, JBIG2Decode, CCITTFaxDecode) or a long chain of filters.
-func decode(sd *types.StreamDict, limit int64) ([]byte, bool) {
+// to. It returns errFilter for a stream that it does not open, above all an image
+// (DCTDecode, JPXDecode, JBIG2Decode, CCITTFaxDecode), and errBomb for a long chain
+// of filters.
+func decode(sd *types.StreamDict, limit int64) ([]byte, error) {
 	if len(sd.FilterPipeline) > maxFilters {
-		return nil, false
+		return nil, errBomb
 	}
 	var r io.Reader = bytes.NewReader(sd.Raw)
 	for _, f := range sd.FilterPipeline {
@@ -28,7 +35,7 @@ func decode(sd *types.StreamDict, limit int64) ([]byte, bool) {
 		case filter.Flate:
 			z, err := zlib.NewReader(r)
 			if err != nil {
-				return nil, false
+				return nil, errFilter
 			}
 			defer z.Close()
 			r = z
@@ -40,10 +47,12 @@ func decode(sd *types.StreamDict, limit int64) ([]byte, bool) {
 			}
 			l, err := filter.NewFilter(filter.LZW, parms, maxLZW)
 			if err != nil {
-				return nil, false
+				return nil, errFilter
 			}
-			if r, err = l.Decode(r); err != nil {
-				return nil, false
+			if r, err = l.Decode(r); errors.Is(err, filter.ErrDecodeLimitExceeded) {
+				return nil, errBomb
+			} else if err != nil {
+				return nil, errFilter
 			}
 		case filter.ASCII85:
 			r = ascii85.NewDecoder(&until{r: r, end: '~'})
@@ -53,11 +62,11 @@ func decode(sd *types.StreamDict, limit int64) ([]byte, bool) {
 			r = &runReader{r: bufio.NewReader(r)}
 		case "Crypt": // done, or the identity
 		default:
-			return nil, false
+			return nil, errFilter
 		}
 	}
 	b, _ := io.ReadAll(io.LimitReader(r, limit)) // what could be read of a broken stream
-	return b, true
+	return b, nil
 }
 
 // maxLZW bounds a stream compressed with LZW.

@@ -79,15 +79,15 @@ func (s *scan) blank(page types.Dict) bool {
 	var content []byte
 	for _, p := range parts {
 		var b []byte
-		ok := true
+		var err error
 		switch sd := s.deref(p).(type) {
 		case types.StreamDict:
-			b, ok = decode(&sd, maxContent)
+			b, err = decode(&sd, maxContent)
 		case *types.StreamDict:
-			b, ok = decode(sd, maxContent)
+			b, err = decode(sd, maxContent)
 		}
 		content = append(append(content, b...), '\n')
-		if !ok || len(content) >= maxContent {
+		if err != nil || len(content) >= maxContent {
 			return false
 		}
 	}

@@ -26,7 +26,7 @@ import (
 // Config bounds the checking. Zero values are the defaults.
 type Config struct {
 	Workers int           // child processes at once; 0 means as many as processors, at most 4
-	Timeout time.Duration // for one file, once it was handed over; 0 means 10 s
+	Timeout time.Duration // of processor time for one file, and a fifth of its time on the clock; 0 means 10 s
 	Memory  int64         // bytes that a child may hold; 0 means 1 GiB
 	MaxSize int64         // bytes of the largest file that is opened; 0 means 128 MiB, at most an eighth of Memory
 }
@@ -106,7 +106,7 @@ func (c *Checker) Check(ctx context.Context, r io.Reader) (greffe.PDF, []greffe.
 	stop := context.AfterFunc(ctx, k.kill)
 	defer stop()
 
-	switch err := k.feed(r, c.cfg.MaxSize); {
+	switch err := k.feed(r, c.cfg.MaxSize, patience*c.cfg.Timeout); {
 	case errors.Is(err, errOversize):
 		k.kill()
 		return greffe.PDF{}, []greffe.Finding{ruleSize.At("", c.cfg.MaxSize>>20)}, nil
@@ -121,9 +121,9 @@ func (c *Checker) Check(ctx context.Context, r io.Reader) (greffe.PDF, []greffe.
 		}
 		return greffe.PDF{}, nil, fmt.Errorf("pdf: %w", err)
 	}
-	late := time.AfterFunc(c.cfg.Timeout, k.kill)
+	inTime := k.watch(c.cfg.Timeout)
 	a, err := k.answer()
-	inTime := late.Stop()
+	alive := inTime()
 	if err != nil {
 		k.kill()
 		if ctx.Err() != nil {
@@ -131,7 +131,10 @@ func (c *Checker) Check(ctx context.Context, r io.Reader) (greffe.PDF, []greffe.
 		}
 		return greffe.PDF{}, []greffe.Finding{ruleOverrun.At("")}, nil
 	}
-	if stop() && inTime { // else it is being killed just now
+	switch {
+	case a.Spent:
+		k.kill()
+	case stop() && alive: // else it is being killed just now
 		c.give(k)
 	}
 	return a.Facts, a.Findings, nil

@@ -3,6 +3,7 @@ package pdf_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) {
 	pdf.ServeIfWorker()
+	if file := os.Getenv(envParent); file != "" {
+		beParent(file)
+	}
 	api.DisableConfigDir()
 	goleak.VerifyTestMain(m)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/pdfcpu/pdfcpu/pkg/api"
@@ -19,17 +20,19 @@ import (
 // scan is the check of one file. It runs in the child.
 type scan struct {
 	file  []byte
-	depth int // of PDFs in PDFs
+	depth int  // of PDFs in PDFs
+	spent bool // something of it still runs
 	lay   layout
 	ctx   *model.Context
 	facts greffe.PDF
 	seen  map[string]greffe.Finding
 
-	attached []string // names of embedded files
-	loose    bool     // there are embedded files, named or not
-	signed   int      // where the bytes end that the last signature covers
-	actions  int      // that were followed
-	opened   int      // bytes of embedded PDFs that were looked into
+	attached []string       // names of embedded files
+	looked   map[*byte]bool // embedded files, by their content in memory
+	loose    bool           // there are embedded files, named or not
+	signed   int            // where the bytes end that the last signature covers
+	actions  int            // that were followed
+	opened   int            // bytes of embedded PDFs that were looked into
 }
 
 // found notes that a rule is broken; once is enough.
@@ -97,11 +100,41 @@ func (s *scan) run() {
 	if s.has(ruleBomb) {
 		return // it would open what we did not
 	}
-	if err := api.ValidateContext(ctx); err != nil {
-		s.found(ruleDamaged)
-	}
-	s.facts.Title = s.title()
+	s.validate()
 }
+
+// validateWithin is how long the validation may take: real files need some tens of
+// milliseconds, and what was found until then is worth more than its opinion.
+const validateWithin = 3 * time.Second
+
+// validate has pdfcpu judge every object. It knows no limit of its own for objects
+// that refer to each other in ever more ways, so it is left behind when it takes too
+// long; this process must then not be given another file.
+func (s *scan) validate() {
+	result := make(chan error, 1)
+	go func() {
+		defer func() {
+			if recover() != nil {
+				result <- errPanic
+			}
+		}()
+		result <- api.ValidateContext(s.ctx)
+	}()
+	late := time.NewTimer(validateWithin)
+	defer late.Stop()
+	select {
+	case err := <-result:
+		if err != nil {
+			s.found(ruleDamaged)
+		}
+		s.facts.Title = s.title()
+	case <-late.C:
+		s.found(ruleOverrun)
+		s.spent = true
+	}
+}
+
+var errPanic = errors.New("panic")
 
 // unread says why a file cannot be read.
 func (s *scan) unread(err error) {

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -236,11 +237,11 @@ func (s *scan) claim() string {
 	var xmp []byte
 	switch sd := s.deref(root["Metadata"]).(type) {
 	case types.StreamDict:
-		xmp, _ = decode(&sd, maxXMP)
+		xmp, err = decode(&sd, maxXMP)
 	case *types.StreamDict:
-		xmp, _ = decode(sd, maxXMP)
+		xmp, err = decode(sd, maxXMP)
 	}
-	if len(xmp) == maxXMP {
+	if len(xmp) == maxXMP || errors.Is(err, errBomb) {
 		s.found(ruleBomb)
 	}
 	if bytes.HasPrefix(xmp, []byte("\xfe\xff")) || bytes.HasPrefix(xmp, []byte("\xff\xfe")) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,10 +34,6 @@ func ServeIfWorker() {
 // serve checks one file after the other until in ends: the parent closed it or
 // died.
 func serve(in io.Reader, out io.Writer) error {
-	timeout, err := time.ParseDuration(os.Getenv(envTimeout))
-	if err != nil {
-		return err
-	}
 	memory, err := strconv.ParseInt(os.Getenv(envMemory), 10, 64)
 	if err != nil {
 		return err
@@ -53,6 +50,7 @@ func serve(in io.Reader, out io.Writer) error {
 		return err
 	}
 	prepare()
+	go endWithParent(os.Getppid())
 	if _, err := io.WriteString(out, greeting); err != nil {
 		return err
 	}
@@ -70,10 +68,9 @@ func serve(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		// The parent kills us first. This is for a parent that died.
-		late := time.AfterFunc(timeout+time.Second, func() { os.Exit(3) })
-		text, err := json.Marshal(inspect(file))
-		late.Stop()
+		a := inspect(file)
+		a.Spent = a.Spent || held() > uint64(memory)/4
+		text, err := json.Marshal(a)
 		if err != nil {
 			return err
 		}
@@ -84,12 +81,31 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 }
 
+// endWithParent ends this process when its parent is gone. While it waits for a file,
+// the end of the pipe tells it so; this is for the time it works on one.
+func endWithParent(parent int) {
+	for range time.Tick(time.Second / 2) {
+		if os.Getppid() != parent {
+			os.Exit(3)
+		}
+	}
+}
+
+// held returns the memory that this process took from the system, also what it could
+// give back: the limit counts it, and it does not come in one piece again.
+func held() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 // confine bounds what this process can take. RLIMIT_DATA counts the writable
 // private memory, which is what a Go heap is made of; RLIMIT_AS would count the
 // address space that the runtime reserves and never uses (more than 1 GiB). The
 // collector works harder as the bound comes near; beyond it the process dies.
 func confine(memory int64) error {
 	debug.SetMemoryLimit(memory / 4 * 3)
+	debug.SetGCPercent(400) // files come one after the other, and most are small
 	debug.SetMaxStack(64 << 20)
 	for _, l := range []struct {
 		what int
@@ -145,10 +161,10 @@ func inspect(file []byte) (a answer) {
 	defer func() {
 		if recover() != nil {
 			s.found(ruleUnreadable)
-			a = answer{s.facts, s.findings()}
+			a = answer{s.facts, s.findings(), true}
 		}
 	}()
 	misbehave(file)
 	s.run()
-	return answer{s.facts, s.findings()}
+	return answer{s.facts, s.findings(), s.spent}
 }
