@@ -29,6 +29,10 @@ type mended struct {
 // holds some 300 bytes for a field of three.
 const fieldCost = 256
 
+// maxExtra is how many lines are kept of a header above its limit, of window bytes at
+// most.
+const maxExtra = 12
+
 // header reads the header of a mail and the blank line after it.
 func (s *source) header(limit int) (*header, error) {
 	block, m := s.headerBlock(limit)
@@ -53,17 +57,31 @@ func newHeader(fields textproto.Header, m mended) *header {
 // It stops before a delimiter and before a line that can only be content.
 func (s *source) headerBlock(limit int) (block []byte, m mended) {
 	size, fields := 0, 0
-	add := func(field bool) {
+	extra, wanted := 0, false // fields above the limit: what says how to read the content is
+	add := func(field bool, line []byte) {
 		start := len(block)
+		if field {
+			wanted = extra < maxExtra && isContentField(fieldName(line))
+		}
+		room := max(limit-size, 0)
+		if wanted {
+			room = max(room, window)
+		}
 		var n int
-		block, n = s.line(block, max(limit-size, 0))
+		block, n = s.line(block, room)
 		if size += n; field {
 			size += max(fieldCost-n, 0)
 			fields++
 		}
 		if size > limit {
-			block, m.over = block[:start], true
-			return
+			m.over = true
+			if wanted {
+				extra++
+			}
+			if !wanted || n > window {
+				block, wanted = block[:start], false
+				return
+			}
 		}
 		block = append(block, "\r\n"...)
 	}
@@ -82,7 +100,7 @@ func (s *source) headerBlock(limit int) (block []byte, m mended) {
 			break
 		}
 		if kind == lineField || kind == lineFolded && fields > 0 {
-			add(kind == lineField)
+			add(kind == lineField, b)
 			continue
 		}
 		// Not a field. It is junk between fields when the header goes on after it,
@@ -122,6 +140,15 @@ func (s *source) line(text []byte, limit int) ([]byte, int) {
 		s.bol = true
 		return text[:start+len(bytes.TrimRight(text[start:], "\r\n"))], size
 	}
+}
+
+// isContentField reports whether a field says what the content is and how it is coded.
+func isContentField(name string) bool {
+	switch strings.ToLower(name) {
+	case "content-type", "content-transfer-encoding", "content-disposition":
+		return true
+	}
+	return false
 }
 
 type kindOfLine int

@@ -141,7 +141,7 @@ func sniffContent(prefix []byte, declared, name string) typ {
 			return typ{kind: greffe.PartSignature, media: declared, ignore: "marque d’un message chiffré par PGP"}
 		}
 	}
-	if bytes.HasPrefix(prefix, []byte("%PDF-")) {
+	if bytes.HasPrefix(bytes.TrimLeft(prefix, " \t\r\n"), []byte("%PDF-")) {
 		return typ{kind: greffe.PartPDF, media: "application/pdf", hold: rulePDF}
 	}
 	for _, s := range signatures {
