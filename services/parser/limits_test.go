@@ -18,7 +18,6 @@ import (
 	"greffe/pkg/eml"
 	"greffe/pkg/greffe"
 	"greffe/pkg/ins"
-	"greffe/pkg/pdf"
 	"greffe/pkg/sandbox"
 	"greffe/pkg/xdm"
 )
@@ -168,28 +167,6 @@ func FuzzParse(f *testing.F) {
 		}
 		sound(t, out)
 	})
-}
-
-// BenchmarkParse reads the message of the pipeline benchmark: a PDF of 150 KB, and an
-// archive with the same document.
-func BenchmarkParse(b *testing.B) {
-	file := sandbox.PDF("Compte rendu", []string{"Glycémie"}, 150<<10)
-	raw := mail("Subject: XDM/1.0/DDM+CR\r\n", archived(level1(facts(1, 1), file)), pdfFile("a.pdf", file))
-	checker := pdf.New(pdf.Config{Workers: 1})
-	defer checker.Close()
-	for name, c := range map[string]*pdf.Checker{"PDFs unchecked": nil, "PDFs checked": checker} {
-		b.Run(name, func(b *testing.B) {
-			p := New(Config{Environment: ins.Any}, nil, c, slog.New(slog.DiscardHandler))
-			b.SetBytes(int64(len(raw)))
-			b.ReportAllocs()
-			for b.Loop() {
-				out, err := p.Parse(b.Context(), greffe.Received{}, bytes.NewReader(raw))
-				if err != nil || len(out.Documents) != 1 {
-					b.Fatalf("%d documents, %v", len(out.Documents), err)
-				}
-			}
-		})
-	}
 }
 
 // TestBigMessageInLittleMemory is not parallel: it looks at what the process allocates.
