@@ -33,7 +33,9 @@ var ErrManifest = errors.New("archive: not a valid manifest")
 //     server's date), its size and digest; message holds its headers; parts
 //     lists every piece with path, declared name, declared and detected type,
 //     size, digest and verdict; documents lists the medical documents and what
-//     their headers say; findings what was wrong, with the id of the rule.
+//     their headers say; findings what was wrong, with the id of the rule; antivirus
+//     what scanned every part that has a digest: engine, version and date of its
+//     signature base. It is absent when nothing did.
 //   - raw: the object that holds the message as it came. Its key is empty for a
 //     message whose bytes were refused unread.
 //   - objects: for each part, by its path, the object that holds its bytes.

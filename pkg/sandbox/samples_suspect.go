@@ -11,7 +11,8 @@ import (
 
 // Suspects returns mails with the EICAR test file in them, wherever malware may hide,
 // and a clean document beside it in the first. They are apart from Samples because what
-// becomes of them asks for an antivirus. The same options give the same bytes.
+// becomes of them asks for an antivirus, and because the one of the machine they are
+// kept on may object. The same options give the same bytes.
 func Suspects(o SampleOptions) []Sample {
 	at := o.Now.Add(-6 * time.Hour).Truncate(time.Second)
 	s := &sampler{rand: rand.New(rand.NewPCG(o.Seed, 11)), seed: o.Seed, now: o.Now.Truncate(time.Second), at: at, n: 5000}

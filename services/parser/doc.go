@@ -3,14 +3,16 @@
 //
 // It opens hostile input, so it is cut off from what could be harmed: it reads the
 // spool and publishes events over the bus, and holds no other credential. PDFs are
-// looked at in a child process (package pdf).
+// looked at in a child process (package pdf). Parts are scanned by clamd, when there is
+// one (scan.go); while it does not answer no message is read (antivirus.go).
 //
 // # How a message is read
 //
 //  1. eml.Walk gives each leaf of the message once. In that one pass a leaf is
 //     hashed and its kind decided by its content; only what needs a second look
 //     (archives, CDAs, PDFs) is kept, in memory up to 1 MiB, else in an unlinked
-//     temporary file.
+//     temporary file. The antivirus gets the bytes of every part, from there or as
+//     they go by.
 //  2. Archives are opened, CDA headers read, the files inside both hashed and
 //     looked at in the same way. Each becomes a part with a path of its own.
 //  3. When all is read the message is classified, copies are found, and every
@@ -18,6 +20,6 @@
 //     ignored, with a reason that a secretary understands; or it is the container
 //     of others. Nothing that was attached is left without one of these.
 //
-// What is wrong with a message is a finding. An error means that the bus or the
-// temporary disk failed, and that the message is to be read again.
+// What is wrong with a message is a finding. An error means that the bus, the
+// temporary disk or the antivirus failed, and that the message is to be read again.
 package parser
