@@ -29,7 +29,7 @@ func TestRulesExplainThemselves(t *testing.T) {
 			t.Errorf("%s is listed twice", r.ID)
 		case !form.MatchString(r.ID):
 			t.Errorf("%s is not of the form family.word", r.ID)
-		case !strings.HasSuffix(text, "."):
+		case !strings.HasSuffix(r.Text, "."):
 			t.Errorf("%s: %q does not end with a full stop", r.ID, text)
 		case strings.Contains(text, "%!"):
 			t.Errorf("%s: %q does not take its values", r.ID, text)

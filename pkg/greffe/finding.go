@@ -51,14 +51,15 @@ type Rule struct {
 }
 
 // Sentence returns the Text as a list of rules shows it: an ellipsis stands for each
-// value that only a finding knows.
+// value that only a finding knows, and for the full stop after it.
 func (r Rule) Sentence() string {
-	return verb.ReplaceAllStringFunc(r.Text, func(v string) string {
+	text := verb.ReplaceAllStringFunc(r.Text, func(v string) string {
 		if v == "%%" {
 			return "%"
 		}
 		return "…"
 	})
+	return strings.ReplaceAll(text, "….", "…")
 }
 
 // verb is a verb of package fmt. The flag that is a blank is left out: French writes

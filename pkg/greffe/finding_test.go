@@ -7,6 +7,7 @@ func TestSentenceHidesVerbs(t *testing.T) {
 	for text, want := range map[string]string{
 		"Le numéro RPPS %s est faux.":              "Le numéro RPPS … est faux.",
 		"%d parties, %[2]q et %.1f Mio, soit 3 %%": "… parties, … et … Mio, soit 3 %",
+		"Il manque : %s.":                          "Il manque : …",
 		"100 % des pièces.":                        "100 % des pièces.",
 		"%%d":                                      "%d",
 	} {
