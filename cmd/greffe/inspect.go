@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -46,13 +48,22 @@ Sort avec 0 si chaque fichier a pu être jugé, quel que soit le verdict ; 1 si 
 
 type inspectOptions struct{ environment string }
 
+// accepted returns which identities the caller lets pass.
+func (o *inspectOptions) accepted() (ins.Environment, error) {
+	env := ins.Environment(o.environment)
+	if env != ins.Production && env != ins.Test && env != ins.Any {
+		return "", fmt.Errorf("%w : --environment attend production, test ou any", errUsage)
+	}
+	return env, nil
+}
+
 func runInspect(ctx context.Context, c *call) error {
 	if len(c.args) == 0 {
 		return fmt.Errorf("%w : un fichier est attendu", errUsage)
 	}
-	env := ins.Environment(c.opt.(*inspectOptions).environment)
-	if env != ins.Production && env != ins.Test && env != ins.Any {
-		return fmt.Errorf("%w : --environment attend production, test ou any", errUsage)
+	env, err := c.opt.(*inspectOptions).accepted()
+	if err != nil {
+		return err
 	}
 	checker := pdf.New(pdf.Config{Workers: 1})
 	defer checker.Close()
@@ -77,7 +88,7 @@ func runInspect(ctx context.Context, c *call) error {
 			parsed, err = inspectFile(ctx, p, c.in, path)
 		}
 		if err != nil {
-			fmt.Fprintf(c.err, "greffe inspect : %s : %s\n", path, reason(err))
+			fmt.Fprintf(c.err, "greffe inspect : %s : %s\n", path, unread(err))
 			failed = true
 			continue
 		}
@@ -119,45 +130,81 @@ func inspectArchived(ctx context.Context, store archive.Store, id string) (greff
 }
 
 // maxInspect bounds a file given to inspect; larger ones are for the pipeline.
-const maxInspect = 1 << 30
+const (
+	maxInspect = 1 << 30
+	maxMemory  = 64 << 20 // of a stream that is held in memory
+)
 
 func inspectFile(ctx context.Context, p *parser.Parser, stdin io.Reader, path string) (greffe.Parsed, error) {
-	r := stdin
-	at := time.Now()
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return greffe.Parsed{}, err
-		}
-		defer f.Close()
-		if fi, err := f.Stat(); err == nil {
-			if fi.IsDir() {
-				return greffe.Parsed{}, errors.New("c'est un dossier ; « greffe selftest DOSSIER » lit tout ce qu'il contient")
-			}
-			at = fi.ModTime()
-		}
-		r = f
+	if path == "-" {
+		return inspectStream(ctx, p, stdin)
 	}
-	// The digest is part of the message id, so the file is read into a temporary
-	// copy first: standard input cannot be read twice.
-	tmp, err := os.CreateTemp("", "greffe-inspect-")
+	f, err := os.Open(path)
 	if err != nil {
 		return greffe.Parsed{}, err
 	}
-	defer tmp.Close()
+	defer f.Close()
+	fi, err := f.Stat()
+	switch {
+	case err != nil:
+		return greffe.Parsed{}, err
+	case fi.IsDir():
+		return greffe.Parsed{}, errors.New("c'est un dossier ; « greffe selftest DOSSIER » lit tout ce qu'il contient")
+	case !fi.Mode().IsRegular():
+		return inspectStream(ctx, p, f)
+	}
+	return inspectTwice(ctx, p, f, fi.ModTime(), filepath.Base(path))
+}
+
+// inspectStream reads what cannot be read twice: from memory when it is small, which
+// most is, else from a temporary copy.
+func inspectStream(ctx context.Context, p *parser.Parser, r io.Reader) (greffe.Parsed, error) {
+	begin, err := io.ReadAll(io.LimitReader(r, maxMemory))
+	if err != nil {
+		return greffe.Parsed{}, err
+	}
+	if len(begin) < maxMemory {
+		return inspectTwice(ctx, p, bytes.NewReader(begin), time.Now(), "")
+	}
+	tmp, err := os.CreateTemp("", "greffe-inspect-")
+	if err != nil {
+		return greffe.Parsed{}, fmt.Errorf("copie temporaire : %w", err)
+	}
 	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	if _, err := io.Copy(tmp, io.LimitReader(io.MultiReader(bytes.NewReader(begin), r), maxInspect+1)); err != nil {
+		return greffe.Parsed{}, err
+	}
+	return inspectTwice(ctx, p, tmp, time.Now(), "")
+}
+
+// inspectTwice reads a file for its digest, which is part of the message id, and then
+// for what it holds.
+func inspectTwice(ctx context.Context, p *parser.Parser, r io.ReadSeeker, at time.Time, name string) (greffe.Parsed, error) {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return greffe.Parsed{}, err
+	}
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(tmp, h), io.LimitReader(r, maxInspect+1))
+	n, err := io.Copy(h, io.LimitReader(r, maxInspect+1))
 	if err != nil {
 		return greffe.Parsed{}, err
 	}
 	if n > maxInspect {
 		return greffe.Parsed{}, fmt.Errorf("plus de %s", Size(maxInspect))
 	}
-	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return greffe.Parsed{}, err
 	}
 	sum := greffe.DigestFrom(h.Sum(nil))
 	origin := greffe.Origin{InternalDate: at.UTC()}
-	return p.ParseFile(ctx, greffe.Received{ID: greffe.NewMessageID(origin, sum), Origin: origin, Size: n, SHA256: sum, At: at.UTC()}, filepath.Base(path), tmp)
+	return p.ParseFile(ctx, greffe.Received{ID: greffe.NewMessageID(origin, sum), Origin: origin, Size: n, SHA256: sum, At: at.UTC()}, name, r)
+}
+
+// unread says why a file could not be read: in words when it is about the file
+// itself, else as the machine says it.
+func unread(err error) string {
+	if _, ok := err.(*fs.PathError); ok { // not what is behind: that would be another file
+		return reason(err)
+	}
+	return err.Error()
 }

@@ -51,7 +51,7 @@ type call struct {
 	in     io.Reader
 }
 
-var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, verifyCommand, replayCommand, usersCommand, versionCommand}
+var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, selftestCommand, verifyCommand, replayCommand, usersCommand, versionCommand}
 
 func main() {
 	pdf.ServeIfWorker() // the PDF worker is this program, started again by the parser

@@ -35,6 +35,7 @@ type Sample struct {
 // DI that knows KnownPatients and the samples come in their order.
 type Expectation struct {
 	Kind      greffe.MessageKind
+	Verdict   greffe.Verdict // of the message when it was read, before anything is delivered
 	State     greffe.State   // of the message in the end
 	Documents []greffe.State // of its documents in the end, in their order
 	// Open is set when how many documents are shown is not what the sample is
@@ -92,8 +93,13 @@ func (s *sampler) number() int { s.n++; return s.n }
 
 // want is the short form of an expectation.
 func want(kind greffe.MessageKind, state greffe.State, rule string, documents ...greffe.State) Expectation {
-	return Expectation{Kind: kind, State: state, Rule: rule, Documents: documents}
+	return Expectation{Kind: kind, Verdict: greffe.VerdictOK, State: state, Rule: rule, Documents: documents}
 }
+
+// noted and refused give the verdict of an expectation that is not the usual one.
+func noted(e Expectation) Expectation { e.Verdict = greffe.VerdictWarning; return e }
+
+func refused(e Expectation) Expectation { e.Verdict = greffe.VerdictRefused; return e }
 
 // delivered is the expectation of a delivery whose n documents all go in.
 func delivered(n int, rule string) Expectation {
@@ -106,7 +112,9 @@ func delivered(n int, rule string) Expectation {
 
 // held is the expectation of a delivery that a person must look at.
 func held(rule string, documents ...greffe.State) Expectation {
-	return want(greffe.KindDelivery, greffe.StateTodo, rule, documents...)
+	e := want(greffe.KindDelivery, greffe.StateTodo, rule, documents...)
+	e.Verdict = greffe.VerdictHeld
+	return e
 }
 
 func (s *sampler) add(name, mailbox, folder string, raw []byte, e Expectation) {

@@ -41,7 +41,7 @@ func (s *sampler) untidy() {
 	m = s.delivery(martel, d)
 	m.To = mail.Address{Address: MailboxDPI}
 	m.Body = &MailPart{Type: "multipart/mixed", NoFinalLine: true, Parts: append([]MailPart{textPart(m.Text)}, m.Attachments...)}
-	s.add("Marque de fin absente", MailboxDPI, "INBOX", Mail(m), delivered(1, "eml.end-missing"))
+	s.add("Marque de fin absente", MailboxDPI, "INBOX", Mail(m), noted(delivered(1, "eml.end-missing")))
 
 	d = letter("Courrier")
 	m = s.delivery(martel, d)
@@ -49,7 +49,7 @@ func (s *sampler) untidy() {
 	m.Attachments[0].Encoding = "x-junk"
 	m.Attachments[0].Data = []byte(junked(base64Lines(m.Attachments[0].Data)))
 	raw = bytes.Replace(Mail(m), []byte("Content-Transfer-Encoding: x-junk"), []byte("Content-Transfer-Encoding: base64"), 1)
-	s.add("Base64 avec des caractères parasites", MailboxDPI, "INBOX", raw, delivered(1, "eml.base64"))
+	s.add("Base64 avec des caractères parasites", MailboxDPI, "INBOX", raw, noted(delivered(1, "eml.base64")))
 
 	d = letter("Courrier")
 	x := archiveOf(s.at, d)
@@ -74,7 +74,7 @@ func (s *sampler) untidy() {
 	d = letter("Courrier")
 	x = archiveOf(s.at, d)
 	x.Files[0].Facts.Action = greffe.ActionReplace // version 2 of a document that never came
-	e := delivered(1, "xdm.cda.parent")
+	e := noted(delivered(1, "xdm.cda.parent"))
 	s.toDPI("Remplacement sans document remplacé", withArchive(s.delivery(martel, d), XDM(x)), e)
 
 	d = letter("Courrier")
@@ -102,7 +102,7 @@ func (s *sampler) broken() {
 	}
 	// How many documents such an archive shows is not the point; none goes in.
 	open := func(rule string) Expectation {
-		e := held(rule)
+		e := refused(held(rule))
 		e.Open = true
 		return e
 	}
@@ -119,12 +119,16 @@ func (s *sampler) broken() {
 		{"METADATA.XML absent", "xdm.metadata", func([]byte) []byte { return nil }},
 		{"METADATA.XML tronqué", "xdm.metadata.xml", func(xml []byte) []byte { return xml[:len(xml)/2] }},
 		{"Action inconnue", "xdm.action", change(`<rim:Slot name="hash">`, `<rim:Slot name="urn:action:extraMetadataSlot"><rim:ValueList><rim:Value>Z</rim:Value></rim:ValueList></rim:Slot><rim:Slot name="hash">`)},
-		{"METADATA.XML avec entité externe", "", change(`^`, `<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>`)},
+		{"METADATA.XML avec entité externe", "xdm.metadata.xml", change(`^`, `<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>`)},
 	} {
 		d := letter()
 		x := archiveOf(s.at, d)
 		x.Metadata = c.metadata
-		s.toDPI(c.name, withArchive(s.delivery(martel, d), XDM(x)), open(c.rule))
+		e := open(c.rule)
+		if c.rule == "xdm.action" {
+			e.Verdict = greffe.VerdictHeld // the bytes are sound, what to do with them is not said
+		}
+		s.toDPI(c.name, withArchive(s.delivery(martel, d), XDM(x)), e)
 	}
 
 	d := letter()
@@ -144,10 +148,10 @@ func (s *sampler) broken() {
 
 	d = letter()
 	zip := XDM(archiveOf(s.at, d))
-	s.toDPI("Archive ZIP coupée", withArchive(s.delivery(martel, d), zip[:len(zip)*2/3]), open(""))
+	s.toDPI("Archive ZIP coupée", withArchive(s.delivery(martel, d), zip[:len(zip)*2/3]), open("xdm.truncated"))
 
 	s.tick()
-	s.add("Ceci n'est pas un courriel", MailboxDPI, "INBOX", noise(fmt.Sprint("mail", s.seed), 3000), Expectation{State: greffe.StateTodo, Open: true})
+	s.add("Ceci n'est pas un courriel", MailboxDPI, "INBOX", noise(fmt.Sprint("mail", s.seed), 3000), Expectation{Verdict: greffe.VerdictHeld, State: greffe.StateTodo, Open: true, Rule: "eml.not-mail"})
 }
 
 // replaceField puts raw bytes in the place of the value of a header field.

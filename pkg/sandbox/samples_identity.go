@@ -31,9 +31,9 @@ func (s *sampler) identities() {
 		wrong.INS.Extension = yvon.INS.Extension[:13] + "04"
 	}
 	wrong.IDs = []greffe.OID{wrong.INS}
-	s.toDPI("Clé fausse sur un INS de production", s.delivery(martel, letter(wrong)), held("ins.key", greffe.StateTodo))
+	s.toDPI("Clé fausse sur un INS de production", s.delivery(martel, letter(wrong)), refused(held("ins.key", greffe.StateTodo)))
 
-	s.toDPI("Clé fausse sur un INS de test", s.delivery(martel, letter(mistyped)), delivered(1, "ins.key.test"))
+	s.toDPI("Clé fausse sur un INS de test", s.delivery(martel, letter(mistyped)), noted(delivered(1, "ins.key.test")))
 
 	partial := soizic
 	partial.BirthPlace, partial.Sex = "", ""
@@ -45,11 +45,11 @@ func (s *sampler) identities() {
 
 	masked := letter(pascal)
 	masked.Confidentiality = append(masked.Confidentiality, masking(greffe.MaskedToProfessionals, "Masqué aux professionnels de santé"))
-	s.toDPI("Document masqué aux professionnels de santé", s.delivery(martel, masked), held("", greffe.StateTodo))
+	s.toDPI("Document masqué aux professionnels de santé", s.delivery(martel, masked), held("parser.masked", greffe.StateTodo))
 
 	first := letter(maelle)
 	second := s.level1(martel, yvon, typePrescription, classPrescription, "Ordonnance", "Aspirine 75 mg : 1 sachet par jour.")
-	e := held("xdm.patients", greffe.StateTodo, greffe.StateTodo)
+	e := refused(held("xdm.patients", greffe.StateTodo, greffe.StateTodo))
 	e.Open = true
 	s.toDPI("Deux patients dans une archive", s.delivery(martel, first, second), e)
 

@@ -44,11 +44,11 @@ func (s *sampler) passedOn() {
 	reply.From, reply.ReceiptTo, reply.ReplyTo, reply.Date = martel.mailbox(), "", "", s.at
 	reply.Subject = "RE: " + original.Subject
 	reply.Text = "Bien reçu, je revois M. TESTARD mardi.\n\n> " + strings.ReplaceAll(original.Text, "\n", "\n> ")
-	s.toDPI("Réponse qui porte encore l'archive", reply, Expectation{Kind: greffe.KindReply, State: greffe.StateDuplicate,
+	s.toDPI("Réponse qui porte encore l'archive", reply, Expectation{Kind: greffe.KindReply, Verdict: greffe.VerdictOK, State: greffe.StateDuplicate,
 		Documents: []greffe.State{greffe.StateDuplicate}, Same: named})
 
 	s.tick()
-	s.toService("Même document dans une seconde boîte", original, Expectation{Kind: greffe.KindDelivery, State: greffe.StateDuplicate,
+	s.toService("Même document dans une seconde boîte", original, Expectation{Kind: greffe.KindDelivery, Verdict: greffe.VerdictOK, State: greffe.StateDuplicate,
 		Documents: []greffe.State{greffe.StateDuplicate}, Same: named})
 
 	quoted := s.mail(martel, "RE: Compte rendu d'hospitalisation", "> Bonjour,\n>\n> Veuillez trouver ci-joint le compte rendu.\n>\n> Cordialement\n")

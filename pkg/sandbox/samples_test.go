@@ -41,7 +41,7 @@ func TestSamplesAreTheSameEachTime(t *testing.T) {
 		if s.At.After(options.Now) || s.At.Before(options.Now.Add(-6*24*time.Hour)) || i > 0 && s.At.Before(list[i-1].At) {
 			t.Errorf("%s is dated %v", s.Name, s.At)
 		}
-		if s.Want.State == "" || !s.Want.Open && (s.Want.Kind == "" || s.Want.State != greffe.Summary(s.Want.Kind, s.Want.Documents)) {
+		if s.Want.State == "" || s.Want.Verdict == "" || !s.Want.Open && (s.Want.Kind == "" || s.Want.State != greffe.Summary(s.Want.Kind, s.Want.Documents)) {
 			t.Errorf("%s: unlikely expectation %+v", s.Name, s.Want)
 		}
 	}
@@ -62,7 +62,7 @@ func TestExpectedRulesExist(t *testing.T) {
 		known[r.ID] = true
 	}
 	for _, s := range Samples(options) {
-		if s.Want.Rule != "" && !known[s.Want.Rule] {
+		if s.Want.Rule != "" && !known[s.Want.Rule] && !strings.HasPrefix(s.Want.Rule, "parser.") { // whose rules no pkg may see; greffe selftest finds them or not
 			t.Errorf("%s: nobody declares the rule %s", s.Name, s.Want.Rule)
 		}
 	}

@@ -34,6 +34,9 @@ func TestSamples(t *testing.T) {
 		if out.Message.Kind != s.Want.Kind && s.Want.Kind != "" {
 			t.Errorf("%s: kind %s, want %s", s.Name, out.Message.Kind, s.Want.Kind)
 		}
+		if out.Verdict != s.Want.Verdict {
+			t.Errorf("%s: verdict %s, want %s: %v", s.Name, out.Verdict, s.Want.Verdict, all)
+		}
 		if s.Want.Open {
 			continue
 		}
