@@ -21,6 +21,7 @@ type inspection struct {
 	Size      int64               `json:"size"`
 	SHA256    greffe.Digest       `json:"sha256,omitempty"`
 	Message   *inspectedMessage   `json:"message,omitempty"`
+	Antivirus *inspectedAntivirus `json:"antivirus,omitempty"`
 	Documents []inspectedDocument `json:"documents"`
 	Parts     []inspectedPart     `json:"parts"`
 	Findings  []inspectedFinding  `json:"findings"`
@@ -40,6 +41,12 @@ type inspectedMessage struct {
 	Links         inspectedLinks `json:"links"`
 	ReceiptTo     []inspectedBox `json:"receipt_to"`
 	AutoSubmitted string         `json:"auto_submitted,omitempty"`
+}
+
+type inspectedAntivirus struct {
+	Engine   string    `json:"engine"`
+	Base     string    `json:"base,omitempty"`
+	BaseDate time.Time `json:"base_date,omitzero"`
 }
 
 type inspectedDates struct {
@@ -78,7 +85,16 @@ type inspectedPart struct {
 	Reason       string             `json:"reason,omitempty"`
 	TwinOf       string             `json:"twin_of,omitempty"`
 	Read         bool               `json:"read"`
+	PDF          *inspectedPDF      `json:"pdf,omitempty"`
 	Findings     []inspectedFinding `json:"findings"`
+}
+
+type inspectedPDF struct {
+	Pages      int    `json:"pages"`
+	Version    string `json:"version,omitempty"`
+	PDFA       string `json:"pdfa,omitempty"`
+	Encrypted  bool   `json:"encrypted"`
+	Signatures int    `json:"signatures"`
 }
 
 type inspectedDocument struct {
@@ -175,10 +191,17 @@ func inspectionOf(file string, p greffe.Parsed) inspection {
 	for i := range p.Documents {
 		out.Documents = append(out.Documents, documentOf(&p.Documents[i]))
 	}
+	if a := p.Antivirus; a != nil {
+		out.Antivirus = &inspectedAntivirus{Engine: a.Engine, Base: a.Base, BaseDate: a.BaseDate}
+	}
 	for _, part := range p.Parts {
+		var facts *inspectedPDF
+		if f := part.PDF; f != nil {
+			facts = &inspectedPDF{Pages: f.Pages, Version: f.Version, PDFA: f.PDFA, Encrypted: f.Encrypted, Signatures: f.Signatures}
+		}
 		out.Parts = append(out.Parts, inspectedPart{
 			Path: part.Path, Name: part.Name, DeclaredType: part.Declared, DetectedType: part.Detected, Kind: part.Kind, Size: part.Size,
-			SHA256: part.SHA256, Verdict: part.Verdict, Reason: part.Reason, TwinOf: part.TwinOf, Read: !part.Skipped, Findings: findingsOf(part.Findings),
+			SHA256: part.SHA256, Verdict: part.Verdict, Reason: part.Reason, TwinOf: part.TwinOf, Read: !part.Skipped, PDF: facts, Findings: findingsOf(part.Findings),
 		})
 	}
 	return out
@@ -284,7 +307,7 @@ func insVerdict(d *greffe.Document) string {
 }
 
 // registerRules are those of package ins that speak of professionals and structures.
-var registerRules = []string{"ins.rpps", "ins.finess", "ins.siren", "ins.siret", "ins.national"}
+var registerRules = []string{"ins.rpps", "ins.adeli", "ins.finess", "ins.siren", "ins.siret", "ins.national", "ins.structure"}
 
 // everyFinding returns each finding once, the gravest first.
 func everyFinding(p greffe.Parsed) []greffe.Finding {

@@ -209,11 +209,14 @@ func reportParts(s *sheet, parts []greffe.Part) {
 	rows := make([][4]string, 0, len(parts))
 	var width [4]int
 	for _, p := range parts {
-		name := p.Name
+		name := shorten(p.Name, 44)
 		if name == "" {
 			name = "(" + p.Kind.French() + ")"
 		}
-		row := [4]string{strings.Repeat("  ", strings.Count(p.Path, "!")+strings.Count(p.Path, "#")) + p.Path, shorten(name, 44), shorten(p.Detected, 40), bytesText(p.Size)}
+		if p.PDF != nil {
+			name += " (" + pdfText(p.PDF) + ")"
+		}
+		row := [4]string{strings.Repeat("  ", strings.Count(p.Path, "!")+strings.Count(p.Path, "#")) + p.Path, name, shorten(p.Detected, 40), bytesText(p.Size)}
 		if p.Skipped {
 			row[3] = "non lue"
 		}
@@ -236,6 +239,21 @@ func reportParts(s *sheet, parts []greffe.Part) {
 		r := rows[k]
 		s.line("    %s  %s  %s  %s  %s", pad(r[0], width[0]), pad(r[1], width[1]), pad(r[2], width[2]), padLeft(r[3], width[3]), verdict)
 	}
+}
+
+// pdfText says in few words what a PDF is: "3 pages, PDF/A-1B, chiffré".
+func pdfText(f *greffe.PDF) string {
+	facts := []string{count(f.Pages, "page")}
+	if f.PDFA != "" {
+		facts = append(facts, "PDF/A-"+f.PDFA)
+	}
+	if f.Encrypted {
+		facts = append(facts, "chiffré")
+	}
+	if f.Signatures > 0 {
+		facts = append(facts, "signé")
+	}
+	return strings.Join(facts, ", ")
 }
 
 func reportFindings(s *sheet, findings []inspectedFinding) {

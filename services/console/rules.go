@@ -14,13 +14,12 @@ var families = []struct{ prefix, title string }{
 	{"fetch", "La relève des boîtes aux lettres"},
 	{"eml", "Le courriel"},
 	{"parser", "Les pièces et le message"},
-	{"clamd", "La recherche de virus"},
+	{"antivirus", "La recherche de virus"},
 	{"xdm", "L’archive XDM"},
 	{"cda", "Le document CDA"},
 	{"codes", "Les codes du document"},
 	{"ins", "L’identité du patient et des professionnels"},
 	{"pdf", "Le fichier PDF"},
-	{"image", "L’image"},
 }
 
 type rulesPage struct{ Families []family }
