@@ -26,6 +26,7 @@ const maxValues = 1000
 // cut by the fault returns the error from its reader.
 func Embedded(r io.Reader, f func(n int, mediaType string, r io.Reader) error) error {
 	s := NewScanner(r)
+	defer s.Close()
 	var open []string // per open element: its media type, "\x00" when it is not base64
 	n := 0
 	kind, err := s.Next()

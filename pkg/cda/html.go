@@ -33,6 +33,7 @@ const (
 // read gives what was read before the fault, with a sentence; the error is that of r or w.
 func WriteHTML(w io.Writer, r io.Reader) error {
 	n := narrative{s: NewScanner(r), images: make(map[string]image), footnotes: make(map[string]int)}
+	defer n.s.Close()
 	n.raw(`<article class="cda">`)
 	err := n.document()
 	if bad, ok := errors.AsType[*SyntaxError](err); ok {

@@ -127,7 +127,7 @@ func (s *Scanner) pop() Kind {
 	top := s.stack[len(s.stack)-1]
 	s.stack = s.stack[:len(s.stack)-1]
 	s.bindings = s.bindings[:top.bindings]
-	s.space, s.local = top.space, top.local
+	s.space, s.local, s.raw = top.space, top.local, top.raw
 	s.attrs = s.attrs[:0]
 	s.done = len(s.stack) == 0
 	return End
@@ -179,7 +179,7 @@ func (s *Scanner) attrError(many bool) error {
 // namespaces binds what the xmlns attributes declare, takes them off the list
 // and resolves the others.
 func (s *Scanner) namespaces() error {
-	kept := s.attrs[:0]
+	kept, outside := s.attrs[:0], len(s.bindings)
 	for _, a := range s.attrs {
 		var prefix string
 		switch {
@@ -191,6 +191,11 @@ func (s *Scanner) namespaces() error {
 		}
 		if len(a.value) == 0 && prefix != "" {
 			return s.fail(RuleXML, "un espace de noms est vide")
+		}
+		for _, b := range s.bindings[outside:] {
+			if b.prefix == prefix {
+				return s.fail(RuleXML, "un attribut est écrit deux fois")
+			}
 		}
 		s.bindings = append(s.bindings, binding{prefix, s.intern(a.value)})
 	}
@@ -327,7 +332,7 @@ func (s *Scanner) intern(b []byte) string {
 		return v
 	}
 	v := string(b)
-	if len(s.names) < maxNames {
+	if len(s.names) < maxNames && len(v) <= 256 {
 		s.names[v] = v
 	}
 	return v

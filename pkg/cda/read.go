@@ -35,12 +35,16 @@ const xdsSDTemplate = "1.3.6.1.4.1.19376.1.2.20"
 // reported like a truncated document.
 func Read(r io.Reader) (greffe.Document, []greffe.Finding) {
 	h := header{s: NewScanner(r)}
+	defer h.s.Close()
 	h.d.Format = greffe.FormatUnknown
 	h.d.Action = greffe.ActionNew
 	h.d.MediaType = MediaType
 	err := h.scan()
 	if h.root != nil {
 		h.facts()
+	}
+	if h.s.Misdeclared() {
+		h.add(RuleDeclared, "")
 	}
 	if err != nil {
 		if bad, ok := errors.AsType[*SyntaxError](err); ok {
@@ -165,6 +169,7 @@ func openDocument(s *Scanner) (wrapped bool, err error) {
 // auto-présentable. Give it 8 KB or more: comments often precede the root.
 func IsCDA(prefix []byte) bool {
 	s := NewScanner(bytes.NewReader(prefix))
+	defer s.Close()
 	for {
 		kind, err := s.Next()
 		if err != nil {

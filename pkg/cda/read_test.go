@@ -3,12 +3,15 @@ package cda
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
 
@@ -145,29 +148,76 @@ func TestReadCharacterSets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	utf16le, _ := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(strings.Replace(sample, "UTF-8", "UTF-16", 1))
-	utf16be, _ := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM).NewEncoder().String(strings.Replace(sample, "UTF-8", "UTF-16", 1))
-	for name, doc := range map[string]string{
-		"BOM": "\ufeff" + sample, "ISO-8859-1": latin, "UTF-16 with BOM": utf16le, "UTF-16 without BOM": utf16be,
-		"wrong UTF-16 declaration": strings.Replace(sample, "UTF-8", "UTF-16", 1),
-		"no declaration":           strings.SplitAfterN(sample, "\n", 2)[1],
+	as := func(name string) string { return strings.Replace(sample, "UTF-8", name, 1) }
+	encoded := func(e encoding.Encoding, s string) string {
+		t.Helper()
+		out, err := e.NewEncoder().String(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		doc   string
+		wrong bool
+	}{
+		"BOM":                          {"\ufeff" + sample, false},
+		"ISO-8859-1":                   {latin, false},
+		"ISO-8859-15":                  {encoded(charmap.ISO8859_15, as("ISO-8859-15")), false},
+		"windows-1252":                 {encoded(charmap.Windows1252, as("windows-1252")), false},
+		"UTF-16 with BOM":              {encoded(unicode.UTF16(unicode.LittleEndian, unicode.UseBOM), as("UTF-16")), false},
+		"UTF-16 without BOM":           {encoded(unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), as("UTF-16")), false},
+		"no declaration":               {strings.SplitAfterN(sample, "\n", 2)[1], false},
+		"no declaration, windows-1252": {encoded(charmap.Windows1252, strings.SplitAfterN(sample, "\n", 2)[1]), true},
+		"UTF-8, declared UTF-16":       {as("UTF-16"), true},
+		"UTF-8, declared ISO-8859-1":   {as("ISO-8859-1"), true},
+		"ISO-8859-1, declared UTF-8":   {encoded(charmap.ISO8859_1, sample), true},
+		"BOM, declared ISO-8859-1":     {"\ufeff" + as("ISO-8859-1"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, findings := Read(iotest.OneByteReader(strings.NewReader(doc)))
-			checkRules(t, findings)
-			if d.Event.Label != "Hématologie" || d.Patient.BirthFamily != "ESSAI-KERVELLA" {
-				t.Errorf("read %q, %q", d.Event.Label, d.Patient.BirthFamily)
+			for _, wrap := range []func(io.Reader) io.Reader{iotest.OneByteReader, func(r io.Reader) io.Reader { return r }, iotest.HalfReader} {
+				d, findings := Read(wrap(strings.NewReader(tc.doc)))
+				if tc.wrong {
+					checkRules(t, findings, "cda.encoding.declared")
+				} else {
+					checkRules(t, findings)
+				}
+				if d.Event.Label != "Hématologie" || d.Patient.BirthFamily != "ESSAI-KERVELLA" {
+					t.Errorf("read %q, %q", d.Event.Label, d.Patient.BirthFamily)
+				}
 			}
-			if !IsCDA([]byte(doc)[:4000]) {
+			if !IsCDA([]byte(tc.doc)[:4000]) {
 				t.Error("not recognised")
 			}
 		})
 	}
-	// Bytes of ISO-8859-1 under a declaration of UTF-8 are not guessed at.
-	bad, _ := charmap.ISO8859_1.NewEncoder().String(sample)
-	if _, findings := Read(strings.NewReader(bad)); greffe.VerdictOf(findings) != greffe.VerdictRefused {
-		t.Errorf("wrong declaration of UTF-8: %v", findings)
+}
+
+// What one reading gives does not hang on how the bytes come.
+func TestDecoderDoesNotDependOnChunks(t *testing.T) {
+	t.Parallel()
+	for name, doc := range map[string]string{
+		"8-bit after UTF-8":  `<a>` + strings.Repeat("é", 3000) + "\xe9t\xe9 \xc9\xbb" + strings.Repeat("ab\xe9", 3000) + `</a>`,
+		"latin, mixed":       `<?xml version="1.0" encoding="ISO-8859-1"?><a>` + strings.Repeat("\xc9\xbb \xe9 é", 5000) + `</a>`,
+		"cut character":      "<a>\xe2\x82",
+		"four byte sequence": "<a>" + strings.Repeat("\xf0\x9f\x98\x80\xf0", 2000) + "</a>",
+	} {
+		read := func(r io.Reader) string {
+			s := NewScanner(r)
+			defer s.Close()
+			b, err := io.ReadAll(&s.dec)
+			return fmt.Sprint(string(b), err, s.Misdeclared())
+		}
+		want := read(strings.NewReader(doc))
+		for _, got := range []string{read(iotest.OneByteReader(strings.NewReader(doc))), read(iotest.HalfReader(strings.NewReader(doc))), read(iotest.DataErrReader(strings.NewReader(doc)))} {
+			if got != want {
+				t.Errorf("%s: read otherwise", name)
+			}
+		}
+		if !utf8.ValidString(want) || strings.Contains(name, "latin") && !strings.Contains(want, "É»") {
+			t.Errorf("%s: %.80q", name, want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ var (
 	RuleDTD      = greffe.Rule{ID: "cda.dtd", Severity: greffe.Refuse, Text: "Le document contient une déclaration de type (DTD), interdite dans un document de santé.", Source: "Greffe"}
 	RuleLimits   = greffe.Rule{ID: "cda.limits", Severity: greffe.Refuse, Text: "Le document dépasse les limites de lecture : %s.", Source: "Greffe"}
 	RuleEncoding = greffe.Rule{ID: "cda.encoding", Severity: greffe.Refuse, Text: "Le document est écrit dans un jeu de caractères que Greffe ne lit pas (%s).", Source: "XML 1.0 §4.3.3"}
+	RuleDeclared = greffe.Rule{ID: "cda.encoding.declared", Severity: greffe.Warning, Text: "Le document n’est pas écrit dans le jeu de caractères qu’il annonce. Greffe l’a lu au mieux : vérifiez les accents, et que le dossier du patient l’accepte.", Source: "XML 1.0 §4.3.3"}
 )
 
 // Rules about the header. Cardinalities are warnings: a document that breaks one
@@ -68,7 +69,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule of this package.
 func Rules() []greffe.Rule {
 	return []greffe.Rule{
-		RuleXML, RuleDTD, RuleLimits, RuleEncoding,
+		RuleXML, RuleDTD, RuleLimits, RuleEncoding, RuleDeclared,
 		ruleRoot, ruleNamespace, ruleBlanks, ruleRealm, ruleType, ruleTemplate, ruleID, ruleCode, ruleTitle, ruleTime,
 		ruleConf, ruleLanguage, ruleSet, ruleVersion, ruleAuthor, ruleCustodian, ruleSigner, ruleService, ruleEncounter,
 		ruleRepeated, ruleIDs, ruleLong, ruleMany, ruleBody, ruleBodyType,

@@ -2,8 +2,10 @@ package cda
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"unicode/utf8"
 
 	"greffe/pkg/greffe"
@@ -40,7 +42,8 @@ const (
 //
 // What it returns is valid until the next call of Next.
 type Scanner struct {
-	r        io.Reader
+	memory   *memory // nil once closed
+	dec      decoder
 	readErr  error // what r returned, when it was not io.EOF
 	buf      []byte
 	pos, end int
@@ -48,6 +51,7 @@ type Scanner struct {
 	eof      bool
 
 	space, local string
+	raw          string // name of an End as it is written
 	attrs        []attr
 	text         []byte
 	scratch      []byte
@@ -59,6 +63,8 @@ type Scanner struct {
 
 	maxInput    int64
 	maxElements int
+
+	lines lineCount
 
 	cdata   bool // inside a CDATA section
 	closing bool // the End of an empty element comes next
@@ -109,11 +115,58 @@ func (s *Scanner) fail(rule greffe.Rule, reason string) error {
 
 // NewScanner returns a Scanner of r. It reads the first bytes of r to learn the
 // character encoding; an encoding that is not known is an error of Next.
+//
+// Close gives its memory back for the next Scanner. Not to call it is no leak.
 func NewScanner(r io.Reader) *Scanner {
-	s := &Scanner{buf: make([]byte, window), names: make(map[string]string, 64), maxInput: MaxInput, maxElements: maxElements}
-	s.r, s.readErr = decode(r)
+	m := memories.Get().(*memory)
+	s := &Scanner{
+		memory: m, buf: m.buf, names: m.names, attrs: m.attrs[:0], stack: m.stack[:0], bindings: m.bindings[:0], scratch: m.scratch[:0],
+		maxInput: MaxInput, maxElements: maxElements,
+	}
+	s.dec.reset(r)
+	s.readErr = s.dec.start()
 	return s
 }
+
+// memory is what a Scanner needs and another one can use after it.
+type memory struct {
+	buf      []byte
+	names    map[string]string
+	attrs    []attr
+	stack    []element
+	bindings []binding
+	scratch  []byte
+}
+
+// memories are those of Scanners that were closed: messages come by the thousand.
+var memories = sync.Pool{New: func() any {
+	return &memory{buf: make([]byte, window), names: make(map[string]string, 64)}
+}}
+
+// Close gives the memory of s back. Nothing that s returned but strings may be used after
+// that, and s only returns errors. It may be called again.
+func (s *Scanner) Close() {
+	m := s.memory
+	if m == nil {
+		return
+	}
+	s.memory = nil
+	if len(s.buf) <= 4*window { // one huge tag must not weigh on all that follow
+		m.buf = s.buf
+	}
+	if len(s.names) > maxNames/4 {
+		clear(s.names) // those of a hostile document
+	}
+	m.attrs, m.stack, m.bindings, m.scratch = s.attrs, s.stack, s.bindings, s.scratch
+	if cap(m.scratch) > window {
+		m.scratch = nil
+	}
+	s.buf, s.names, s.attrs, s.stack, s.bindings, s.scratch, s.text = nil, nil, nil, nil, nil, nil, nil
+	s.pos, s.end, s.eof, s.cdata, s.closing, s.readErr = 0, 0, true, false, false, errClosed
+	memories.Put(m)
+}
+
+var errClosed = errors.New("scanner is closed")
 
 // Name returns the namespace and the local name of a Start or End.
 func (s *Scanner) Name() (space, local string) { return s.space, s.local }
@@ -123,6 +176,10 @@ func (s *Scanner) Is(space, local string) bool { return s.local == local && s.sp
 
 // Text returns the characters of a Text. One text may come in several.
 func (s *Scanner) Text() []byte { return s.text }
+
+// Misdeclared reports whether bytes were met so far that are not in the encoding that
+// the document declares; they were read as French text is most likely meant.
+func (s *Scanner) Misdeclared() bool { return s.dec.wrong }
 
 // Depth returns the number of open elements: 1 at the Start of the root, 0 after its End.
 func (s *Scanner) Depth() int { return len(s.stack) }
@@ -192,6 +249,9 @@ func (s *Scanner) fill() bool {
 		return false
 	}
 	if s.pos > 0 && (s.pos == s.end || s.end == len(s.buf)) {
+		if s.lines.on {
+			s.line()
+		}
 		s.base += int64(s.pos)
 		s.end = copy(s.buf, s.buf[s.pos:s.end])
 		s.pos = 0
@@ -200,7 +260,7 @@ func (s *Scanner) fill() bool {
 		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}
 	for range 100 {
-		n, err := s.r.Read(s.buf[s.end:])
+		n, err := s.dec.Read(s.buf[s.end:])
 		s.end += n
 		switch {
 		case s.base+int64(s.end) > s.maxInput:
@@ -219,6 +279,22 @@ func (s *Scanner) fill() bool {
 	}
 	s.readErr = io.ErrNoProgress
 	return false
+}
+
+// lineCount counts the line ends before a place, when it is on.
+type lineCount struct {
+	on   bool
+	n    int   // before upTo
+	upTo int64 // offset in the document
+}
+
+// line returns the line, from 1, of the end of the last token. It needs s.lines.on from
+// the first call of Next.
+func (s *Scanner) line() int {
+	from := int(s.lines.upTo - s.base)
+	s.lines.n += bytes.Count(s.buf[from:s.pos], []byte("\n"))
+	s.lines.upTo = s.base + int64(s.pos)
+	return s.lines.n + 1
 }
 
 // need makes n bytes available from s.pos, or as many as there are.
