@@ -23,6 +23,7 @@ import (
 	"greffe/pkg/index"
 	"greffe/pkg/ins"
 	"greffe/pkg/pdf"
+	"greffe/pkg/xsd"
 	"greffe/services/console"
 	"greffe/services/fetcher"
 	"greffe/services/integrator"
@@ -52,6 +53,7 @@ type app struct {
 	db    *index.DB
 	pdf   *pdf.Checker
 
+	schemas *xsd.Checker // of CDA; nil without
 	console *console.Console
 	fetcher *fetcher.Fetcher
 
@@ -93,6 +95,10 @@ func newApp(ctx context.Context, cfg *Config, log *slog.Logger, names []string) 
 	if slices.ContainsFunc(names, func(n string) bool { return needs[n].pdf }) {
 		a.pdf = pdf.New(pdf.Config{Workers: a.workers(), Timeout: time.Duration(cfg.Parser.PDFTimeout), Memory: int64(cfg.Parser.PDFMemory), MaxSize: int64(cfg.Fetch.MaxSize)})
 		a.closers = append(a.closers, a.pdf.Close)
+	}
+	if slices.Contains(names, "parser") && cfg.CDA.Schemas != "" {
+		a.schemas = schemas(cfg, a.workers())
+		a.closers = append(a.closers, a.schemas.Close)
 	}
 	for _, name := range names {
 		if err := a.build(name); err != nil {
@@ -197,7 +203,7 @@ func (a *app) build(name string) error {
 			return err
 		}
 		run = parser.New(parser.Config{
-			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Authorities: signers, Antivirus: av, Version: versionString(),
+			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Authorities: signers, Schemas: a.schemas, Antivirus: av, Version: versionString(),
 		}, a.bus, a.pdf, a.log).Run
 	case "storage":
 		run = storage.New(storage.Config{Concurrency: 16}, a.bus, a.store, a.db, a.log).Run
@@ -252,6 +258,15 @@ func (a *app) close() error {
 	}
 	a.closers = nil
 	return errors.Join(errs...)
+}
+
+// schemas returns what checks documents against the schemas of CDA; nil when none are
+// configured.
+func schemas(cfg *Config, workers int) *xsd.Checker {
+	if cfg.CDA.Schemas == "" {
+		return nil
+	}
+	return xsd.New(xsd.Config{Schemas: cfg.CDA.Schemas, Program: cfg.CDA.XMLLint, Workers: workers})
 }
 
 // antivirus returns the client of the antivirus, zero when there is none.

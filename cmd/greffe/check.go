@@ -94,6 +94,7 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 		func(context.Context) []result { return checkDataDir(cfg) },
 		a.checkBus, a.checkArchive, a.checkIndex,
 		func(ctx context.Context) []result { return checkAntivirus(ctx, cfg) },
+		func(ctx context.Context) []result { return checkSchemas(ctx, cfg) },
 	}
 	for _, m := range fetcherConfig(cfg).Mailboxes {
 		trials = append(trials, func(ctx context.Context) []result {

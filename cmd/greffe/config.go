@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"greffe/pkg/clamd"
+	"greffe/pkg/xsd"
 )
 
 // Config is the whole configuration: one YAML file, strict. Each field carries
@@ -26,6 +27,7 @@ type Config struct {
 	Fetch     FetchConfig     `yaml:"fetch" doc:"Relève des boîtes."`
 	Identity  IdentityConfig  `yaml:"identity" doc:"Identité des patients."`
 	Parser    ParserConfig    `yaml:"parser" doc:"Lecture des messages."`
+	CDA       CDAConfig       `yaml:"cda" doc:"Contrôle des documents CDA."`
 	Antivirus AntivirusConfig `yaml:"antivirus" doc:"Analyse de chaque pièce par ClamAV. Tant qu'il est configuré et ne répond pas, les messages attendent : rien ne passe sans analyse."`
 	Bus       BusConfig       `yaml:"bus" doc:"Bus NATS JetStream entre les services. Sans url : embarqué dans le processus, sans port ouvert."`
 	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir."`
@@ -94,6 +96,12 @@ type ParserConfig struct {
 	PDFTimeout  Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
 	PDFMemory   Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
 	Authorities string   `yaml:"authorities" doc:"Fichier PEM des autorités dont doit venir le certificat de qui signe un message (S/MIME). Vide : la signature est vérifiée, le signataire non."`
+}
+
+// CDAConfig says what CDA documents are checked by, besides the rules of Greffe.
+type CDAConfig struct {
+	Schemas string `yaml:"schemas" doc:"Dossier des schémas XML de CDA publiés par l'ANS, avec CDA_extended.xsd. Vide : les documents ne sont pas contrôlés par schéma. Un écart est signalé, jamais refusé."`
+	XMLLint string `yaml:"xmllint" doc:"Programme xmllint (paquet libxml2-utils) qui contrôle les documents, dans des processus à part."`
 }
 
 // AntivirusConfig says what scans the parts.
@@ -182,6 +190,7 @@ func defaults() Config {
 		Fetch:     FetchConfig{MaxSize: 100 << 20, Reconcile: Duration(5 * time.Minute), Retake: Duration(15 * time.Minute)},
 		Identity:  IdentityConfig{Environment: "production"},
 		Parser:    ParserConfig{PDFTimeout: Duration(10 * time.Second), PDFMemory: 1 << 30},
+		CDA:       CDAConfig{XMLLint: "xmllint"},
 		Antivirus: AntivirusConfig{Timeout: Duration(5 * time.Minute), BaseAge: Duration(7 * day)},
 		Bus:       BusConfig{Replicas: 1},
 		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
@@ -286,6 +295,12 @@ func (c *Config) validate() []problem {
 		bad("parser.workers", "0 ou plus")
 	}
 	file("parser.authorities", c.Parser.Authorities)
+	if c.CDA.Schemas != "" && c.CDA.XMLLint == "" {
+		bad("cda.xmllint", "le nom ou le chemin du programme est attendu")
+	}
+	if c.CDA.Schemas != "" {
+		file("cda.schemas", filepath.Join(c.CDA.Schemas, xsd.Entry))
+	}
 	if c.Antivirus.Clamd != "" {
 		if _, _, err := clamd.ParseAddress(c.Antivirus.Clamd); err != nil {
 			bad("antivirus.clamd", "tcp://hôte:port ou unix:///chemin est attendu")

@@ -12,9 +12,9 @@ import (
 func TestWritePlain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ doc, want string }{
-		"as it is": {`<ClinicalDocument xmlns="urn:hl7-org:v3" a="1"><id root="1"/>x</ClinicalDocument>`, `<ClinicalDocument xmlns="urn:hl7-org:v3" a="1"><id root="1"></id>x</ClinicalDocument>`},
+		"as it is":                 {`<ClinicalDocument xmlns="urn:hl7-org:v3" a="1"><id root="1"/>x</ClinicalDocument>`, `<ClinicalDocument xmlns="urn:hl7-org:v3" a="1"><id root="1"></id>x</ClinicalDocument>`},
 		"nothing but the document": {"<?xml version='1.0'?><?xml-stylesheet href='http://x'?><!-- c --><ClinicalDocument xmlns='u'><!-- d --><?p q?></ClinicalDocument><!-- e -->", `<ClinicalDocument xmlns="u"></ClinicalDocument>`},
-		"no way to a file": {`<ClinicalDocument xmlns="u" xmlns:x="` + xsi + `" x:schemaLocation="u http://x/y.xsd" x:noNamespaceSchemaLocation="y"><a x:type="CD"/></ClinicalDocument>`, `<ClinicalDocument xmlns="u" xmlns:x="` + xsi + `"><a x:type="CD"></a></ClinicalDocument>`},
+		"no way to a file":         {`<ClinicalDocument xmlns="u" xmlns:x="` + xsi + `" x:schemaLocation="u http://x/y.xsd" x:noNamespaceSchemaLocation="y"><a x:type="CD"/></ClinicalDocument>`, `<ClinicalDocument xmlns="u" xmlns:x="` + xsi + `"><a x:type="CD"></a></ClinicalDocument>`},
 		"out of its stylesheet": {`<s:stylesheet xmlns:s="` + xsl + `" xmlns:h="urn:other"><d:Contenu xmlns:d="` + asip + `"><h:ClinicalDocument xmlns:h="` + HL7 + `"><h:id/></h:ClinicalDocument></d:Contenu><s:template/></s:stylesheet>`,
 			`<h:ClinicalDocument xmlns:s="` + xsl + `" xmlns:d="` + asip + `" xmlns:h="` + HL7 + `"><h:id></h:id></h:ClinicalDocument>`},
 		"no files": {`<ClinicalDocument xmlns="u"><text representation="B64">QUJD<thumbnail representation="B64">QUJD</thumbnail>QUJD</text><text>QUJD</text></ClinicalDocument>`, `<ClinicalDocument xmlns="u"><text representation="B64"><thumbnail representation="B64"></thumbnail></text><text>QUJD</text></ClinicalDocument>`},

@@ -148,7 +148,7 @@ var cdaTemplate = template.Must(template.New("cda").Funcs(template.FuncMap{
   </legalAuthenticator>
   <documentationOf>
     <serviceEvent>
-      <code {{code .Event}}/>
+      {{if .Event.Code}}<code {{code .Event}}/>{{end}}
       <effectiveTime>
         <low value="{{.ServiceStart}}"/>
       </effectiveTime>
@@ -197,7 +197,7 @@ var cdaTemplate = template.Must(template.New("cda").Funcs(template.FuncMap{
 </ClinicalDocument>
 {{define "entity"}}
       <id {{id .ID}}/>
-      <code {{code .Specialty}}/>
+      {{if .Specialty.Code}}<code {{code .Specialty}}/>{{end}}
       <addr nullFlavor="NASK"/>
       <telecom nullFlavor="NASK"/>
       <assignedPerson>

@@ -112,7 +112,11 @@ func translate(text string) string {
 		}
 		says, detail, _ := strings.Cut(s.french, "|")
 		for i := 1; i < len(m); i++ {
-			says = strings.ReplaceAll(says, fmt.Sprintf("$%d", i), m[i])
+			v := m[i]
+			if v == "" && i > 1 {
+				says = strings.ReplaceAll(says, "ne peut pas valoir « $2 »", "ne peut pas être vide")
+			}
+			says = strings.ReplaceAll(says, fmt.Sprintf("$%d", i), v)
 		}
 		if len(m) > 1 && m[1] != "" && detail != "" {
 			says += " (" + strings.ReplaceAll(detail, "$1", m[1]) + ")"

@@ -57,6 +57,9 @@ func (r *reading) openCDA(it *item, entry *xdm.DocumentEntry) error {
 	default:
 		d.more = append(d.more, ruleBare.At(it.Path))
 	}
+	if greffe.VerdictOf(findings) != greffe.VerdictRefused {
+		d.more = append(d.more, r.checkSchema(it)...)
+	}
 	if err := r.embedded(it, d); err != nil {
 		return err
 	}

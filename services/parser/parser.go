@@ -17,6 +17,7 @@ import (
 	"greffe/pkg/ins"
 	"greffe/pkg/pdf"
 	"greffe/pkg/xdm"
+	"greffe/pkg/xsd"
 )
 
 // Config says how messages are read. The zero value is safe.
@@ -29,6 +30,7 @@ type Config struct {
 	Parts       int             // parts of one message, archives and embedded files included; 0 means 1,000
 	Unpacked    int64           // bytes unpacked from all archives of one message; 0 means 400 MiB
 	Time        time.Duration   // for one message, from the first byte; 0 means 2 minutes
+	Schemas     *xsd.Checker    // of CDA; nil: documents are not checked against a schema
 	Antivirus   Antivirus       // what scans the parts; zero: nothing
 	Version     string          // of the program, recorded with each message
 }
