@@ -92,8 +92,10 @@ var rules = []rule{
 	// A number, a set or a parent that belongs to a document about somebody else: whatever
 	// was sent would touch the record of that person, and what is not sent would be lost
 	// to this one. Never decided by a machine (domain §6.4).
-	{"other-patient", stranger,
-		todo("Ce document se dit lié à un document d'un autre patient (même numéro, version ou suppression) : rien n'est envoyé. Comparer les deux identités avant toute chose.")},
+	{"other-patient", func(s *situation) bool { return stranger(s) != "" }, func(s *situation) plan {
+		return plan{state: greffe.StateTodo, text: "Ce document se dit lié à un document d'un autre patient (même numéro, version ou suppression) ; ce qui diffère : " + stranger(s) +
+			". Rien n'est envoyé : comparer les deux identités avant toute chose."}
+	}},
 	{"same-number-again", func(s *situation) bool { return !deletes(s) && !sent(s.doc) && reused(s) },
 		todo("Un document envoyé au DI porte déjà ce numéro avec un contenu différent, et celui-ci ne dit pas le remplacer : comparer les deux.")},
 
@@ -203,18 +205,34 @@ func follows(f, own greffe.Document) bool {
 }
 
 // stranger reports whether the decision would depend on a document about another
-// person: what this one replaces or deletes, a later version, the same number. One
-// that was put aside before it was sent has no effect.
-func stranger(s *situation) bool {
-	other := func(o index.Document) bool {
-		return (o.State != greffe.StateDismissed || sent(o)) && ins.Compare(o.Facts.Patient, s.doc.Facts.Patient).Contradicts()
+// person: what this one replaces or deletes, a later version, the same number. It returns
+// in French what differs between the two, "" when none is. One that was put aside before it
+// was sent has no effect.
+func stranger(s *situation) string {
+	other := func(o index.Document) string {
+		if o.State == greffe.StateDismissed && !sent(o) {
+			return ""
+		}
+		if c := ins.Compare(o.Facts.Patient, s.doc.Facts.Patient); c.Contradicts() {
+			return c.Which(ins.Differs)
+		}
+		return ""
 	}
-	if s.parent != nil && other(*s.parent) || s.creation != nil && other(*s.creation) {
-		return true
+	for _, o := range []*index.Document{s.parent, s.creation} {
+		if o != nil {
+			if what := other(*o); what != "" {
+				return what
+			}
+		}
 	}
-	return slices.ContainsFunc(s.lineage, func(o index.Document) bool {
-		return (o.Facts.UniqueID == s.doc.Facts.UniqueID || sent(o) && follows(o.Facts, s.doc.Facts)) && other(o)
-	})
+	for _, o := range s.lineage {
+		if o.Facts.UniqueID == s.doc.Facts.UniqueID || sent(o) && follows(o.Facts, s.doc.Facts) {
+			if what := other(o); what != "" {
+				return what
+			}
+		}
+	}
+	return ""
 }
 
 // reused reports whether a new document has the number of one with other bytes that

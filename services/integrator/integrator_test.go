@@ -109,7 +109,7 @@ func TestStories(t *testing.T) {
 					again := unknown(version(2)) // the number, under another version
 					again.SetID, again.Version, again.Action, again.Replaces = greffe.OID{}, 7, greffe.ActionNew, greffe.OID{}
 					for _, d := range []greffe.Document{unknown(version(3)), unknown(deletion(version(2))), late, again} {
-						if got := w.becomes(w.receive(d)[0], greffe.StateTodo); got.Outcome.Code != "other-patient" {
+						if got := w.becomes(w.receive(d)[0], greffe.StateTodo); got.Outcome.Code != "other-patient" || !strings.Contains(got.Reason, "ce qui diffère : le matricule INS") {
 							t.Errorf("%s %s", got.Outcome.Code, got.Reason)
 						}
 					}
