@@ -34,22 +34,28 @@ func BenchmarkPipeline(b *testing.B) {
 		for b.Loop() {
 			in := install(b, deployment{name: "all in one"})
 			size := in.fillPipeline(b)
+			beside := cpuTime(b, syscall.RUSAGE_SELF)
 			start := time.Now()
 			cmd := in.spawn(io.Discard)
 			ready := in.untilReady(start)
 			in.delivered(pipelineMessages)
 			took := time.Since(start)
+			beside = cpuTime(b, syscall.RUSAGE_SELF) - beside
+			greffe := cpuTime(b, syscall.RUSAGE_CHILDREN)
 			peak := readStatus(b, cmd.Process.Pid, "VmHWM")
 			workers := childrenRSS(b, cmd.Process.Pid)
 			stopProcess(b, cmd.Process)
 			if err := cmd.Wait(); err != nil {
 				b.Errorf("greffe run: %v", err)
 			}
+			greffe = cpuTime(b, syscall.RUSAGE_CHILDREN) - greffe
 			if !in.settledOnDisk(pipelineMessages) {
 				b.Error("not every message is settled in the index")
 			}
 			b.ReportMetric(pipelineMessages/took.Seconds(), "msg/s")
 			b.ReportMetric(float64(size)/1e6/took.Seconds(), "MB/s")
+			b.ReportMetric(greffe.Seconds()*1000/pipelineMessages, "cpu-ms/msg")
+			b.ReportMetric(beside.Seconds()*1000/pipelineMessages, "cpu-ms-mailbox+DI/msg")
 			b.ReportMetric(float64(peak)/1e6, "MB-peak-RSS")
 			b.ReportMetric(float64(workers)/1e6, "MB-peak-RSS-workers")
 			b.ReportMetric(ready.Seconds()*1000, "ms-to-ready")
@@ -146,6 +152,17 @@ func stopProcess(b *testing.B, p *os.Process) {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// cpuTime returns the processor time, user and kernel, of this process or of the
+// children that ended.
+func cpuTime(b *testing.B, who int) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(who, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // resetPeak makes VmHWM count from now on (proc(5), clear_refs).

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,6 +67,7 @@ type objects struct {
 	name   string
 	store  jetstream.ObjectStore
 	stream jetstream.Stream
+	recent recent
 }
 
 func (b *Bus) openObjects(ctx context.Context, name string, ttl time.Duration, replicas int) (*objects, error) {
@@ -78,7 +81,7 @@ func (b *Bus) openObjects(ctx context.Context, name string, ttl time.Duration, r
 	if err != nil {
 		return nil, fmt.Errorf("bus: open object store %s: %w", name, err)
 	}
-	return &objects{b, name, store, stream}, nil
+	return &objects{b: b, name: name, store: store, stream: stream}, nil
 }
 
 func (o *objects) chunks(id string) string { return "$O." + o.name + ".C." + id }
@@ -94,15 +97,20 @@ func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	info := jetstream.ObjectInfo{Bucket: o.name, NUID: rand.Text()}
+	info := &jetstream.ObjectInfo{Bucket: o.name, NUID: rand.Text()}
 	info.Name = name
 	info.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}
-	if err = o.putChunks(ctx, &info, r); err == nil {
+	only, err := o.putChunks(ctx, info, r)
+	if err == nil {
+		o.recent.forget(name)
 		err = o.describe(ctx, info)
 	}
 	if err != nil {
 		o.purge(ctx, info.NUID)
 		return err
+	}
+	if only != nil && o.b.srv != nil {
+		o.recent.keep(name, info, only)
 	}
 	if old != nil {
 		o.purge(ctx, old.NUID)
@@ -111,7 +119,7 @@ func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
 }
 
 // describe publishes the description of an object in place of the one before.
-func (o *objects) describe(ctx context.Context, info jetstream.ObjectInfo) error {
+func (o *objects) describe(ctx context.Context, info *jetstream.ObjectInfo) error {
 	m := nats.NewMsg(o.description(info.Name))
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	var err error
@@ -133,13 +141,21 @@ func (o *objects) purge(ctx context.Context, id string) {
 }
 
 // putChunks sends r with a few chunks in flight and returns once all are
-// acknowledged; it fills in size, count and digest.
-func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader) error {
+// acknowledged; it fills in size, count and digest. When the object is a single
+// chunk, its bytes are returned and belong to the caller.
+func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader) (only []byte, _ error) {
 	digest := sha256.New()
 	var flying []jetstream.PubAckFuture
 	// A chunk's memory is used again only once its message is acknowledged: the
 	// client keeps it to send it again.
-	var free [][]byte
+	free := [][]byte{chunks.Get().(*[chunkSize]byte)[:0]}
+	defer func() {
+		for _, chunk := range free {
+			if cap(chunk) == chunkSize {
+				chunks.Put((*[chunkSize]byte)(chunk[:chunkSize]))
+			}
+		}
+	}()
 	land := func() error {
 		f := flying[0]
 		flying = flying[1:]
@@ -158,62 +174,65 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 	most := chunkSize
 	for end := false; !end; most = chunkNext {
 		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		var chunk []byte
 		if len(free) > 0 {
 			chunk, free = free[len(free)-1], free[:len(free)-1]
+		} else {
+			chunk = make([]byte, 0, chunkNext)
 		}
 		chunk, err := fill(r, chunk, most)
 		if end = errors.Is(err, io.EOF); err != nil && !end {
-			return err
+			return nil, err
 		}
 		if len(chunk) == 0 {
+			free = append(free, chunk)
 			break
 		}
 		digest.Write(chunk)
 		info.Size += uint64(len(chunk))
-		info.Chunks++
+		if info.Chunks++; info.Chunks > 1 {
+			only = nil
+		} else if end {
+			only = bytes.Clone(chunk)
+		}
 		if len(flying) == spoolWindow {
 			if err := land(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		m := nats.NewMsg(o.chunks(info.NUID))
 		m.Data = chunk
 		f, err := o.b.js.PublishMsgAsync(m, jetstream.WithStallWait(o.b.pace.patience))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		flying = append(flying, f)
 	}
 	for len(flying) > 0 {
 		if err := land(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	info.Digest = digestKind + base64.URLEncoding.EncodeToString(digest.Sum(nil))
-	return nil
+	return only, nil
 }
 
-// fill reads up to one chunk. Its memory grows with what is read: most messages
-// are far smaller than a chunk. The error is io.EOF after the last bytes.
+// chunks are the first chunks of objects, which are most of their bytes.
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// fill reads up to most bytes, which chunk has room for. The error is io.EOF after
+// the last bytes.
 func fill(r io.Reader, chunk []byte, most int) ([]byte, error) {
-	for {
-		if len(chunk) == most {
-			return chunk, nil
-		}
-		if len(chunk) == cap(chunk) {
-			grown := make([]byte, len(chunk), min(max(4*cap(chunk), 32<<10), most))
-			copy(grown, chunk)
-			chunk = grown
-		}
+	for len(chunk) < most {
 		n, err := r.Read(chunk[len(chunk):min(cap(chunk), most)])
 		chunk = chunk[:len(chunk)+n]
 		if err != nil {
 			return chunk, err
 		}
 	}
+	return chunk, nil
 }
 
 // info returns the description of an object; ErrNotFound when there is none. A
@@ -233,6 +252,14 @@ func (o *objects) info(ctx context.Context, name string) (*jetstream.ObjectInfo,
 	return info, err
 }
 
+// known returns the description of an object, from memory if it can.
+func (o *objects) known(ctx context.Context, name string) (*jetstream.ObjectInfo, error) {
+	if r := o.recent.get(name); r != nil {
+		return r.info, nil
+	}
+	return o.info(ctx, name)
+}
+
 // lag is how many times an answer "not there" is asked again.
 func (o *objects) lag() int {
 	if o.b.cfg.Replicas > 1 {
@@ -242,6 +269,9 @@ func (o *objects) lag() int {
 }
 
 func (o *objects) open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if r := o.recent.get(name); r != nil {
+		return io.NopCloser(bytes.NewReader(r.data)), nil
+	}
 	info, err := o.info(ctx, name)
 	if err != nil {
 		return nil, err
@@ -258,13 +288,14 @@ func (o *objects) open(ctx context.Context, name string) (io.ReadCloser, error) 
 // leaves a description of what was deleted: with one of those in each block of
 // the file, the server would keep every block, on disk and in memory.
 func (o *objects) drop(ctx context.Context, name string) error {
-	info, err := o.info(ctx, name)
+	info, err := o.known(ctx, name)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	o.recent.forget(name)
 	if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.description(name))); err != nil {
 		return err
 	}
