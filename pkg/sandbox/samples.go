@@ -65,6 +65,7 @@ func Samples(o SampleOptions) []Sample {
 	s.files()
 	s.robots()
 	s.broken()
+	s.twins()
 	return s.list
 }
 

@@ -20,6 +20,12 @@
 //     ignored, with a reason that a secretary understands; or it is the container
 //     of others. Nothing that was attached is left without one of these.
 //
+// A message is about one patient (identity.go): what its documents, their metadata and
+// its headers say is compared trait by trait, and a contradiction holds every document. A
+// document that came twice is one document with twins (twins.go): by its bytes, or, for
+// the PDF that shows a level 3 document, by what the name and title of the PDF say
+// (renderings.go, evidence.go). Twins are never told by the order of the parts.
+//
 // What is wrong with a message is a finding. An error means that the bus, the
 // temporary disk or the antivirus failed, and that the message is to be read again.
 package parser
