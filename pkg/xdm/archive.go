@@ -37,6 +37,7 @@ func (l Limits) withDefaults() Limits {
 const (
 	maxDirectory = 4 << 20 // bytes of the central directory: 200 entries need 50 KB
 	ratioFloor   = 1 << 20 // an entry smaller than this harms nobody, whatever its ratio
+	maxPath      = 1024    // bytes of a name; more is made to harm, as names are compared with each other
 	maxKept      = 4 << 20 // bytes of documents that were read to verify them, kept for OpenEntry
 )
 
@@ -48,13 +49,18 @@ type Archive struct {
 
 	r      io.ReaderAt
 	files  []record
-	paths  []string         // cleaned names: slashes, no leading "./"
-	others map[int][]string // the same, where a name can be read in other ways
+	paths  []string       // cleaned names: slashes, no leading "./"
+	folded []string       // the same, as names are compared
+	exact  map[string]int // the first file of a path; of all ways to read it
+	like   map[string]int // the same without regard to case
 	lim    Limits
 	xdm    bool
 
-	kept     map[int][]byte // by entry: read to its end and right, by its CRC-32; only Open writes it
+	// What verifying documents left behind; only Open writes it.
+	sums     map[int]sum    // by entry
+	kept     map[int][]byte // by entry: read to its end and right, by its CRC-32
 	keptSize int64
+	found    int // documents described so far
 }
 
 // Entry is one entry of the archive.
@@ -143,8 +149,9 @@ func (a *Archive) list() []greffe.Finding {
 		}
 		findings = append(findings, r.At(where(i), args...))
 	}
-	names := make(map[string]bool, len(a.files))
-	a.Entries, a.paths = make([]Entry, 0, len(a.files)), make([]string, 0, len(a.files))
+	n := len(a.files)
+	a.Entries, a.paths, a.folded = make([]Entry, 0, n), make([]string, 0, n), make([]string, 0, n)
+	a.exact, a.like = make(map[string]int, n), make(map[string]int, n)
 	var total int64
 	for i := range a.files {
 		f := &a.files[i]
@@ -156,19 +163,18 @@ func (a *Archive) list() []greffe.Finding {
 		e.Size = int64(f.UncompressedSize64)
 		total += e.Size
 		a.Entries = append(a.Entries, e)
-		a.paths = append(a.paths, strings.TrimSuffix(clean, "/"))
+		clean = strings.TrimSuffix(clean, "/")
+		a.paths, a.folded = append(a.paths, clean), append(a.folded, fold(clean))
+		taken := !e.Dir && a.index(i, clean)
 		for _, other := range others {
-			if a.others == nil {
-				a.others = make(map[int][]string)
-			}
-			a.others[i] = append(a.others[i], cleanPath(other))
+			a.index(i, cleanPath(other))
 		}
 		refuse := func(why string) { a.Entries[i].dead = fmt.Errorf("%w: %s", ErrRefused, why) }
 
 		if strings.Contains(name, `\`) {
 			once(ruleNames, i)
 		}
-		if unsafePath(name) || unsafePath(f.Name) {
+		if len(f.Name) > maxPath || unsafePath(name) || unsafePath(f.Name) {
 			once(rulePath, i)
 		}
 		if mode&fs.ModeType != 0 && !mode.IsDir() {
@@ -192,17 +198,27 @@ func (a *Archive) list() []greffe.Finding {
 			once(ruleRatio, i)
 			refuse("ratio")
 		}
-		if key := fold(a.paths[i]); !e.Dir {
-			if names[key] {
-				once(ruleDuplicate, i)
-			}
-			names[key] = true
+		if taken {
+			once(ruleDuplicate, i)
 		}
 		if e.Dir {
 			refuse("folder")
 		}
 	}
 	return findings
+}
+
+// index notes a path of file i and reports whether another file has it.
+func (a *Archive) index(i int, name string) (taken bool) {
+	if _, ok := a.exact[name]; !ok {
+		a.exact[name] = i
+	}
+	key := fold(name)
+	first, ok := a.like[key]
+	if !ok {
+		a.like[key] = i
+	}
+	return ok && first != i
 }
 
 // checkStructure reports what is wrong with the archive as a whole.

@@ -28,7 +28,7 @@ type association struct {
 
 func readAssociations(r *registry) []association {
 	var list []association
-	for _, n := range r.associations {
+	for _, n := range r.associations[:min(len(r.associations), maxAssociations)] {
 		name := clip(n.Attr("associationType"))
 		if i := strings.LastIndexByte(name, ':'); i >= 0 {
 			name = name[i+1:]
@@ -42,12 +42,11 @@ func readAssociations(r *registry) []association {
 // files ids often point nowhere; a link then belongs to the document when there is only
 // one, else nobody knows and a person decides.
 func link(documents []*DocumentEntry, list []association, add func(greffe.Rule, ...any)) {
-	byID := func(id string) *DocumentEntry {
-		i := slices.IndexFunc(documents, func(d *DocumentEntry) bool { return id != "" && bare(d.EntryUUID) == id })
-		if i < 0 {
-			return nil
+	byID := make(map[string]*DocumentEntry, len(documents))
+	for _, d := range slices.Backward(documents) { // the first of an id has it
+		if id := bare(d.EntryUUID); id != "" {
+			byID[id] = d
 		}
-		return documents[i]
 	}
 	for _, as := range list {
 		if as.kind == hasMember || as.kind == snapshot {
@@ -55,18 +54,24 @@ func link(documents []*DocumentEntry, list []association, add func(greffe.Rule, 
 		}
 		if !slices.Contains([]string{replaces, transRepl, appends, transform, signs}, as.kind) {
 			add(ruleAssociation, as.name)
-			continue
+			return // one is enough to hold them all
 		}
-		source, target := byID(as.source), byID(as.target)
+		source, target := byID[as.source], byID[as.target]
 		if source == nil && len(documents) == 1 && target == nil {
 			source = documents[0]
-			source.Findings = append(source.Findings, ruleAssociationID.At(""))
+			if !hasRule(source.Findings, ruleAssociationID) {
+				source.Findings = append(source.Findings, ruleAssociationID.At(""))
+			}
 		}
 		if source == nil {
 			add(ruleAssociationLost, as.name)
-			continue
+			return
 		}
-		note := func(r greffe.Rule) { source.Findings = append(source.Findings, r.At("")) }
+		note := func(r greffe.Rule) {
+			if !hasRule(source.Findings, r) {
+				source.Findings = append(source.Findings, r.At(""))
+			}
+		}
 		switch as.kind {
 		case replaces, transRepl:
 			switch {
@@ -91,6 +96,9 @@ func link(documents []*DocumentEntry, list []association, add func(greffe.Rule, 
 type registry struct {
 	list                              *cda.Node
 	packages, documents, associations []*cda.Node
+
+	// What stands in the list itself, nested in no object, by the id that it names.
+	loose map[string][]*cda.Node
 }
 
 // collect finds the objects in n and in the lists and packages inside it.
@@ -113,6 +121,18 @@ func (r *registry) collect(n *cda.Node) {
 	}
 }
 
+// index fills loose.
+func (r *registry) index() {
+	r.loose = make(map[string][]*cda.Node)
+	for _, c := range r.list.Children {
+		for _, attribute := range []string{"classifiedObject", "registryObject"} {
+			if id := bare(c.Attr(attribute)); id != "" {
+				r.loose[id] = append(r.loose[id], c)
+			}
+		}
+	}
+}
+
 // readRegistry finds the request inside a METADATA.XML, and its objects; nil when there is
 // none. wrapped says that the request is not the root: the metadata of an exchange by web
 // service (XDR) were saved whole.
@@ -128,6 +148,7 @@ func readRegistry(root *cda.Node) (r *registry, request *cda.Node, wrapped bool)
 				if r.list == nil {
 					r.list = n
 				}
+				r.index()
 				return r, n, depth > 0
 			}
 			next = append(next, n.Children...)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -138,14 +139,12 @@ func findEnd(r io.ReaderAt, size int64) (*ending, error) {
 		} else if b = b[:k]; int64(k) < n {
 			return nil, nil
 		}
-		for i := bytes.LastIndex(b, []byte(sigEnd)); i >= 0; i = bytes.LastIndex(b[:i], []byte(sigEnd)) {
+		ends := indexAll(b, sigEnd)
+		for last, i := range slices.Backward(ends) {
 			if stop := endStop(b, i); stop > 0 {
 				e := &ending{at: size - n + int64(i), stop: size - n + int64(stop)}
 				// Another end record behind it, or one whose comment it lies in.
-				e.torn = bytes.Contains(b[i+4:], []byte(sigEnd))
-				for j := bytes.LastIndex(b[:i], []byte(sigEnd)); j >= 0 && !e.torn; j = bytes.LastIndex(b[:j], []byte(sigEnd)) {
-					e.torn = endStop(b, j) > i
-				}
+				e.torn = last < len(ends)-1 || slices.ContainsFunc(ends[:last], func(j int) bool { return endStop(b, j) > i })
 				return e, e.read(r, b[i:])
 			}
 		}
@@ -154,6 +153,18 @@ func findEnd(r io.ReaderAt, size int64) (*ending, error) {
 		}
 	}
 	return nil, nil
+}
+
+// indexAll returns where sig is found in b.
+func indexAll(b []byte, sig string) []int {
+	var found []int
+	for from := 0; ; from = found[len(found)-1] + 1 {
+		i := bytes.Index(b[from:], []byte(sig))
+		if i < 0 {
+			return found
+		}
+		found = append(found, from+i)
+	}
 }
 
 // endStop returns where the end record at b[i:] stops with its comment; 0 when it is cut.

@@ -165,53 +165,66 @@ func (a *Archive) match(set *SubmissionSet) {
 	}
 }
 
-// hash returns the SHA-1 of an entry and its size, and keeps the bytes of a small one.
-func (a *Archive) hash(i int) (string, int64, error) {
+// sum is what was learnt by reading an entry to its end.
+type sum struct {
+	sha1 string // lower-case hexadecimal digits
+	size int64
+	err  error
+}
+
+// hash reads an entry, once however many documents name it, and keeps the bytes of a
+// small one.
+func (a *Archive) hash(i int) sum {
+	s, known := a.sums[i]
+	if !known {
+		if a.sums == nil {
+			a.sums, a.kept = make(map[int]sum), make(map[int][]byte)
+		}
+		s = a.read(i)
+		a.sums[i] = s
+	}
+	return s
+}
+
+func (a *Archive) read(i int) sum {
 	rc, err := a.OpenEntry(i)
 	if err != nil {
-		return "", 0, err
+		return sum{err: err}
 	}
 	defer rc.Close()
 	h := sha1.New()
-	size := a.Entries[i].Size
-	if a.kept[i] != nil || size > maxKept-a.keptSize {
-		n, err := io.Copy(h, rc)
-		if err != nil {
-			return "", n, err
+	n := a.Entries[i].Size
+	if n > maxKept-a.keptSize {
+		n, err = io.Copy(h, rc)
+	} else {
+		b := bytes.NewBuffer(make([]byte, 0, n+bytes.MinRead))
+		if n, err = b.ReadFrom(rc); err == nil {
+			a.kept[i] = b.Bytes()
+			a.keptSize += n
+			h.Write(b.Bytes())
 		}
-		return hex.EncodeToString(h.Sum(nil)), n, nil
 	}
-	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	if n, err := b.ReadFrom(rc); err != nil {
-		return "", n, err
-	}
-	if a.kept == nil {
-		a.kept = make(map[int][]byte)
-	}
-	a.kept[i] = b.Bytes()
-	a.keptSize += int64(b.Len())
-	h.Write(b.Bytes())
-	return hex.EncodeToString(h.Sum(nil)), int64(b.Len()), nil
+	return sum{hex.EncodeToString(h.Sum(nil)), n, err}
 }
 
 // verify compares size and hash of the entry with the metadata.
 func (a *Archive) verify(d *DocumentEntry) {
-	sum, n, err := a.hash(d.Entry)
-	if err != nil {
+	s := a.hash(d.Entry)
+	if s.err != nil {
 		d.Findings = append(d.Findings, a.unreadable(d.Entry))
 		return
 	}
 	switch {
 	case d.Size < 0:
 		d.add(ruleNoSize)
-	case d.Size != n:
-		d.add(ruleSize, n, strconv.FormatInt(d.Size, 10))
+	case d.Size != s.size:
+		d.add(ruleSize, s.size, strconv.FormatInt(d.Size, 10))
 	}
 	switch {
 	case d.SHA1 == "" && !hasRule(d.Findings, ruleHashForm):
 		d.add(ruleNoHash)
 	case d.SHA1 == "":
-	case d.SHA1 != sum:
+	case d.SHA1 != s.sha1:
 		d.add(ruleHash)
 	}
 }

@@ -12,7 +12,8 @@ import (
 // nesting: in real files the references between objects are often wrong. Only what lies
 // in the list itself, nested in no object, is bound by reference.
 type object struct {
-	n, list *cda.Node
+	n *cda.Node
+	r *registry
 }
 
 // kind returns the children of an element name, whatever their namespace and case.
@@ -102,8 +103,8 @@ func (o object) nested(local, attribute, scheme, reference string) []*cda.Node {
 		}
 	}
 	if id := bare(o.n.Attr("id")); len(found) == 0 && id != "" {
-		for _, c := range kind(o.list, local) {
-			if bare(c.Attr(attribute)) == scheme && bare(c.Attr(reference)) == id {
+		for _, c := range o.r.loose[id] {
+			if strings.EqualFold(c.Local, local) && bare(c.Attr(attribute)) == scheme && bare(c.Attr(reference)) == id {
 				found = append(found, c)
 			}
 		}

@@ -23,7 +23,8 @@ func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
 	forms := uriForms(d.URI)
 	for _, uri := range forms {
 		for _, name := range []string{cleanPath(folder + uri), cleanPath(uri)} {
-			if d.Entry = a.find(func(p string) bool { return p == name }); d.Entry >= 0 {
+			if i, ok := a.exact[name]; ok {
+				d.Entry = i
 				return
 			}
 		}
@@ -31,10 +32,13 @@ func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
 	for _, uri := range forms {
 		clean := fold(cleanPath(uri))
 		for _, name := range []string{fold(cleanPath(folder + uri)), clean} {
-			d.Entry = a.find(func(p string) bool {
-				return fold(p) == name || strings.Contains(clean, "/") && strings.HasSuffix(fold(p), "/"+name)
-			})
-			if d.Entry >= 0 {
+			i, ok := a.like[name]
+			if !ok && strings.Contains(clean, "/") {
+				i = slices.IndexFunc(a.folded, func(p string) bool { return strings.HasSuffix(p, "/"+name) })
+				ok = i >= 0 && !a.Entries[i].Dir
+			}
+			if ok {
+				d.Entry = i
 				d.add(ruleURICase)
 				return
 			}
@@ -43,7 +47,7 @@ func (a *Archive) locate(set *SubmissionSet, d *DocumentEntry) {
 	// A path on the disk of the sender: the file itself may well be here.
 	for _, uri := range forms {
 		base := path.Base(fold(cleanPath(uri)))
-		if i, only := a.findOnly(func(p string) bool { return path.Base(fold(p)) == base && within(p, folder) }); only {
+		if i, only := a.findOnly(base, fold(folder)); only {
 			d.Entry = i
 			d.add(ruleURICase)
 			return
@@ -77,21 +81,12 @@ func uriForms(uri string) []string {
 	return forms
 }
 
-// find returns the first file whose path is accepted, in any of the ways to read it, or -1.
-func (a *Archive) find(accept func(string) bool) int {
-	for i, p := range a.paths {
-		if !a.Entries[i].Dir && (accept(p) || slices.ContainsFunc(a.others[i], accept)) {
-			return i
-		}
-	}
-	return -1
-}
-
-// findOnly returns the file whose path is accepted, if there is just one.
-func (a *Archive) findOnly(accept func(string) bool) (int, bool) {
+// findOnly returns the file of a folder and what is below it that has the name, if there is
+// just one. Both are folded.
+func (a *Archive) findOnly(base, folder string) (int, bool) {
 	found := -1
-	for i, p := range a.paths {
-		if a.Entries[i].Dir || a.Entries[i].Noise || !accept(p) {
+	for i, p := range a.folded {
+		if a.Entries[i].Dir || a.Entries[i].Noise || path.Base(p) != base || !within(p, folder) {
 			continue
 		}
 		if found >= 0 {
@@ -107,9 +102,10 @@ func (a *Archive) findHash(set *SubmissionSet, d *DocumentEntry) int {
 	if d.SHA1 == "" {
 		return -1
 	}
+	folder := path.Dir(a.folded[set.Metadata])
 	for i := range a.Entries {
-		if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.paths[i], path.Dir(a.paths[set.Metadata])) {
-			if sum, _, err := a.hash(i); err == nil && sum == d.SHA1 {
+		if e := a.Entries[i]; i != set.Metadata && !e.Dir && e.Size == d.Size && within(a.folded[i], folder) {
+			if s := a.hash(i); s.err == nil && s.sha1 == d.SHA1 {
 				return i
 			}
 		}

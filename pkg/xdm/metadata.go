@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"greffe/pkg/cda"
@@ -38,10 +39,11 @@ const (
 
 // Limits of one METADATA.XML; the official examples have 600 elements for a document.
 const (
-	maxNodes     = 100_000
-	maxDocuments = 200
-	maxValue     = 1000 // bytes of one value
-	maxValues    = 50   // values of one slot, codes of one kind
+	maxNodes        = 100_000
+	maxDocuments    = 200 // of all METADATA.XML together
+	maxAssociations = 2000
+	maxValue        = 1000 // bytes of one value
+	maxValues       = 50   // values of one slot, codes of one kind
 )
 
 // SubmissionSet is a set of documents that were sent together: one METADATA.XML, or a part
@@ -168,8 +170,8 @@ func (a *Archive) readMetadata(m int, r *registry) []SubmissionSet {
 	var packages []*cda.Node // of the sets
 	var folders []greffe.OID // patients of folders and of packages that are neither
 	for _, p := range r.packages {
-		o := object{p, r.list}
-		if len(r.packages) == 1 || isSubmissionSet(p, r.list) {
+		o := object{p, r}
+		if len(r.packages) == 1 || isSubmissionSet(o) {
 			sets, packages = append(sets, readSet(m, o)), append(packages, p)
 		} else if v := o.identifier(folderPatientID); v != "" {
 			folders = append(folders, parseCX(v))
@@ -197,27 +199,34 @@ func (a *Archive) readMetadata(m int, r *registry) []SubmissionSet {
 	switch {
 	case len(documents) == 0:
 		add(ruleNone)
-	case len(documents) > maxDocuments:
+	case len(documents) > maxDocuments-a.found:
 		add(ruleMany, maxDocuments)
-		documents = documents[:maxDocuments]
+		documents = documents[:maxDocuments-a.found]
 	}
+	a.found += len(documents)
 	entries := make([]*DocumentEntry, len(documents))
 	for i, n := range documents {
-		d := readDocument(object{n, r.list})
+		d := readDocument(object{n, r})
 		entries[i] = &d
+	}
+	if len(r.associations) > maxAssociations {
+		add(ruleAssociation, fmt.Sprintf("plus de %d liens", maxAssociations))
 	}
 	list := readAssociations(r)
 	link(entries, list, add)
+	setOf, owner := make(map[string]*SubmissionSet), make(map[string]*SubmissionSet)
+	for i, p := range packages {
+		setOf[bare(p.Attr("id"))] = &sets[i]
+	}
+	for _, as := range list {
+		if set := setOf[as.source]; as.kind == hasMember && as.source != "" && set != nil {
+			owner[as.target] = set
+		}
+	}
 	for _, d := range entries {
-		set := first
-		for _, as := range list {
-			if as.kind == hasMember && as.target == bare(d.EntryUUID) {
-				for i, p := range packages {
-					if as.source != "" && as.source == bare(p.Attr("id")) {
-						set = &sets[i]
-					}
-				}
-			}
+		set := owner[bare(d.EntryUUID)]
+		if set == nil {
+			set = first
 		}
 		set.Documents = append(set.Documents, *d)
 	}
@@ -247,18 +256,9 @@ func readSet(m int, o object) SubmissionSet {
 
 // isSubmissionSet tells the package of a set from that of a folder: by a classification
 // inside it, or by one beside it that names it.
-func isSubmissionSet(p, list *cda.Node) bool {
-	for _, c := range kind(p, "Classification") {
-		if bare(c.Attr("classificationNode")) == nodeSubmissionSet {
-			return true
-		}
-	}
-	for _, c := range kind(list, "Classification") {
-		if bare(c.Attr("classificationNode")) == nodeSubmissionSet && bare(c.Attr("classifiedObject")) == bare(p.Attr("id")) {
-			return true
-		}
-	}
-	return false
+func isSubmissionSet(o object) bool {
+	is := func(c *cda.Node) bool { return bare(c.Attr("classificationNode")) == nodeSubmissionSet }
+	return slices.ContainsFunc(kind(o.n, "Classification"), is) || slices.ContainsFunc(o.r.loose[bare(o.n.Attr("id"))], is)
 }
 
 // checkPatients refuses sets that speak of several patients: ids of the same authority

@@ -18,16 +18,7 @@ import (
 )
 
 // places returns where the headers of a kind are.
-func places(b []byte, sig string) (at []int) {
-	for i := 0; ; i++ {
-		j := bytes.Index(b[i:], []byte(sig))
-		if j < 0 {
-			return at
-		}
-		i += j
-		at = append(at, i)
-	}
-}
+func places(b []byte, sig string) []int { return indexAll(b, sig) }
 
 // patched changes bytes at an offset of the n-th header of a kind; n counts from the end
 // when it is negative.

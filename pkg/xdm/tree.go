@@ -13,7 +13,7 @@ import (
 func (a *Archive) recognise() {
 	folders := make(map[string]int) // folder -> 1 for INDEX.HTM, 2 for README.TXT
 	for i := range a.Entries {
-		name := fold(a.paths[i])
+		name := a.folded[i]
 		parts := strings.Split(name, "/")
 		base := parts[len(parts)-1]
 		e := &a.Entries[i]
@@ -44,17 +44,17 @@ func (a *Archive) recognise() {
 // inSubset reports whether entry i lies in the folder of some METADATA.XML.
 func (a *Archive) inSubset(i int, metadata []int) bool {
 	for _, m := range metadata {
-		if within(a.paths[i], path.Dir(a.paths[m])) {
+		if within(a.folded[i], path.Dir(a.folded[m])) {
 			return true
 		}
 	}
 	return false
 }
 
-// within reports whether a path lies in a folder; "." and "" are the top.
+// within reports whether a path lies in a folder, both folded; "." and "" are the top.
 func within(name, folder string) bool {
 	folder = strings.TrimSuffix(folder, "/")
-	return folder == "." || folder == "" || strings.HasPrefix(fold(name), fold(folder)+"/")
+	return folder == "." || folder == "" || len(name) > len(folder) && name[len(folder)] == '/' && name[:len(folder)] == folder
 }
 
 // metadataEntries returns the entries that are a METADATA.XML in use: those in a folder
@@ -65,7 +65,7 @@ func (a *Archive) metadataEntries() (found []int, strict bool) {
 		if e.Dir || e.Noise {
 			continue
 		}
-		parts := strings.Split(fold(a.paths[i]), "/")
+		parts := strings.Split(a.folded[i], "/")
 		if n := len(parts); parts[n-1] == "METADATA.XML" {
 			loose = append(loose, i)
 			if n >= 3 && parts[n-3] == "IHE_XDM" {
@@ -85,12 +85,12 @@ func (a *Archive) checkLayout(metadata []int, strict bool) []greffe.Finding {
 	if !strict {
 		findings = append(findings, ruleLayout.At(where(metadata[0])))
 	}
-	parts := strings.Split(fold(a.paths[metadata[0]]), "/")
+	parts := strings.Split(a.folded[metadata[0]], "/")
 	if at := slices.Index(parts, "IHE_XDM"); at > 0 {
 		findings = append(findings, ruleWrapped.At(where(metadata[0])))
 	}
 	for _, name := range []string{"INDEX.HTM", "README.TXT"} {
-		found := slices.ContainsFunc(a.paths, func(p string) bool { return strings.HasPrefix(path.Base(fold(p)), name) })
+		found := slices.ContainsFunc(a.folded, func(p string) bool { return strings.HasPrefix(path.Base(p), name) })
 		if !found {
 			findings = append(findings, ruleIndex.At("", name))
 		}
@@ -104,27 +104,23 @@ func (a *Archive) checkLayout(metadata []int, strict bool) []greffe.Finding {
 func (a *Archive) dropCopies(metadata []int) ([]int, []greffe.Finding) {
 	var kept []int
 	var findings []greffe.Finding
+	folders := make(map[int][]file)
 	for _, m := range metadata {
-		twin := slices.IndexFunc(kept, func(k int) bool { return a.sameFolder(k, m) })
+		folders[m] = a.folder(m)
+		twin := slices.IndexFunc(kept, func(k int) bool { return a.file(k) == a.file(m) && slices.Equal(folders[k], folders[m]) })
 		if twin < 0 {
 			kept = append(kept, m)
 			continue
 		}
-		folder := path.Dir(a.paths[m])
+		folder := path.Dir(a.folded[m])
 		for i := range a.Entries {
-			if e := &a.Entries[i]; within(a.paths[i], folder) && !e.Dir {
+			if e := &a.Entries[i]; within(a.folded[i], folder) && !e.Dir {
 				e.Noise, e.Reason = true, "seconde copie du même fichier"
 			}
 		}
 		findings = append(findings, ruleCopy.At(where(m)))
 	}
 	return kept, findings
-}
-
-// sameFolder reports whether the folders of two METADATA.XML hold the same files.
-func (a *Archive) sameFolder(m, n int) bool {
-	return m != n && a.files[m].CRC32 == a.files[n].CRC32 && a.files[m].UncompressedSize64 == a.files[n].UncompressedSize64 &&
-		slices.Equal(a.folder(m), a.folder(n))
 }
 
 type file struct {
@@ -135,16 +131,16 @@ type file struct {
 
 // file returns what tells a copy of an entry: base name, size and checksum.
 func (a *Archive) file(i int) file {
-	return file{path.Base(fold(a.paths[i])), a.files[i].UncompressedSize64, a.files[i].CRC32}
+	return file{path.Base(a.folded[i]), a.files[i].UncompressedSize64, a.files[i].CRC32}
 }
 
 // folder lists the files beside a METADATA.XML, sorted by name.
 func (a *Archive) folder(m int) []file {
 	var files []file
-	dir := path.Dir(a.paths[m])
+	dir := path.Dir(a.folded[m])
 	for i := range a.files {
-		if e := a.Entries[i]; !e.Dir && !e.Noise && within(a.paths[i], dir) {
-			name := strings.TrimPrefix(fold(a.paths[i]), fold(dir)+"/")
+		if e := a.Entries[i]; !e.Dir && !e.Noise && within(a.folded[i], dir) {
+			name := strings.TrimPrefix(a.folded[i], dir+"/")
 			files = append(files, file{name, a.files[i].UncompressedSize64, a.files[i].CRC32})
 		}
 	}
@@ -157,16 +153,17 @@ func (a *Archive) folder(m int) []file {
 // documents decorate the medium.
 func (a *Archive) markUnreferenced(metadata []int) {
 	used, copies := make(map[int]bool), make(map[file]bool)
-	known := true // every METADATA.XML could be read
+	read := make(map[int]bool) // the METADATA.XML that describe something
 	for _, s := range a.Sets {
 		used[s.Metadata] = true
-		known = known && len(s.Documents) > 0
+		read[s.Metadata] = read[s.Metadata] || len(s.Documents) > 0
 		for _, d := range s.Documents {
 			if used[d.Entry] = true; d.Entry >= 0 {
 				copies[a.file(d.Entry)] = true
 			}
 		}
 	}
+	known := !slices.ContainsFunc(metadata, func(m int) bool { return !read[m] })
 	for i := range a.Entries {
 		e := &a.Entries[i]
 		if used[i] {
@@ -176,7 +173,7 @@ func (a *Archive) markUnreferenced(metadata []int) {
 		if e.Dir || e.Noise {
 			continue
 		}
-		switch ext := path.Ext(fold(a.paths[i])); {
+		switch ext := path.Ext(a.folded[i]); {
 		case !a.inSubset(i, metadata) && slices.Contains([]string{".GIF", ".PNG", ".JPG", ".JPEG", ".ICO", ".SVG", ".BMP"}, ext):
 			e.Noise, e.Reason = true, "image de présentation de l’archive"
 		case copies[a.file(i)]:

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/ins"
 	"greffe/pkg/sandbox"
+	"greffe/pkg/xdm"
 )
 
 // rezip rewrites a ZIP, changing the header of each entry on the way; nil leaves one out.
@@ -241,5 +244,84 @@ func TestChecksOfAnXDMArchive(t *testing.T) {
 				t.Errorf("verdict %s, given %v, held %v; want %s, %q, %q", out.Verdict, given, held, c.verdict, c.given, c.held)
 			}
 		})
+	}
+}
+
+// TestArchiveBudgets: each limit is a finding that holds what it covers, and nothing is
+// unpacked beyond it.
+func TestArchiveBudgets(t *testing.T) {
+	t.Parallel()
+	pdf := sandbox.PDF("Compte rendu", []string{"Glycémie"}, 0)
+	one, two := archived(level1(facts(1, 1), pdf)), archived(level3(facts(1, 2)))
+	unpacked := func(a attachment) (n int64) {
+		z, err := zip.NewReader(bytes.NewReader(a.data), int64(len(a.data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range z.File {
+			n += int64(f.UncompressedSize64)
+		}
+		return n
+	}
+	zipped := func(name string, data []byte) []byte { return zipOf(t, name, string(data)) }
+	for name, c := range map[string]struct {
+		cfg  Config
+		data []attachment
+		rule string
+	}{
+		"entries":                    {Config{Archive: xdm.Limits{Entries: 3}}, []attachment{one}, "xdm.entries"},
+		"unpacked, of an archive":    {Config{Archive: xdm.Limits{Total: 1000}}, []attachment{one}, "xdm.total"},
+		"unpacked, of the metadata":  {Config{Archive: xdm.Limits{Metadata: 1000}}, []attachment{one}, "xdm.metadata.xml"},
+		"unpacked, of the message":   {Config{Unpacked: unpacked(one)}, []attachment{one, two}, "parser.unpacked"},
+		"unpacked, of its last part": {Config{Unpacked: unpacked(one) + 100}, []attachment{one, two}, "xdm.total"},
+		"unpacked, of a nested one":  {Config{Unpacked: unpacked(one) + 100}, []attachment{{name: "a.zip", media: "application/zip", data: zipped("b.zip", one.data)}}, "xdm.total"},
+		"ratio":                      {Config{Archive: xdm.Limits{Ratio: 10}}, []attachment{{name: "a.zip", media: "application/zip", data: zipped("b.txt", bytes.Repeat([]byte("ab"), 1<<20))}}, "xdm.ratio"},
+		"ratio, of a nested one":     {Config{Archive: xdm.Limits{Ratio: 10}}, []attachment{{name: "a.zip", media: "application/zip", data: zipped("b.zip", zipped("c.txt", bytes.Repeat([]byte("ab"), 1<<20)))}}, "xdm.ratio"},
+		"archives inside each other": {Config{}, []attachment{{name: "a.zip", media: "application/zip", data: zipped("b.zip", zipped("c.zip", one.data))}}, "parser.nested-zip"},
+		"parts, with those of a CDA": {Config{Parts: 5}, []attachment{one}, "parser.parts"},
+		"parts, of a nested one":     {Config{Parts: 6}, []attachment{{name: "a.zip", media: "application/zip", data: zipped("b.zip", one.data)}}, "parser.parts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.cfg.Environment = ins.Any
+			p := New(c.cfg, nil, nil, slog.New(slog.DiscardHandler))
+			out := parse(t, p, mail("", c.data...))
+			all := slices.Clone(out.Findings)
+			for _, part := range out.Parts {
+				all = append(all, part.Findings...)
+			}
+			for _, d := range out.Documents {
+				all = append(all, d.Findings...)
+			}
+			if !slices.Contains(rules(all), c.rule) {
+				t.Errorf("rules %v, want %s", rules(all), c.rule)
+			}
+			if out.Verdict != greffe.VerdictHeld && out.Verdict != greffe.VerdictRefused {
+				t.Errorf("verdict %s", out.Verdict)
+			}
+		})
+	}
+}
+
+// TestTimeEndsInsideAnArchive: the files that were not read any more are listed, and held.
+func TestTimeEndsInsideAnArchive(t *testing.T) {
+	t.Parallel()
+	data := archived(level1(facts(1, 1), sandbox.PDF("Compte rendu", nil, 0))).data
+	r := &reading{p: quiet(), ctx: t.Context(), deadline: someDay}
+	it := r.add("2", "IHE_XDM.ZIP", "application/zip", nil)
+	it.content = &content{}
+	if _, err := it.content.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.openZip(it); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.items) != 5 || !hasRule(r.findings, ruleTime.ID) {
+		t.Fatalf("%d parts, findings %v", len(r.items), r.findings)
+	}
+	for _, child := range r.items[1:] {
+		if !child.Skipped || child.SHA256 != "" {
+			t.Errorf("part %s was read", child.Path)
+		}
 	}
 }
