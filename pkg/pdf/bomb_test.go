@@ -21,7 +21,7 @@ import (
 // or a reader around it, to its knees; the others try each place where a reader
 // follows, unpacks or allocates what a file says.
 func bombs() map[string][]byte {
-	one := bomb(300 << 20)
+	one := bomb(100 << 20)
 	xmp := func(filters string, data []byte) []byte {
 		return onePage("/Metadata 4 0 R", "", stream("/Type/Metadata/Subtype/XML/Filter"+filters, data))
 	}
@@ -35,7 +35,7 @@ func bombs() map[string][]byte {
 		"metadata, run lengths":          xmp("[/FlateDecode/RunLengthDecode]", deflate(bytes.Repeat([]byte{129, 'x'}, 8<<20))),
 		"metadata, a thousand filters":   xmp("["+strings.Repeat("/FlateDecode", 1000)+"]", one),
 		"embedded file":                  file("/FlateDecode", one),
-		"embedded PDF":                   file("/FlateDecode", deflate(append([]byte("%PDF-1.7\n"), make([]byte, 90<<20)...))),
+		"embedded PDF":                   file("/FlateDecode", deflate(append([]byte("%PDF-1.7\n"), make([]byte, 70<<20)...))),
 		"embedded PDFs":                  quine(),
 		"object stream":                  onePage("", "", stream("/Type/ObjStm/N 1/First 10/Filter/FlateDecode", one)),
 		"object stream in use":           streamBomb(one),

@@ -217,26 +217,29 @@ func (k *child) work() (time.Duration, bool) {
 // the child was left alone.
 func (k *child) watch(limit time.Duration) (inTime func() bool) {
 	began := time.Now()
-	before, _ := k.work()
 	var mu sync.Mutex
 	var timer *time.Timer
-	killed, over := false, false
+	var before time.Duration
+	counts, killed, over := false, false, false
 	mu.Lock()
 	defer mu.Unlock()
-	timer = time.AfterFunc(limit, func() {
+	// It is asked what it has worked a little after it began: most files are done then.
+	timer = time.AfterFunc(limit/20, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if over {
-			return
-		}
 		now, ok := k.work()
 		left := limit - (now - before)
-		if !ok || left <= 0 || time.Since(began) >= patience*limit {
+		switch {
+		case over:
+		case !counts && ok:
+			before, counts = now, true
+			timer.Reset(limit)
+		case !ok || left <= 0 || time.Since(began) >= patience*limit:
 			killed = true
 			go k.kill()
-			return
+		default:
+			timer.Reset(max(left, limit/20))
 		}
-		timer.Reset(max(left, limit/10))
 	})
 	return func() bool {
 		mu.Lock()

@@ -2,8 +2,10 @@ package pdf
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -71,4 +73,29 @@ func deep(n int) {
 func Inspect(file []byte) (greffe.PDF, []greffe.Finding) {
 	a := inspect(file)
 	return a.Facts, a.Findings
+}
+
+// Work returns the processor time that the idle child has used.
+func Work(c *Checker) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) == 0 {
+		return 0
+	}
+	d, _ := c.idle[0].work()
+	return d
+}
+
+// Peak returns how many bytes the idle child ever held.
+func Peak(c *Checker) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) == 0 {
+		return 0
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.idle[0].cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kb int64
+	fmt.Sscan(rest, &kb)
+	return kb << 10
 }

@@ -192,7 +192,7 @@ func TestWhatIsCarried(t *testing.T) {
 		{"film", annotated("/Subtype/Movie/Movie<</F(a.mpg)>>"), "media"},
 		{"form", onePage("/AcroForm<</Fields[4 0 R]/DA(/F1 0 Tf)>>", "/Annots[4 0 R]", "<</Type/Annot/Subtype/Widget/FT/Tx/T(nom)/Rect[0 0 9 9]>>"), "form"},
 		{"signature", signed(0), "form signed"},
-		{"signature, and something after it", append(signed(0), "4 0 obj\n<<>>\nendobj\nxref\n0 0\ntrailer\n<<>>\nstartxref\n0\n%%EOF"...), "damaged form signed updated-after-signature updated"},
+		{"signature, and something after it", append(signed(0), "4 0 obj\n<<>>\nendobj\nxref\n1 0\ntrailer\n<<>>\nstartxref\n0\n%%EOF"...), "damaged form signed updated-after-signature updated"},
 	} {
 		k.check(t, c)
 	}

@@ -140,10 +140,13 @@ func (l *layout) outside(file []byte, from, to int) {
 	if i := bytes.LastIndex(b, startMark); i >= 0 {
 		l.start = from + i
 		l.starts += bytes.Count(b, startMark)
+		l.starts -= len(emptyTable.FindAll(b, -1)) // some programs end with a table that adds nothing
 	}
 	l.active = l.active || active(b)
 	l.encrypted = l.encrypted || bytes.Contains(b, []byte("/Encrypt"))
 }
+
+var emptyTable = regexp.MustCompile(`xref[\s\x00]+0 0[\s\x00]+trailer`)
 
 var startValue = regexp.MustCompile(`^startxref[\s\x00]+(\d{1,12})`)
 

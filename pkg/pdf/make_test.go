@@ -135,6 +135,19 @@ func letter() []byte {
 	)
 }
 
+// manyPages has n pages with a line of text each.
+func manyPages(n int) []byte {
+	objects := []string{fmt.Sprintf(catalogObj, ""), ""}
+	var kids strings.Builder
+	for i := range n {
+		fmt.Fprintf(&kids, "%d 0 R ", 3+2*i)
+		objects = append(objects, fmt.Sprintf(pageObj, fmt.Sprintf("/Contents %d 0 R", 4+2*i)),
+			stream("/Filter/FlateDecode", deflate([]byte("BT /F1 12 Tf 72 700 Td (Compte rendu de consultation) Tj ET"))))
+	}
+	objects[1] = fmt.Sprintf("<</Type/Pages/Kids[%s]/Count %d>>", kids.String(), n)
+	return classic(objects...)
+}
+
 // streamBomb is a file whose pages are said to be in an object stream that is
 // the bomb.
 func streamBomb(bomb []byte) []byte {

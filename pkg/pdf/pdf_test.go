@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pdfcpu/pdfcpu/pkg/api"
 	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/model"
@@ -15,6 +13,7 @@ import (
 
 	"greffe/pkg/greffe"
 	"greffe/pkg/pdf"
+	"greffe/pkg/sandbox"
 )
 
 func TestMain(m *testing.M) {
@@ -90,18 +89,30 @@ func FuzzInspect(f *testing.F) {
 	})
 }
 
+// BenchmarkCheck checks files in a warm child, one at a time: a letter, a scan of 30
+// MB, and a file of 2,000 pages.
 func BenchmarkCheck(b *testing.B) {
-	c := checker(b, pdf.Config{})
-	file := letter()
-	b.SetBytes(int64(len(file)))
-	b.ReportAllocs()
-	times := make([]time.Duration, 0, 1000)
-	check(b, c, file) // warm
-	for b.Loop() {
-		began := time.Now()
-		check(b, c, file)
-		times = append(times, time.Since(began))
+	for _, k := range []struct {
+		name string
+		file []byte
+	}{
+		{"letter of 150 KB", letter()}, {"scan of 30 MB", sandbox.PDF("Imagerie", nil, 30<<20)}, {"2000 pages", manyPages(2000)},
+	} {
+		b.Run(k.name, func(b *testing.B) {
+			c := checker(b, pdf.Config{Workers: 1})
+			b.SetBytes(int64(len(k.file)))
+			b.ReportAllocs()
+			check(b, c, k.file) // warm
+			before := pdf.Work(c)
+			n := 0
+			for b.Loop() {
+				check(b, c, k.file)
+				n++
+			}
+			if after := pdf.Work(c); after > before { // else the child was replaced
+				b.ReportMetric(float64((after-before).Microseconds())/float64(n), "µs-child-cpu/op")
+			}
+			b.ReportMetric(float64(pdf.Peak(c))/(1<<20), "MiB-child-peak")
+		})
 	}
-	slices.Sort(times)
-	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "µs-median")
 }
