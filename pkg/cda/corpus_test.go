@@ -138,8 +138,12 @@ func TestReadOfficialDocuments(t *testing.T) {
 				t.Errorf("header is not complete: %+v", d)
 			}
 			n := 0
-			if err := Embedded(bytes.NewReader(raw), func(i int, media string, r io.Reader) error {
-				b, err := io.ReadAll(r)
+			if _, err := Embedded(bytes.NewReader(raw), func(v *Value) error {
+				i, media := v.N, v.MediaType
+				b, err := io.ReadAll(v)
+				if got := v.Findings(""); len(got) > 0 {
+					t.Errorf("value %d: %v", i, got)
+				}
 				if i != n || len(b) == 0 || !bytes.HasPrefix(b, []byte("%PDF-")) && !bytes.HasPrefix(b, []byte("\x89PNG")) {
 					t.Errorf("value %d (%s) starts with %q", i, media, b[:min(8, len(b))])
 				}
@@ -218,7 +222,7 @@ func BenchmarkEmbedded4MB(b *testing.B) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Embedded(bytes.NewReader(raw), func(_ int, _ string, r io.Reader) error {
+		if _, err := Embedded(bytes.NewReader(raw), func(r *Value) error {
 			_, err := io.Copy(io.Discard, r)
 			return err
 		}); err != nil {
@@ -232,10 +236,11 @@ func BenchmarkLevel3(b *testing.B) {
 	for name, f := range map[string]func() error{
 		"Read": func() error { Read(bytes.NewReader(raw)); return nil },
 		"Embedded": func() error {
-			return Embedded(bytes.NewReader(raw), func(_ int, _ string, r io.Reader) error {
+			_, err := Embedded(bytes.NewReader(raw), func(r *Value) error {
 				_, err := io.Copy(io.Discard, r)
 				return err
 			})
+			return err
 		},
 		"HTML": func() error { return WriteHTML(io.Discard, bytes.NewReader(raw)) },
 	} {

@@ -18,13 +18,13 @@ import (
 func embedded(t *testing.T, r io.Reader) ([]string, error) {
 	t.Helper()
 	var got []string
-	err := Embedded(r, func(n int, media string, r io.Reader) error {
-		if n != len(got) {
-			t.Errorf("value %d comes as number %d", len(got), n)
+	_, err := Embedded(r, func(v *Value) error {
+		if v.N != len(got) {
+			t.Errorf("value %d comes as number %d", len(got), v.N)
 		}
-		b, err := io.ReadAll(r)
+		b, err := io.ReadAll(v)
 		if err == nil {
-			got = append(got, media+":"+string(b))
+			got = append(got, v.MediaType+":"+string(b))
 		}
 		return err
 	})
@@ -76,7 +76,7 @@ func TestEmbeddedDecodesAnySize(t *testing.T) {
 		}
 		doc := `<b representation="B64">` + base64.StdEncoding.EncodeToString(data) + `</b>`
 		for _, wrap := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader, iotest.HalfReader} {
-			err := Embedded(strings.NewReader(doc), func(_ int, _ string, r io.Reader) error {
+			_, err := Embedded(strings.NewReader(doc), func(r *Value) error {
 				got, err := io.ReadAll(wrap(r))
 				if err == nil && !bytes.Equal(got, data) {
 					err = fmt.Errorf("%d bytes come back as %d others", size, len(got))
@@ -95,14 +95,14 @@ func TestEmbeddedStopsWhenAsked(t *testing.T) {
 	doc := `<a><b representation="B64">Ym9u</b><b representation="B64">am91cg==</b></a>`
 	stop := errors.New("stop")
 	calls := 0
-	if err := Embedded(strings.NewReader(doc), func(int, string, io.Reader) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
+	if _, err := Embedded(strings.NewReader(doc), func(*Value) error { calls++; return stop }); !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("error %v after %d calls", err, calls)
 	}
 	// Values that f leaves unread do not shift the others.
 	var last []byte
-	err := Embedded(strings.NewReader(doc), func(n int, _ string, r io.Reader) (err error) {
-		if n == 1 {
-			last, err = io.ReadAll(r)
+	_, err := Embedded(strings.NewReader(doc), func(v *Value) (err error) {
+		if v.N == 1 {
+			last, err = io.ReadAll(v)
 		}
 		return err
 	})
@@ -143,7 +143,7 @@ func TestEmbeddedHoldsNothingWhole(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var n int64
-	err := Embedded(doc, func(_ int, _ string, r io.Reader) (err error) {
+	_, err := Embedded(doc, func(r *Value) (err error) {
 		n, err = io.Copy(io.Discard, r)
 		return err
 	})

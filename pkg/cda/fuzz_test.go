@@ -3,6 +3,7 @@ package cda
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -11,7 +12,8 @@ import (
 func seed(f *testing.F) {
 	for _, s := range []string{
 		sample, string(levelOne(200)), document(`<component><section><title>t</title><text><list><item>a</item></list><table><tr><td>x</td></tr></table></text></section></component>`),
-		`<a b="&#65;"><![CDATA[x]]>&amp;<!-- c --><?p?></a>`, `<p:a xmlns:p="u"><p:b/></p:a>`, `<b representation="B64">Ym9u!=</b>`,
+		`<a b="&#65;"><![CDATA[x]]>&amp;<!-- c --><?p?></a>`, `<p:a xmlns:p="u"><p:b/></p:a>`, `<b representation="B64">Ym9u!=</b>`, `<b representation="B64" compression="GZ">H4sIAAAAAAAAA0vKzy/NTQUAMuZd9wYAAAA=</b>`,
+		`<nonXMLBody><text mediaType="application/pdf" integrityCheck="x">JVBERi0=</text></nonXMLBody>`,
 		"\xff\xfe<\x00a\x00/\x00>\x00", `<?xml version="1.0" encoding="ISO-8859-15"?><a>` + "\xa4</a>", `<!DOCTYPE a><a/>`,
 		`<xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform"><d:Contenu xmlns:d="urn:asip-sante:ci-sis"><ClinicalDocument xmlns="urn:hl7-org:v3"/></d:Contenu></xsl:stylesheet>`,
 	} {
@@ -66,10 +68,12 @@ func FuzzEmbedded(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		read := func(wrap func(io.Reader) io.Reader) (string, bool) {
 			var all strings.Builder
-			err := Embedded(wrap(bytes.NewReader(doc)), func(_ int, media string, r io.Reader) error {
-				b, err := io.ReadAll(r)
-				if err == nil {
-					all.WriteString(media + ":" + string(b) + "\n")
+			_, err := Embedded(wrap(bytes.NewReader(doc)), func(v *Value) error {
+				b, err := io.ReadAll(v)
+				var bad *ValueError
+				if err == nil || errors.As(err, &bad) {
+					all.WriteString(v.MediaType + ":" + string(b) + fmt.Sprint(err, v.Findings("")) + "\n")
+					err = nil
 				}
 				return err
 			})

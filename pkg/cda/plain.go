@@ -153,8 +153,3 @@ func (p *plainWriter) chars(b []byte) {
 	}
 	textEscaper.WriteString(p.w, string(b))
 }
-
-// isBase64 reports whether the element whose Start was read holds a file in base64.
-func isBase64(s *Scanner) bool {
-	return strings.EqualFold(strings.TrimSpace(s.Attr("representation")), "B64")
-}

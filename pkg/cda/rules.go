@@ -46,6 +46,14 @@ var (
 	ruleBody      = rule("cda.body", greffe.Hold, "Le document n’a pas de corps.", structMin)
 	ruleBodyType  = rule("cda.body.type", greffe.Warning, "Le corps du document n’est pas un PDF en base 64 (type annoncé : %s).", xdsSD)
 
+	ruleReference  = rule("cda.reference", greffe.Info, "Le document renvoie à un fichier qu’il ne contient pas ; Greffe ne va jamais le chercher.", "HL7 CDA R2, ED.reference")
+	ruleForeign    = rule("cda.value.base64", greffe.Warning, "Un fichier contenu dans le document est mal codé (base 64) : les caractères étrangers ont été ignorés. Vérifiez qu’il s’ouvre.", "RFC 4648 §3.3")
+	ruleCut        = rule("cda.value.cut", greffe.Warning, "Un fichier contenu dans le document semble tronqué : la fin de son codage manque. Vérifiez qu’il s’ouvre.", "RFC 4648 §4")
+	ruleCompressed = rule("cda.value.compressed", greffe.Hold, "Un fichier contenu dans le document est compressé et n’a pas pu être lu : %s. Demandez un nouvel envoi.", "HL7 v3, ED.compression")
+	ruleMethod     = rule("cda.value.method", greffe.Hold, "Un fichier contenu dans le document est compressé d’une façon que Greffe n’ouvre pas (%s) : une personne doit décider.", "HL7 v3, ED.compression")
+	ruleIntegrity  = rule("cda.value.integrity", greffe.Hold, "Un fichier contenu dans le document ne correspond pas à son empreinte (integrityCheck) : il a pu être altéré. Demandez un nouvel envoi.", "HL7 v3, ED.integrityCheck")
+	ruleAlgorithm  = rule("cda.value.algorithm", greffe.Info, "L’empreinte d’un fichier contenu dans le document n’a pas été vérifiée : son algorithme n’est pas connu (%s).", "HL7 v3, ED.integrityCheckAlgorithm")
+
 	ruleParents    = rule("cda.parents", greffe.Hold, "Le document dit remplacer plusieurs documents différents.", "CI-SIS, structuration minimale, relatedDocument 0..1")
 	ruleParent     = rule("cda.parent", greffe.Warning, "Le document dit remplacer un document sans en donner l’identifiant.", "CI-SIS, structuration minimale, relatedDocument")
 	ruleSelf       = rule("cda.self", greffe.Hold, "Le document dit se remplacer lui-même.", "CI-SIS, structuration minimale, relatedDocument")
@@ -73,6 +81,7 @@ func Rules() []greffe.Rule {
 		ruleRoot, ruleNamespace, ruleBlanks, ruleRealm, ruleType, ruleTemplate, ruleID, ruleCode, ruleTitle, ruleTime,
 		ruleConf, ruleLanguage, ruleSet, ruleVersion, ruleAuthor, ruleCustodian, ruleSigner, ruleService, ruleEncounter,
 		ruleRepeated, ruleIDs, ruleLong, ruleMany, ruleBody, ruleBodyType,
+		ruleReference, ruleForeign, ruleCut, ruleCompressed, ruleMethod, ruleIntegrity, ruleAlgorithm,
 		ruleParents, ruleParent, ruleSelf, ruleFirst, ruleParentSet, ruleParentLess,
 		rulePatient, rulePatientID, rulePatients, rulePatientName, rulePatientBirth, rulePatientSex, rulePatientMail,
 	}

@@ -169,7 +169,8 @@ func TestBuildersAgreeWithReaders(t *testing.T) {
 			t.Errorf("header: %+v", d)
 		}
 		n := 0
-		err = cda.Embedded(bytes.NewReader(file), func(_ int, mediaType string, r io.Reader) error {
+		_, err = cda.Embedded(bytes.NewReader(file), func(r *cda.Value) error {
+			mediaType := r.MediaType
 			b, err := io.ReadAll(r)
 			if mediaType == "application/pdf" && !bytes.Equal(b, copied) {
 				t.Error("the copy differs from the PDF inside the document")

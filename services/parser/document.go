@@ -2,8 +2,6 @@ package parser
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 
 	"greffe/pkg/cda"
@@ -69,51 +67,6 @@ func (r *reading) openCDA(it *item, entry *xdm.DocumentEntry) error {
 	return nil
 }
 
-// embedded looks at the files inside a CDA. The first one of a level 1 document is
-// what a person reads.
-func (r *reading) embedded(it *item, d *document) error {
-	err := cda.Embedded(it.content.reader(), func(n int, mediaType string, src io.Reader) error {
-		child := r.add(fmt.Sprintf("%s#%d", it.Path, n), "", mediaType, it)
-		if child == nil {
-			return errStop
-		}
-		child.done = true
-		if r.late() {
-			child.Skipped = true
-			return nil
-		}
-		if err := r.take(child, src); err != nil {
-			return err
-		}
-		if child.typ.zip { // kept as it is: documents are not nested any deeper
-			child.content.close()
-			child.content = nil
-		}
-		if child.Kind == greffe.PartPDF {
-			if err := r.look(child, nil); err != nil {
-				return err
-			}
-		}
-		child.content.close()
-		child.content = nil
-		if d.Format == greffe.FormatCDA1 && d.Body == "" {
-			d.Body = child.Path
-		}
-		return nil
-	})
-	fault, isFault := errors.AsType[*cda.SyntaxError](err)
-	switch {
-	case err == nil, errors.Is(err, errStop):
-		return nil
-	case isFault:
-		if f := fault.Finding(it.Path); !hasRule(it.Findings, f.Rule) {
-			it.Findings = append(it.Findings, f)
-		}
-		return nil
-	}
-	return fmt.Errorf("read the files of a document: %w", err)
-}
-
 func hasRule(findings []greffe.Finding, id string) bool {
 	return slices.ContainsFunc(findings, func(f greffe.Finding) bool { return f.Rule == id })
 }
@@ -158,7 +111,7 @@ func (r *reading) findingsOf(d *document, whole []greffe.Finding) []greffe.Findi
 	add(d.it.Findings, greffe.Info)
 	add(d.more, greffe.Info)
 	for _, it := range r.items {
-		if it.parent == d.it && it.Path != "" && d.Part != "" && it.TwinOf == "" && d.it.Kind == greffe.PartCDA {
+		if d.it.Kind == greffe.PartCDA && d.Part != "" && it.TwinOf == "" && inside(it, d.it) {
 			add(it.Findings, greffe.Warning)
 		}
 	}

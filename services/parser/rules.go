@@ -62,7 +62,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // Rules returns every rule that a message is read by: those of the format packages
 // and those of the parser itself.
 func Rules() []greffe.Rule {
-	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), xsd.Rules(), mailRules, antivirusRules, identityRules, twinRules, []greffe.Rule{
+	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), xsd.Rules(), mailRules, antivirusRules, identityRules, twinRules, valueRules, []greffe.Rule{
 		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, ruleNoBody, ruleCodes,

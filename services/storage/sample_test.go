@@ -238,7 +238,8 @@ func parse(t testing.TB, r greffe.Received, raw []byte) greffe.Parsed {
 		case bytes.Contains(b, []byte("<ClinicalDocument")):
 			doc := greffe.Document{Format: greffe.FormatCDA1, Action: greffe.ActionNew, Part: path, SHA256: greffe.DigestOf(b), Size: int64(len(b))}
 			// A document that breaks off gives what came before.
-			_ = cda.Embedded(bytes.NewReader(b), func(n int, _ string, r io.Reader) error {
+			_, _ = cda.Embedded(bytes.NewReader(b), func(r *cda.Value) error {
+				n := r.N
 				v, err := io.ReadAll(r)
 				if err != nil {
 					return err

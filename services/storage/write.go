@@ -140,8 +140,8 @@ func (w *writer) values(n *node, s *held) error {
 			left++
 		}
 	}
-	err := cda.Embedded(s.reader(), func(i int, _ string, r io.Reader) error {
-		v := n.inside[i]
+	_, err := cda.Embedded(s.reader(), func(r *cda.Value) error {
+		v := n.inside[r.N]
 		if v == nil || v.part.Skipped {
 			return nil
 		}
