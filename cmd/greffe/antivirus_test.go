@@ -287,3 +287,31 @@ func TestNoAntivirusIsTold(t *testing.T) {
 		})
 	}
 }
+
+// check says when the antivirus is there and of no use.
+func TestCheckTriesTheAntivirus(t *testing.T) {
+	t.Parallel()
+	av, err := sandbox.StartAntivirus("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer av.Close()
+	cfg := defaults()
+	cfg.Antivirus.Clamd = av.Addr()
+	said := func() string { return fmt.Sprint(checkAntivirus(t.Context(), &cfg)) }
+	if s := said(); !strings.Contains(s, "base 27460") || !strings.Contains(s, "reconnaît le fichier d'essai EICAR") || strings.Contains(s, "attention") {
+		t.Errorf("well: %s", s)
+	}
+	av.SetBase("27000", time.Now().Add(-40*24*time.Hour))
+	if s := said(); !strings.Contains(s, "attention : elle a 40 jours") {
+		t.Errorf("old: %s", s)
+	}
+	for answer, want := range map[string]string{
+		"stream: OK": "base de signatures est vide", "": "n'a pas pu analyser", "INSTREAM size limit exceeded. ERROR": "StreamMaxLength",
+	} {
+		av.Behave(func([]byte) (string, bool) { return answer, true })
+		if s := said(); !strings.Contains(s, want) || !strings.Contains(s, "false") {
+			t.Errorf("%q: %s", answer, s)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,32 +94,33 @@ func (b *Bus) say(ctx context.Context, said map[string]uint64, all []Standing) {
 
 // Standings returns what every service said last, sorted by service and instance.
 func (b *Bus) Standings(ctx context.Context) ([]Standing, error) {
-	keys, err := b.standings.Keys(ctx)
-	if errors.Is(err, jetstream.ErrNoKeysFound) {
-		return nil, nil
-	}
+	w, err := b.standings.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
-		return nil, fmt.Errorf("bus: list standings: %w", err)
+		return nil, fmt.Errorf("bus: read standings: %w", err)
 	}
+	defer w.Stop() // it ends by itself, too
 	var all []Standing
-	for _, key := range keys {
-		e, err := b.standings.Get(ctx, key)
-		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			continue // withdrawn meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("bus: read standing: %w", err)
-		}
-		var s Standing
-		if json.Unmarshal(e.Value(), &s) == nil {
-			all = append(all, s)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("bus: read standings: %w", ctx.Err())
+		case e, ok := <-w.Updates():
+			if !ok {
+				return nil, fmt.Errorf("bus: read standings: %w", ErrClosed)
+			}
+			if e == nil { // all that there is now
+				slices.SortFunc(all, func(x, y Standing) int {
+					if c := strings.Compare(x.Service, y.Service); c != 0 {
+						return c
+					}
+					return strings.Compare(x.Instance, y.Instance)
+				})
+				return all, nil
+			}
+			var s Standing
+			if json.Unmarshal(e.Value(), &s) == nil {
+				all = append(all, s)
+			}
 		}
 	}
-	slices.SortFunc(all, func(x, y Standing) int {
-		if c := strings.Compare(x.Service, y.Service); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Instance, y.Instance)
-	})
-	return all, nil
 }

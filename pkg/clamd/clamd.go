@@ -98,8 +98,8 @@ var (
 	ErrTooLarge = errors.New("clamd: larger than clamd takes")
 	// ErrFailed wraps what clamd says when it could not scan a part.
 	ErrFailed = errors.New("clamd: not scanned")
-	// ErrAnswer says that clamd closed the connection before a whole answer, or gave
-	// one that is none.
+	// ErrAnswer says that clamd hung up on the part before a whole answer, or gave one
+	// that is none.
 	ErrAnswer = errors.New("clamd: no valid answer")
 )
 

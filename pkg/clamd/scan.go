@@ -124,14 +124,14 @@ func (s *Stream) Result() (Result, error) {
 	line, err := s.k.answer()
 	if err != nil {
 		if s.err != nil {
-			err = s.k.why("send the part", s.err)
+			err = fmt.Errorf("%w: %w", ErrAnswer, s.err)
 		}
 		return Result{}, err
 	}
 	res, err := parseScan(line)
 	if err == nil && res.Clean() && s.over {
 		// "Clean" about bytes that did not all arrive means nothing; malware stands.
-		return Result{}, s.k.why("send the part", s.err)
+		return Result{}, fmt.Errorf("%w: before the end of the part: %w", ErrAnswer, s.err)
 	}
 	return res, err
 }

@@ -36,7 +36,7 @@ const (
 	// scanTries is how often a message is read again because a part could not be
 	// scanned by an antivirus that scans others. Then the part is held.
 	scanTries = 3
-	maxFailed = 1000 // messages whose tries are remembered
+	maxFailed = 1000 // messages and parts whose tries are remembered
 )
 
 // guard watches the antivirus, so that no message is read while it does not answer.
@@ -51,8 +51,8 @@ type guard struct {
 	up      bool
 	since   time.Time // when it was first not up
 	version clamd.Version
-	turn    chan struct{}            // closed when up changes
-	failed  map[greffe.MessageID]int // readings that a part made fail
+	turn    chan struct{}  // closed when up changes
+	failed  map[string]int // tries that failed, by message id, and by digest of a part
 }
 
 // newGuard returns nil when there is no antivirus.
@@ -67,7 +67,7 @@ func newGuard(cfg Antivirus, log *slog.Logger) *guard {
 		cfg.BaseAge = 7 * 24 * time.Hour
 	}
 	return &guard{Antivirus: cfg, log: log, poke: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		turn: make(chan struct{}), failed: map[greffe.MessageID]int{}}
+		turn: make(chan struct{}), failed: map[string]int{}}
 }
 
 // watch looks at the antivirus from time to time until ctx is done.
@@ -178,22 +178,30 @@ func (g *guard) works(ctx context.Context) bool {
 	return err == nil && res.Clean()
 }
 
-// fail notes that the reading of a message ended because a part could not be scanned,
-// and reports whether it is worth another try.
-func (g *guard) fail(id greffe.MessageID) (again bool) {
+// fail notes that a message could not be scanned, or that clamd hung up on a part, and
+// reports whether that is worth another try.
+func (g *guard) fail(key string) (again bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.failed) >= maxFailed {
 		clear(g.failed) // then some are tried more often
 	}
-	g.failed[id]++
-	return g.failed[id] < scanTries
+	g.failed[key]++
+	return g.failed[key] < scanTries
 }
 
-func (g *guard) forget(id greffe.MessageID) {
+// hopeless reports whether a part is not to be scanned any more: each time clamd was
+// given it, clamd hung up. Perhaps it ends clamd, for everybody.
+func (g *guard) hopeless(part greffe.Digest) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.failed, id)
+	return g.failed[string(part)] >= scanTries
+}
+
+func (g *guard) forget(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.failed, key)
 }
 
 // standing says how the reading of messages goes, for the pages.

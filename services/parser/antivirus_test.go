@@ -265,6 +265,39 @@ func TestAPartThatCannotBeScanned(t *testing.T) {
 	}
 }
 
+// TestAPartThatEndsTheAntivirus, each time it is given it, is held without being given
+// again: the others need the antivirus, too.
+func TestAPartThatEndsTheAntivirus(t *testing.T) {
+	t.Parallel()
+	av := antivirus(t)
+	av.Behave(func(head []byte) (string, bool) {
+		if bytes.HasPrefix(head, []byte("%PDF-")) {
+			av.Down()
+		}
+		return "", false
+	})
+	p := scanning(t, av.Addr(), nil)
+	raw := mail("", pdfFile("a.pdf", sandbox.PDF("x", nil, 0)), attachment{name: "b.bin", media: "application/octet-stream", data: []byte{0, 1}})
+	deaths := 0
+	for range 3 * scanTries {
+		out, err := p.Parse(t.Context(), greffe.Received{ID: "m"}, bytes.NewReader(raw))
+		if err == nil {
+			if deaths != scanTries || len(out.Documents) != 2 || !slices.Contains(rules(out.Documents[0].Findings), "antivirus.failed") || greffe.Unsafe(out.Documents[1].Findings) {
+				t.Errorf("after %d deaths: %s", deaths, outcome(out))
+			}
+			return
+		}
+		if !errors.Is(err, errAntivirus) {
+			t.Fatal(err)
+		}
+		deaths++
+		if err := av.Up(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("it is given to the antivirus again and again")
+}
+
 // TestScansOfAMessageAreBounded: an antivirus that takes its time with every part costs
 // a message the time it has for all, no more.
 func TestScansOfAMessageAreBounded(t *testing.T) {
@@ -385,4 +418,92 @@ func TestMessagesWaitForTheAntivirus(t *testing.T) {
 	if err != nil || len(letters) > 0 {
 		t.Errorf("dead letters %v, %v", letters, err)
 	}
+}
+
+// capricious has an antivirus find something in some parts, or refuse them, by what they
+// begin with and a salt.
+func capricious(av *sandbox.Antivirus, salt byte) {
+	av.Behave(func(head []byte) (string, bool) {
+		sum := salt
+		for _, c := range head {
+			sum = sum*31 + c
+		}
+		switch sum % 5 {
+		case 0:
+			return "stream: Fuzz FOUND", true
+		case 1:
+			return "INSTREAM size limit exceeded. ERROR", true
+		}
+		return "", false
+	})
+}
+
+// contained checks that nothing that is suspect, or holds what is, goes on, and that a
+// document shows it.
+func contained(t testing.TB, out greffe.Parsed) {
+	t.Helper()
+	sound(t, out)
+	parts := map[string]greffe.Part{}
+	for _, p := range out.Parts {
+		parts[p.Path] = p
+	}
+	shown := false
+	for _, d := range out.Documents {
+		shown = shown || greffe.Unsafe(d.Findings)
+		if d.Verdict == greffe.VerdictHeld || d.Verdict == greffe.VerdictRefused {
+			continue
+		}
+		for _, p := range out.Parts {
+			if greffe.Unsafe(p.Findings) && (p.Path == d.Part || p.Path == d.Body || slices.Contains(d.Twins, p.Path) || strings.HasPrefix(p.Path, d.Part+"#") || strings.HasPrefix(d.Part, p.Path+"!")) {
+				t.Errorf("document %s goes on, with the suspect part %s", d.Part, p.Path)
+			}
+		}
+	}
+	for _, p := range out.Parts {
+		if greffe.Unsafe(p.Findings) && (!shown || p.Verdict == greffe.VerdictOK || p.Verdict == greffe.VerdictIgnored && p.TwinOf == "") {
+			t.Errorf("the suspect part %s is %s, shown %v\n%s", p.Path, p.Verdict, shown, outcome(out))
+		}
+	}
+}
+
+// TestSuspectAnywhere: every sample, with malware in whichever of its parts.
+func TestSuspectAnywhere(t *testing.T) {
+	t.Parallel()
+	av := antivirus(t)
+	p := scanning(t, av.Addr(), nil)
+	for salt := range byte(3) {
+		capricious(av, salt)
+		for _, x := range sandbox.Samples(sandbox.SampleOptions{Now: someDay}) {
+			out, err := p.Parse(t.Context(), greffe.Received{}, bytes.NewReader(x.Raw))
+			if err != nil {
+				t.Fatalf("%s: %v", x.Name, err)
+			}
+			contained(t, out)
+			if t.Failed() {
+				t.Fatalf("%s, salt %d", x.Name, salt)
+			}
+		}
+	}
+}
+
+// FuzzSuspect is the same for whatever arrives.
+func FuzzSuspect(f *testing.F) {
+	file := sandbox.PDF("Compte rendu", nil, 0)
+	f.Add(mail("", archived(level1(facts(1, 1), file)), pdfFile("a.pdf", file)), byte(1))
+	f.Add(mail("", attachment{name: "z.zip", media: "application/zip", data: zipOf(f, "a.txt", "abc", "b.pdf", string(file))}), byte(2))
+	f.Add([]byte("From: a@b\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\n****FIN****\n"), byte(3))
+	av, err := sandbox.StartAntivirus("")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { av.Close() })
+	p := scanning(f, av.Addr(), nil)
+	f.Fuzz(func(t *testing.T, raw []byte, salt byte) {
+		capricious(av, salt)
+		out, err := p.Parse(t.Context(), greffe.Received{}, bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		contained(t, out)
+	})
 }

@@ -111,7 +111,7 @@ func (p *Parser) handle(ctx context.Context, rec greffe.Received) error {
 		return fmt.Errorf("parse message %s: %w", rec.ID, err)
 	}
 	if p.guard != nil {
-		p.guard.forget(rec.ID)
+		p.guard.forget(string(rec.ID))
 	}
 	if err := bus.Publish(ctx, p.bus, bus.Parsed, parsed); err != nil {
 		if errors.Is(err, bus.ErrTooLarge) {

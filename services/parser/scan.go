@@ -102,13 +102,17 @@ func (pr *probe) end() error {
 	}
 	r, it := pr.r, pr.it
 	s, known := r.scanned[it.SHA256]
+	if !known && r.p.guard.hopeless(it.SHA256) {
+		s, known = scanned{rule: ruleVirusFailed}, true
+	}
 	if !known {
 		began := time.Now()
 		res, err := pr.scan()
+		pr.drop() // its connection is free for the next
 		spent := time.Since(began)
 		r.scanLeft -= spent
 		r.deadline = r.deadline.Add(spent) // the time of the message is for reading it
-		if s, err = r.judged(res, err); err != nil {
+		if s, err = r.judged(it.SHA256, res, err); err != nil {
 			return err
 		}
 		if r.scanned == nil {
@@ -173,31 +177,42 @@ func (r *reading) version() error {
 	return nil
 }
 
-// judged turns what the antivirus said, or did not say, into what becomes of the part.
-func (r *reading) judged(res clamd.Result, err error) (scanned, error) {
+// judged turns what the antivirus said about a part, or did not say, into what becomes
+// of it.
+func (r *reading) judged(part greffe.Digest, res clamd.Result, err error) (scanned, error) {
+	g := r.p.guard
 	switch {
-	case err == nil && res.Clean():
-		return scanned{}, nil
-	case err == nil && res.Heuristic():
-		return scanned{ruleDoubtful, []any{res.Signature}}, nil
 	case err == nil:
-		return scanned{ruleVirus, []any{res.Signature}}, nil
+		g.forget(string(part))
+		return found(res), nil
 	case errors.Is(err, clamd.ErrTooLarge):
 		return scanned{rule: ruleVirusSize}, nil
 	case r.ctx.Err() != nil:
 		return scanned{}, r.ctx.Err()
 	case errors.Is(err, errDisk):
 		return scanned{}, err
+	case errors.Is(err, clamd.ErrAnswer) && !g.fail(string(part)):
+		return scanned{rule: ruleVirusFailed}, nil
 	}
-	g := r.p.guard
 	if r.antivirus == nil || !g.works(r.ctx) {
-		g.doubt()
+		g.doubt() // its trouble, not the message's: no try is counted
 		return scanned{}, fmt.Errorf("%w: %w", errAntivirus, err)
 	}
-	if g.fail(r.id) {
+	if g.fail(string(r.id)) {
 		return scanned{}, fmt.Errorf("%w: %w", errAntivirus, err)
 	}
 	return scanned{rule: ruleVirusFailed}, nil
+}
+
+// found says which rule a result breaks.
+func found(res clamd.Result) scanned {
+	switch {
+	case res.Clean():
+		return scanned{}
+	case res.Heuristic():
+		return scanned{ruleDoubtful, []any{res.Signature}}
+	}
+	return scanned{ruleVirus, []any{res.Signature}}
 }
 
 // expose makes sure that a person sees each part that is not safe, whatever else would
