@@ -210,3 +210,38 @@ func TestUntidyValues(t *testing.T) {
 		})
 	}
 }
+
+// TestOldMetadata: ebRIM 2.1, with its own names of lists and its values beside the objects
+// that they belong to, is read, and held for a person.
+func TestOldMetadata(t *testing.T) {
+	t.Parallel()
+	const text = `<?xml version="1.0" encoding="ISO-8859-1"?>
+<rs:SubmitObjectsRequest xmlns:rs="urn:oasis:names:tc:ebxml-regrep:registry:xsd:2.1" xmlns="urn:oasis:names:tc:ebxml-regrep:rim:xsd:2.1">
+<LeafRegistryObjectList>
+<ObjectRef id="urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1"/>
+<ExtrinsicObject id="Document01" mimeType="text/xml" objectType="urn:uuid:7edca82f-054d-47f2-a032-9b2a5b5186c1">
+<Name><LocalizedString value="Compte rendu opératoire"/></Name>
+<Slot name="URI"><ValueList><Value>DOC0001.XML</Value></ValueList></Slot>
+</ExtrinsicObject>
+<ExternalIdentifier id="e1" registryObject="Document01" identificationScheme="urn:uuid:2e82c1f6-a085-4c72-9da3-8640a32e42ab" value="1.2.3.4.5"/>
+<ExternalIdentifier id="e2" registryObject="Document01" identificationScheme="urn:uuid:58a6f841-87b3-4a3e-92fd-a8ffeff98427" value="285022999907751^^^&amp;1.2.250.1.213.1.4.10&amp;ISO"/>
+<Classification id="c1" classifiedObject="Document01" classificationScheme="urn:uuid:f0306f51-975f-434e-a61c-c59651d33983" nodeRepresentation="11502-2"/>
+<RegistryPackage id="SubmissionSet01"/>
+<Classification id="c2" classifiedObject="SubmissionSet01" classificationNode="urn:uuid:a54d6aa5-d40d-43f9-88c5-b4633d873bdd"/>
+<ExternalIdentifier id="e3" registryObject="SubmissionSet01" identificationScheme="urn:uuid:96fdda7c-d067-4183-912e-bf5ee74998a8" value="1.2.3.9"/>
+<Association id="a1" associationType="HasMember" sourceObject="SubmissionSet01" targetObject="Document01"/>
+<Association id="a2" associationType="RPLC" sourceObject="Document01" targetObject="urn:uuid:old"/>
+</LeafRegistryObjectList></rs:SubmitObjectsRequest>`
+	a := open(t, build(t, entry{name: "INDEX.HTM"}, entry{name: "README.TXT"}, entry{name: "IHE_XDM/S/METADATA.XML", content: text}, entry{name: "IHE_XDM/S/DOC0001.XML", content: cdaFile}), Limits{})
+	if got := a.rules(t); !slices.Equal(got, []string{"xdm.codes", "xdm.ebrim", "xdm.hash.missing", "xdm.size.missing"}) {
+		t.Errorf("rules %v", got)
+	}
+	if greffe.VerdictOf(a.Sets[0].Findings) != greffe.VerdictHeld {
+		t.Error("the set is not held")
+	}
+	d := a.Sets[0].Documents[0]
+	if d.Entry != 3 || d.UniqueID.Root != "1.2.3.4.5" || d.Patient.INS.Extension != "285022999907751" || d.Type.Code != "11502-2" || d.ReplacesEntry != "old" ||
+		d.Title != "Compte rendu opératoire" || a.Sets[0].UniqueID != "1.2.3.9" {
+		t.Errorf("document %+v", d)
+	}
+}

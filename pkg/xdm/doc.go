@@ -8,6 +8,10 @@
 // before the XML, references to ids that do not exist (values are bound to the object
 // that they are nested in). What is dangerous or contradictory is refused.
 //
+// A ZIP is read by this package and not by archive/zip, which believes the directory at the
+// end of the archive alone: here the header before each file must say the same, no bytes may
+// belong to two files, and none may hold a file that only some programs see.
+//
 // Nothing is written anywhere and no name of an entry is ever used as a path.
 //
 // Outside the standard library it uses golang.org/x/text, for names of entries in the code page

@@ -63,10 +63,12 @@ func TestOpenUntidyAndWrongTrees(t *testing.T) {
 		"no type":          {change(docType, "0"), []int{3}, []string{"xdm.codes"}},
 
 		// Held.
-		"ebRIM 2.1":    {change(rim3, rim2), []int{3}, []string{"xdm.ebrim"}},
-		"other action": {md(metadata(meta{uri: "DOC0001.XML", content: cdaFile, action: "X"})), []int{3}, []string{"xdm.action"}},
-		"same id":      {good(m, meta{uri: "DOC0002.XML", content: cdaFile + " ", id: "1.2.3.4.5"}), []int{5, 6}, []string{"xdm.uniqueid.twice"}},
-		"same file":    {md(metadata(m, m)), []int{3, 3}, []string{"xdm.shared"}},
+		"ebRIM 2.1":                   {change(rim3, rim2), []int{3}, []string{"xdm.ebrim"}},
+		"other action":                {md(metadata(meta{uri: "DOC0001.XML", content: cdaFile, action: "X"})), []int{3}, []string{"xdm.action"}},
+		"same id":                     {good(m, meta{uri: "DOC0002.XML", content: cdaFile + " ", id: "1.2.3.4.5"}), []int{5, 6}, []string{"xdm.uniqueid.twice"}},
+		"same file":                   {md(metadata(m, m)), []int{3, 3}, []string{"xdm.shared"}},
+		"same document, two purposes": {md(metadata(meta{uri: "DOC0001.XML", content: cdaFile, id: "1.2"}, meta{uri: "DOC0001.XML", content: cdaFile, id: "1.2", action: "D"})), []int{3, 3}, []string{"xdm.shared", "xdm.uniqueid.twice"}},
+		"same document, twice":        {md(metadata(meta{uri: "DOC0001.XML", content: cdaFile, id: "1.2"}, meta{uri: "DOC0001.XML", content: cdaFile, id: "1.2"})), []int{3, 3}, nil},
 
 		// Refused.
 		"no metadata":      {[]entry{file("INDEX.HTM", ""), file("README.TXT", ""), file("IHE_XDM/SUBSET01/DOC0001.XML", cdaFile)}, nil, []string{"xdm.metadata"}},
@@ -87,6 +89,13 @@ func TestOpenUntidyAndWrongTrees(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := open(t, build(t, c.entries...), Limits{Ratio: 100_000})
+			if name == "same id" || name == "same file" { // nobody knows which one is right
+				for _, d := range a.Sets[0].Documents {
+					if greffe.VerdictOf(d.Findings) != greffe.VerdictHeld {
+						t.Errorf("document %d is not held", d.Entry)
+					}
+				}
+			}
 			if got := a.rules(t); !slices.Equal(got, c.rules) {
 				t.Errorf("rules %v, want %v", got, c.rules)
 			}

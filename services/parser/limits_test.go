@@ -116,6 +116,13 @@ func TestSecondReadAgrees(t *testing.T) {
 	if a, b := fmt.Sprintf("%+v", first.Parts), fmt.Sprintf("%+v", second.Parts); a != b {
 		t.Errorf("two readings differ:\n%s\n%s", a, b)
 	}
+	agreesAgain(t, raw, first)
+}
+
+// agreesAgain fails unless a second reading finds each part that the first one read, with
+// the same bytes: otherwise the message would never be archived.
+func agreesAgain(t *testing.T, raw []byte, first greffe.Parsed) {
+	t.Helper()
 	digests := map[string]greffe.Digest{}
 	_, err := eml.Walk(bytes.NewReader(raw), eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 		b, err := io.ReadAll(r)
@@ -127,16 +134,21 @@ func TestSecondReadAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range first.Parts {
-		if !strings.Contains(p.Path, "#") && digests[p.Path] != p.SHA256 {
+		if !strings.Contains(p.Path, "#") && !p.Skipped && digests[p.Path] != p.SHA256 {
 			t.Errorf("part %s: %s, read again %s", p.Path, p.SHA256, digests[p.Path])
 		}
 	}
 }
 
-// openAgain lists what an archive holds as the second reading does, archives inside it too.
+// openAgain lists what an archive holds as the second reading does, which has no limits of
+// its own; archives inside it too.
 func openAgain(t *testing.T, path string, b []byte, digests map[string]greffe.Digest) {
-	a, _, _ := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{})
-	if a == nil {
+	t.Helper()
+	a, _, err := xdm.Open(bytes.NewReader(b), int64(len(b)), xdm.Limits{Entries: 1 << 20, Total: 1 << 50, Ratio: 1 << 40, Metadata: 1})
+	if err != nil {
+		t.Error(err)
+	}
+	if a == nil || strings.Count(path, "!") > 2 {
 		return
 	}
 	for _, e := range a.Entries {
@@ -145,8 +157,9 @@ func openAgain(t *testing.T, path string, b []byte, digests map[string]greffe.Di
 			continue
 		}
 		data, err := io.ReadAll(rc)
-		if err := errors.Join(err, rc.Close()); err != nil {
-			t.Error(err)
+		rc.Close()
+		if err != nil {
+			continue // damaged: the first reading skipped it
 		}
 		inside := fmt.Sprintf("%s!%d", path, e.Index)
 		digests[inside] = greffe.DigestOf(data)

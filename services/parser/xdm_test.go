@@ -215,7 +215,9 @@ func TestChecksOfAnXDMArchive(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.row, c.name), func(t *testing.T) {
 			t.Parallel()
-			out := parse(t, quiet(), mail("", xdmFile(c.data)))
+			raw := mail("", xdmFile(c.data))
+			out := parse(t, quiet(), raw)
+			agreesAgain(t, raw, out)
 			var given, held []string
 			var rules []string
 			add := func(findings []greffe.Finding) {
@@ -285,7 +287,9 @@ func TestArchiveBudgets(t *testing.T) {
 			t.Parallel()
 			c.cfg.Environment = ins.Any
 			p := New(c.cfg, nil, nil, slog.New(slog.DiscardHandler))
-			out := parse(t, p, mail("", c.data...))
+			raw := mail("", c.data...)
+			out := parse(t, p, raw)
+			agreesAgain(t, raw, out)
 			all := slices.Clone(out.Findings)
 			for _, part := range out.Parts {
 				all = append(all, part.Findings...)
