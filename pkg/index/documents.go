@@ -82,7 +82,7 @@ const documentColumns = `d.id, d.message_id, m.mailbox, m.folder, m.uidvalidity,
 
 // documents runs a query of documentColumns.
 func (db *DB) documents(ctx context.Context, query string, args ...any) ([]Document, error) {
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ type Unsettled struct {
 // ids, at most 500: those in StateArchived that were archived before archived, and
 // those in StateWaiting whose outcome is from before waiting.
 func (db *DB) Unsettled(ctx context.Context, archived, waiting time.Time, after greffe.DocumentID) ([]Unsettled, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT d.id, d.mailbox FROM documents d
+	rows, err := db.query(ctx, `SELECT d.id, d.mailbox FROM documents d
 		WHERE d.state IN ('archivé', 'en attente du DI') AND d.id > $1
 			AND (d.state = $2 AND d.archived_at < $3 OR d.state = $4 AND d.decided_at < $5)
 		ORDER BY d.id LIMIT 500`,

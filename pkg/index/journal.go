@@ -99,7 +99,7 @@ func (db *DB) Append(ctx context.Context, e Entry) error {
 const entryColumns = `seq, at, actor, action, subject, origin, result, detail, prev, hash`
 
 func (db *DB) entries(ctx context.Context, query string, args ...any) ([]Entry, error) {
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

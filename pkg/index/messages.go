@@ -196,7 +196,7 @@ func scanMessage(rows *sql.Rows, m *Message) error {
 // messages runs a query of messageColumns and adds the documents of what it
 // finds: two queries for any number of messages.
 func (db *DB) messages(ctx context.Context, query string, args ...any) ([]Message, error) {
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func (db *DB) details(ctx context.Context, where string, args ...any) ([]Detail,
 		list[i].Message, place[string(m.ID)], ids[i] = m, i, m.ID
 	}
 	var a arguments
-	rows, err := db.read.QueryContext(ctx, `SELECT message_id, received_json, raw_json, parsed_json, manifest_json, objects_json
+	rows, err := db.query(ctx, `SELECT message_id, received_json, raw_json, parsed_json, manifest_json, objects_json
 		FROM message_facts WHERE message_id IN (`+marks(&a, ids)+`)`, a...)
 	if err != nil {
 		return nil, err

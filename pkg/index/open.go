@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -30,6 +31,9 @@ type DB struct {
 	host     string // From of the journal entries that services cause
 	log      *slog.Logger
 
+	turns      turns    // of the writers in this process
+	queries    sync.Map // prepared on the read connections of SQLite: text to *sql.Stmt
+	prepared   atomic.Int64
 	statements sync.Map // prepared on the write connection of SQLite: text to *sql.Stmt
 }
 
@@ -182,6 +186,9 @@ func (db *DB) migrate(ctx context.Context, dialect goose.Dialect, text, own stri
 func (db *DB) Close() error {
 	var errs []error
 	for _, s := range db.statements.Range {
+		errs = append(errs, s.(*sql.Stmt).Close())
+	}
+	for _, s := range db.queries.Range {
 		errs = append(errs, s.(*sql.Stmt).Close())
 	}
 	if db.read != nil && db.read != db.write {

@@ -130,7 +130,7 @@ func (t *tx) documentStates(id greffe.MessageID) ([]greffe.State, error) {
 
 // attempts returns the outcomes of the documents of a message, oldest first.
 func (db *DB) attempts(ctx context.Context, id greffe.MessageID) ([]Attempt, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT o.document_id, o.outcome_json FROM outcomes o
+	rows, err := db.query(ctx, `SELECT o.document_id, o.outcome_json FROM outcomes o
 		JOIN documents d ON d.id = o.document_id WHERE d.message_id = $1 ORDER BY d.number, o.number`, string(id))
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (db *DB) SaveDecision(ctx context.Context, d greffe.Decided) (bool, error) 
 
 // decisions returns what people decided about the documents of a message.
 func (db *DB) decisions(ctx context.Context, id greffe.MessageID) ([]greffe.Decided, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT c.decision_json FROM decisions c
+	rows, err := db.query(ctx, `SELECT c.decision_json FROM decisions c
 		JOIN documents d ON d.id = c.document_id WHERE d.message_id = $1 ORDER BY c.at, c.id`, string(id))
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -30,40 +29,6 @@ type count struct {
 	kind    string // message | document
 	mailbox string
 	state   greffe.State
-}
-
-// update runs f in a write transaction. Nothing is written when f or the commit
-// fails. The transaction is READ COMMITTED on PostgreSQL: the lock is its first
-// statement, and each later one sees what the writer before has committed.
-func (db *DB) update(ctx context.Context, f func(t *tx) error) error {
-	sqlTx, err := db.write.BeginTx(ctx, nil) // SQLite: BEGIN IMMEDIATE
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	defer sqlTx.Rollback()
-	t := &tx{Tx: sqlTx, ctx: ctx, db: db, counts: map[count]int64{}}
-	if db.postgres {
-		// The key depends on the schema, so that two indexes in one database do not wait for each other.
-		if _, err := t.exec(`SELECT pg_advisory_xact_lock(hashtext('greffe journal ' || current_schema()))`); err != nil {
-			return fmt.Errorf("wait for writers: %w", err)
-		}
-	}
-	if err := f(t); err != nil {
-		return err
-	}
-	if err := t.writeCounts(); err != nil {
-		return fmt.Errorf("write counts: %w", err)
-	}
-	if err := t.writeEntries(); err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	if err := sqlTx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	for _, query := range t.missing {
-		db.prepare(ctx, query)
-	}
-	return nil
 }
 
 // exec runs a statement and returns how many rows it changed.

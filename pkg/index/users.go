@@ -45,7 +45,7 @@ func (db *DB) User(ctx context.Context, login string) (User, error) {
 func (db *DB) Users(ctx context.Context) ([]User, error) { return db.users(ctx, `ORDER BY login`) }
 
 func (db *DB) users(ctx context.Context, where string, args ...any) ([]User, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT login, name, role, mailboxes_json, hash, disabled FROM users `+where, args...)
+	rows, err := db.query(ctx, `SELECT login, name, role, mailboxes_json, hash, disabled FROM users `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read users: %w", err)
 	}
