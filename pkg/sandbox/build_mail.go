@@ -28,6 +28,7 @@ type MailPart struct {
 	Data        []byte
 	Parts       []MailPart // of a multipart type
 	NoFinalLine bool       // leave the closing boundary out
+	raw         []byte     // written as it is, header included: a signature is about these bytes
 }
 
 // MailSpec says what a mail holds.
@@ -107,6 +108,10 @@ func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 // write writes the part's header, an empty line and its body. seed makes the
 // boundary.
 func (p *MailPart) write(b *bytes.Buffer, seed string) {
+	if p.raw != nil {
+		b.Write(p.raw)
+		return
+	}
 	if len(p.Parts) > 0 {
 		sum := sha256.Sum256([]byte(seed + p.Type))
 		boundary := "=_" + hex.EncodeToString(sum[:12])

@@ -69,7 +69,8 @@ func pdfFile(title string, lines []string, size int, catalog string) []byte {
 // pdfWriter writes numbered objects and the table of where they begin.
 type pdfWriter struct {
 	b       bytes.Buffer
-	offsets []int // of object i+1
+	offsets []int  // of object i+1
+	trailer string // entries of the trailer; the document information when empty
 }
 
 func (w *pdfWriter) begin(n int) {
@@ -98,7 +99,11 @@ func (w *pdfWriter) end() []byte {
 	for _, o := range w.offsets {
 		fmt.Fprintf(&w.b, "%010d 00000 n \n", o)
 	}
-	fmt.Fprintf(&w.b, "trailer\n<< /Size %d /Root 1 0 R /Info 5 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(w.offsets)+1, at)
+	more := w.trailer
+	if more == "" {
+		more = "/Info 5 0 R"
+	}
+	fmt.Fprintf(&w.b, "trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", len(w.offsets)+1, more, at)
 	return w.b.Bytes()
 }
 

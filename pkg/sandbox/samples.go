@@ -63,6 +63,8 @@ func Samples(o SampleOptions) []Sample {
 	s.untidy()
 	s.identities()
 	s.files()
+	s.wrapped()
+	s.untidyDocuments()
 	s.robots()
 	s.broken()
 	s.twins()

@@ -196,6 +196,9 @@ func sniffMarkup(prefix, text []byte, declared, name string) (typ, bool) {
 // sniffText tells HPRIM, plain text and bytes apart.
 func sniffText(prefix, text []byte, declared, name string) typ {
 	if !isText(prefix) {
+		if bytes.Contains(text, []byte("=ybegin line=")) { // most of its bytes are no text
+			return yEnc
+		}
 		switch strings.ToLower(path.Ext(name)) {
 		case ".pgp", ".gpg":
 			return typ{kind: greffe.PartOther, media: "application/pgp-encrypted", hold: ruleEncrypted}
@@ -241,6 +244,8 @@ func high(b []byte) (n int) {
 	return n
 }
 
+var yEnc = typ{kind: greffe.PartOther, media: "text/x-yenc", hold: ruleYEnc}
+
 // marks are what a text may hold further down that makes it something else: the end
 // of a result in HPRIM Médecins (domain §2.6), a file coded in the old ways of mail.
 var marks = []struct {
@@ -250,7 +255,7 @@ var marks = []struct {
 	{[]byte("****FIN****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
 	{[]byte("****FINFICHIER****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
 	{[]byte("****LAB****"), typ{kind: greffe.PartHPRIM, media: "text/plain", hold: ruleHPRIM}},
-	{[]byte("\n=ybegin "), typ{kind: greffe.PartOther, media: "text/x-yenc", hold: ruleYEnc}},
+	{[]byte("\n=ybegin "), yEnc},
 	{[]byte("\nbegin 6"), coded},
 	{[]byte("\nbegin 7"), coded},
 	{[]byte("\nbegin 4"), coded},
