@@ -122,7 +122,7 @@ func sameDocument(d, e *document) bool {
 	}
 	return d.SHA256 == e.SHA256 && d.SHA256 != "" ||
 		d.inner != 0 && d.inner == e.inner && (d.MediaType == cda.MediaTypeXSL) != (e.MediaType == cda.MediaTypeXSL) &&
-			!d.UniqueID.IsZero() && d.UniqueID == e.UniqueID && d.Version == e.Version && samePatient(d.Patient, e.Patient)
+			!d.UniqueID.IsZero() && d.UniqueID == e.UniqueID && d.Version == e.Version
 }
 
 var (

@@ -62,6 +62,7 @@ func TestRenderings(t *testing.T) {
 		// Another document about the same patient.
 		"another day":                            {[]greffe.Document{blood}, []string{"20251120_CR d'examens biologiques_DUPONT-ESSAI_JEAN_000451.pdf"}, []string{"parser.pdf.unproven"}},
 		"another kind, same day":                 {[]greffe.Document{blood}, []string{"20261120_Ordonnance_DUPONT-ESSAI_JEAN_000451.pdf"}, []string{"parser.pdf.unproven"}},
+		"another kind, one number":               {[]greffe.Document{blood}, []string{"20261120_Ordonnance_DUPONT-ESSAI_JEAN_26-0014711.pdf"}, []string{"parser.pdf.unproven"}},
 		"only the patient":                       {[]greffe.Document{blood}, []string{"DUPONT-ESSAI Jean.pdf"}, []string{"parser.pdf.unproven"}},
 		"only patient and day":                   {[]greffe.Document{blood}, []string{"DUPONT-ESSAI Jean 20-11-2026.pdf"}, []string{"parser.pdf.unproven"}},
 		"as many as documents, and nothing said": {[]greffe.Document{blood, knee}, []string{"doc1.pdf", "doc2.pdf"}, []string{plain, plain}},
@@ -73,6 +74,8 @@ func TestRenderings(t *testing.T) {
 		// Other names.
 		"in words":                 {[]greffe.Document{knee}, []string{"IRM genou gauche - Jean DUPONT-ESSAI.pdf"}, []string{"twin 1"}},
 		"with day and birth date":  {[]greffe.Document{knee}, []string{"DUPONT ESSAI JEAN 09-07-1951 IRM 20.11.2026.pdf"}, []string{"twin 1"}},
+		"with birth date only":     {[]greffe.Document{knee}, []string{"DUPONT-ESSAI Jean 09071951 IRM genou gauche.pdf"}, []string{"twin 1"}},
+		"day of the message":       {[]greffe.Document{knee}, []string{"20261122_IRM genou gauche_DUPONT-ESSAI_JEAN_2.pdf"}, []string{"twin 1"}},
 		"longer given name, words": {[]greffe.Document{knee}, []string{"IRM genou gauche - DUPONT-ESSAI Jean-Pierre.pdf"}, []string{plain}},
 		"no name at all":           {[]greffe.Document{knee}, []string{""}, []string{plain}},
 		"nothing but marks":        {[]greffe.Document{knee}, []string{"____.pdf"}, []string{plain}},
@@ -150,13 +153,15 @@ func TestTwins(t *testing.T) {
 		want  []string // part of each document and its twins
 		holds string   // rule that holds them all
 	}{
-		"PDF in a nested mail":                   {[]attachment{archived(one), nested(pdfFile("a.pdf", file))}, []string{"2!3 = 3.2"}, ""},
-		"PDF in a ZIP":                           {[]attachment{zipped("a.pdf", string(file)), archived(one)}, []string{"3!3 = 2!0"}, ""},
-		"PDF three times":                        {[]attachment{pdfFile("a.pdf", file), archived(one), nested(pdfFile("b.pdf", file)), zipped("c.pdf", string(file))}, []string{"3!3 = 2 4.2 5!0"}, ""},
-		"the archive again, in the mail inside":  {[]attachment{archived(one), nested(archived(one))}, []string{"2!3 = 3.2"}, ""},
-		"the archive again, packed anew":         {[]attachment{archived(one), zipped("x/README", "x", "IHE_XDM/A/METADATA.XML", "<x/>", "cr.xml", string(one.Data))}, nil, ""},
-		"document in XDM, and bare":              {[]attachment{xml(one.Data), archived(one)}, []string{"3!3 = 2"}, ""},
-		"two versions carry one PDF":             {[]attachment{archived(one, level1(facts(1, 2), file)), pdfFile("a.pdf", file)}, []string{"2!3 = 3", "2!4 = 3"}, ""},
+		"PDF in a nested mail":                  {[]attachment{archived(one), nested(pdfFile("a.pdf", file))}, []string{"2!3 = 3.2"}, ""},
+		"PDF in a ZIP":                          {[]attachment{zipped("a.pdf", string(file)), archived(one)}, []string{"3!3 = 2!0"}, ""},
+		"PDF three times":                       {[]attachment{pdfFile("a.pdf", file), archived(one), nested(pdfFile("b.pdf", file)), zipped("c.pdf", string(file))}, []string{"3!3 = 2 4.2 5!0"}, ""},
+		"the archive again, in the mail inside": {[]attachment{archived(one), nested(archived(one))}, []string{"2!3 = 3.2"}, ""},
+		"the archive again, packed anew":        {[]attachment{archived(one), zipped("x/README", "x", "IHE_XDM/A/METADATA.XML", "<x/>", "cr.xml", string(one.Data))}, nil, ""},
+		"document in XDM, and bare":             {[]attachment{xml(one.Data), archived(one)}, []string{"3!3 = 2"}, ""},
+		"two versions carry one PDF":            {[]attachment{archived(one, level1(facts(1, 2), file)), pdfFile("a.pdf", file)}, []string{"2!3 = 3", "2!4 = 3"}, ""},
+		"level 1, and another PDF of its name": {[]attachment{archived(level1(report(1, "IRM du genou", "CR d'imagerie"), file)),
+			pdfFile("20261120_IRM genou_DUPONT-ESSAI_JEAN_1.pdf", sandbox.PDF("IRM", []string{"Autre"}, 0))}, []string{"2!3 =", "3 ="}, ""},
 		"a PDF that metadata describe, and copy": {[]attachment{described, pdfFile("a.pdf", file)}, []string{"2!3 = 3"}, ""},
 		"auto-présentable and its document":      {[]attachment{archived(sandbox.XDMFile{Facts: d, Data: styled}), xml(bare)}, []string{"2!3 = 3"}, ""},
 		"document and its auto-présentable":      {[]attachment{xml(styled), archived(sandbox.XDMFile{Facts: d, Data: bare})}, []string{"3!3 = 2"}, ""},
