@@ -185,12 +185,12 @@ func TestReadMDMAndVendorDocuments(t *testing.T) {
 		ins        bool
 		rules      []string
 	}{
-		{"T02", read("mdm-t02-initial.cda.xml"), greffe.OID{Root: "1.2.250.1.71.4.2.2.120456789.71024000081"}, 1, greffe.ActionNew, "19790328", "", true, []string{"cda.set"}},
-		{"T10", read("mdm-t10-replace.cda.xml"), greffe.OID{Root: "1.2.250.1.71.4.2.2.120456789.71024000082"}, 2, greffe.ActionReplace, "19790328", "", true, []string{"cda.set"}},
+		{"T02", read("mdm-t02-initial.cda.xml"), greffe.OID{Root: "1.2.250.1.71.4.2.2.120456789.71024000081"}, 1, greffe.ActionNew, "19790328", "", true, []string{"cda.set", "cda.author.lacks"}},
+		{"T10", read("mdm-t10-replace.cda.xml"), greffe.OID{Root: "1.2.250.1.71.4.2.2.120456789.71024000082"}, 2, greffe.ActionReplace, "19790328", "", true, []string{"cda.set", "cda.author.lacks"}},
 		{"Allscripts", fromZip(t, filepath.Join(vendor, "Allscripts.zip"), "DOC00001.XML"), greffe.OID{Root: "1.3.6.1.4.1.22812.5.998723538.0.1", Extension: "421030037"}, 0, greffe.ActionNew, "19271127", "Washington", false,
-			[]string{"cda.realm", "cda.template", "cda.set", "cda.version", "cda.service", "cda.encounter"}},
+			[]string{"cda.realm", "cda.template", "cda.set", "cda.version", "cda.service", "cda.encounter", "cda.custodian.id", "cda.patient.qualifier"}},
 		{"Medicity", fromZip(t, filepath.Join(vendor, "Medicity.zip"), "DOC00001.XML"), greffe.OID{Root: "1.3.6.1.4.1.21367.13.2225", Extension: "123"}, 1, greffe.ActionNew, "19600127", "Ross", false,
-			[]string{"cda.realm", "cda.template", "cda.service", "cda.encounter"}},
+			[]string{"cda.realm", "cda.template", "cda.service", "cda.encounter", "cda.custodian.id", "cda.patient.qualifier", "cda.participant"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

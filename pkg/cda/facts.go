@@ -36,14 +36,14 @@ func (h *header) facts() {
 	if h.s.Leading {
 		h.add(ruleBlanks, "")
 	}
-	h.single("id", "typeId", "code", "title", "effectiveTime", "confidentialityCode", "languageCode", "setId", "versionNumber", "custodian", "legalAuthenticator", "componentOf")
+	h.single("id", "typeId", "code", "title", "effectiveTime", "confidentialityCode", "languageCode", "setId", "versionNumber", "realmCode", "typeId", "dataEnterer", "custodian", "legalAuthenticator", "componentOf")
 	h.check(root.Get("realmCode").Attr("code") == "FR", ruleRealm, "realmCode")
-	h.check(root.Get("typeId").Attr("extension") == "POCD_HD000040", ruleType, "typeId")
+	h.check(root.Get("typeId").Attr("extension") == "POCD_HD000040" && root.Get("typeId").Attr("root") == typeRoot, ruleType, "typeId")
 	var templates []string
 	for _, t := range root.All("templateId") {
 		templates = append(templates, t.Attr("root"))
 	}
-	h.check(slices.Contains(templates, "2.16.840.1.113883.2.8.2.1") && slices.Contains(templates, "1.2.250.1.213.1.1.1.1"), ruleTemplate, "templateId")
+	h.check(slices.Contains(templates, hl7France) && slices.Contains(templates, ciSIS), ruleTemplate, "templateId")
 
 	h.identity()
 	d.Type = h.code(root.Get("code"))
@@ -70,6 +70,7 @@ func (h *header) facts() {
 			}
 		}
 	}
+	h.completeness()
 	h.bodyFacts(templates)
 }
 

@@ -54,6 +54,16 @@ var (
 	ruleIntegrity  = rule("cda.value.integrity", greffe.Hold, "Un fichier contenu dans le document ne correspond pas à son empreinte (integrityCheck) : il a pu être altéré. Demandez un nouvel envoi.", "HL7 v3, ED.integrityCheck")
 	ruleAlgorithm  = rule("cda.value.algorithm", greffe.Info, "L’empreinte d’un fichier contenu dans le document n’a pas été vérifiée : son algorithme n’est pas connu (%s).", "HL7 v3, ED.integrityCheckAlgorithm")
 
+	ruleVolet       = rule("cda.template.volet", greffe.Warning, "Le document ne dit pas quel modèle de document du CI-SIS il suit (templateId).", structMin+", templateId 3..*")
+	ruleConfMask    = rule("cda.confidentiality.mask", greffe.Warning, "L’en-tête porte une marque de masquage (%s) à la place du niveau de confidentialité ; elle a été prise en compte.", structMin+", confidentialityCode")
+	ruleAuthorLacks = rule("cda.author.lacks", greffe.Warning, "L’auteur du document est incomplet ; il manque : %s.", structMin+", author")
+	ruleSignerLacks = rule("cda.signer.lacks", greffe.Warning, "Le responsable du document est incomplet ; il manque : %s.", structMin+", legalAuthenticator 1..1")
+	ruleCustodianID = rule("cda.custodian.id", greffe.Warning, "L’organisme chargé de la conservation n’a pas d’identifiant national.", structMin+", custodian")
+	ruleParticipant = rule("cda.participant", greffe.Warning, "La participation d’une personne (participant) n’est pas datée.", structMin+", participant/time")
+	ruleConsent     = rule("cda.consent", greffe.Warning, "Un consentement (authorization) n’est pas dans l’état « completed ».", structMin+", authorization/consent")
+	ruleRelated     = rule("cda.related", greffe.Warning, "Le document se rapporte à un autre sans le remplacer (%s) : Greffe le traite comme un document à part.", structMin+", relatedDocument")
+	ruleQualifier   = rule("cda.patient.qualifier", greffe.Warning, "Un nom du patient ne dit pas s’il est de naissance ou utilisé : il a été lu comme nom utilisé, sauf mention contraire.", structMin+", recordTarget, family/@qualifier")
+
 	ruleParents    = rule("cda.parents", greffe.Hold, "Le document dit remplacer plusieurs documents différents.", "CI-SIS, structuration minimale, relatedDocument 0..1")
 	ruleParent     = rule("cda.parent", greffe.Warning, "Le document dit remplacer un document sans en donner l’identifiant.", "CI-SIS, structuration minimale, relatedDocument")
 	ruleSelf       = rule("cda.self", greffe.Hold, "Le document dit se remplacer lui-même.", "CI-SIS, structuration minimale, relatedDocument")
@@ -81,6 +91,7 @@ func Rules() []greffe.Rule {
 		ruleRoot, ruleNamespace, ruleBlanks, ruleRealm, ruleType, ruleTemplate, ruleID, ruleCode, ruleTitle, ruleTime,
 		ruleConf, ruleLanguage, ruleSet, ruleVersion, ruleAuthor, ruleCustodian, ruleSigner, ruleService, ruleEncounter,
 		ruleRepeated, ruleIDs, ruleLong, ruleMany, ruleBody, ruleBodyType,
+		ruleVolet, ruleConfMask, ruleAuthorLacks, ruleSignerLacks, ruleCustodianID, ruleParticipant, ruleConsent, ruleRelated, ruleQualifier,
 		ruleReference, ruleForeign, ruleCut, ruleCompressed, ruleMethod, ruleIntegrity, ruleAlgorithm,
 		ruleParents, ruleParent, ruleSelf, ruleFirst, ruleParentSet, ruleParentLess,
 		rulePatient, rulePatientID, rulePatients, rulePatientName, rulePatientBirth, rulePatientSex, rulePatientMail,

@@ -30,7 +30,7 @@ const sample = `<?xml version="1.0" encoding="UTF-8"?>
 <code code="G15_10/SM26" displayName="Médecin" codeSystem="1.2.250.1.213.1.1.4.5"/>
 <assignedPerson><name><prefix>DR</prefix><given>Yvon</given><family>MARTEL</family></name></assignedPerson>
 <representedOrganization><id root="1.2.250.1.71.4.2.2" extension="1990000010"/><name>Clinique d'essai</name></representedOrganization></assignedAuthor></author>
-<author><assignedAuthor><id root="9.9.9" extension="1"/><assignedAuthoringDevice><manufacturerModelName>SIL</manufacturerModelName><softwareName>Labo</softwareName></assignedAuthoringDevice></assignedAuthor></author>
+<author><time value="20260102"/><assignedAuthor><id root="9.9.9" extension="1"/><assignedAuthoringDevice><manufacturerModelName>SIL</manufacturerModelName><softwareName>Labo</softwareName></assignedAuthoringDevice></assignedAuthor></author>
 <custodian><assignedCustodian><representedCustodianOrganization><id root="1.2.250.1.71.4.2.2" extension="1990000010"/><name>Clinique d'essai</name></representedCustodianOrganization></assignedCustodian></custodian>
 <informationRecipient><intendedRecipient><id root="1.2.250.1.71.4.2.1" extension="899900000029"/><informationRecipient><name><family>LEROUX</family><given>Ana</given></name></informationRecipient><receivedOrganization><name>CH d'essai</name></receivedOrganization></intendedRecipient></informationRecipient>
 <legalAuthenticator><time value="20260102"/><signatureCode code="S"/><assignedEntity><id root="1.2.250.1.71.4.2.1" extension="899900000011"/><assignedPerson><name>Dr Yvon MARTEL</name></assignedPerson></assignedEntity></legalAuthenticator>

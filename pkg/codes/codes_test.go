@@ -58,9 +58,9 @@ func TestComplete(t *testing.T) {
 		},
 		"levels and masking": {
 			greffe.Document{Confidentiality: []greffe.Code{{Code: "N"}, {Code: "U"}, {Code: greffe.MaskedToProfessionals}, {Code: greffe.HiddenFromPatient}, {Code: greffe.HiddenFromGuardians}, {Code: "INVISIBLE_REP_LEGAUX"}}},
-			[]string{"codes.unknown"},
+			[]string{"codes.alias"},
 			func(d greffe.Document) bool {
-				return d.Confidentiality[1].Label == "Non restreint" && strings.HasPrefix(d.Confidentiality[2].Label, "Masqué")
+				return d.Confidentiality[5].Code == greffe.HiddenFromGuardians && d.Confidentiality[1].Label == "Non restreint" && strings.HasPrefix(d.Confidentiality[2].Label, "Masqué")
 			},
 		},
 		"a finding comes once however many authors": {

@@ -12,11 +12,12 @@ const source = "CI-SIS, nomenclatures des objets de santé (JDV)"
 var (
 	ruleUnknown = greffe.Rule{ID: "codes.unknown", Severity: greffe.Warning, Text: "Le code « %s » (%s) n’est pas dans le jeu de valeurs %s, version du %s.", Source: source}
 	ruleSystem  = greffe.Rule{ID: "codes.system", Severity: greffe.Warning, Text: "Le code « %s » (%s) est dans le jeu de valeurs %s, version du %s, mais avec un autre système de codage.", Source: source}
+	ruleAlias   = greffe.Rule{ID: "codes.alias", Severity: greffe.Warning, Text: "Le code de masquage « %s » n’est pas celui du jeu de valeurs ; il a été lu comme « %s ».", Source: source + ", JDV_J08"}
 	ruleEnded   = greffe.Rule{ID: "codes.ended", Severity: greffe.Info, Text: "Le code « %s » (%s) n’est plus dans le jeu de valeurs %s, version du %s.", Source: source}
 )
 
 // Rules returns every rule of this package.
-func Rules() []greffe.Rule { return []greffe.Rule{ruleUnknown, ruleSystem, ruleEnded} }
+func Rules() []greffe.Rule { return []greffe.Rule{ruleUnknown, ruleSystem, ruleAlias, ruleEnded} }
 
 // Complete gives the codes of a document the labels that it lacks, and the class that
 // follows from its kind when nothing gave one. It returns what is wrong with the codes,
@@ -30,6 +31,7 @@ func Complete(d *greffe.Document, where string) []greffe.Finding {
 	}
 	c.check("classe de document", &d.Class, classCode)
 	for i := range d.Confidentiality {
+		c.unmask(&d.Confidentiality[i])
 		c.check("confidentialité", &d.Confidentiality[i], headerLevel, confidentiality)
 	}
 	c.check("type d’établissement", &d.Facility, facility)
@@ -54,6 +56,22 @@ func Complete(d *greffe.Document, where string) []greffe.Finding {
 		}
 	}
 	return c.findings
+}
+
+// unmask reads a masking code by the names that it is met under as the one of JDV_J08: no
+// mask may be lost over the way it is written.
+func (c *checker) unmask(code *greffe.Code) {
+	name := strings.ToUpper(strings.TrimSpace(code.Code))
+	if name == "INVISIBLE_REP_LEGAUX" { // HL7 v2, MetaDMPMSS
+		name = greffe.HiddenFromGuardians
+	}
+	switch name {
+	case greffe.MaskedToProfessionals, greffe.HiddenFromPatient, greffe.HiddenFromGuardians:
+		if name != code.Code {
+			c.findings = append(c.findings, ruleAlias.At(c.where, clip(code.Code), name))
+			code.Code = name
+		}
+	}
 }
 
 // checker gathers what is wrong.

@@ -33,6 +33,8 @@ func CDA(s CDASpec) []byte {
 	templates := []string{"2.16.840.1.113883.2.8.2.1", "1.2.250.1.213.1.1.1.1"}
 	if s.PDF != nil {
 		templates = append(templates, "1.3.6.1.4.1.19376.1.2.20")
+	} else if len(s.Templates) == 0 {
+		templates = append(templates, "1.2.250.1.213.1.1.1.55") // CR de biologie: a document follows some volet
 	}
 	var b bytes.Buffer
 	err := cdaTemplate.Execute(&b, struct {
