@@ -3,6 +3,7 @@ package eml
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 
@@ -99,16 +100,8 @@ func (d *base64Reader) feed(b []byte) {
 			continue
 		}
 		if d.k == 0 {
-			out, from := d.buf, i
-			for i+4 <= len(b) {
-				v0, v1, v2, v3 := base64Value[b[i]], base64Value[b[i+1]], base64Value[b[i+2]], base64Value[b[i+3]]
-				if (v0|v1|v2|v3)&^63 != 0 {
-					break
-				}
-				out = append(out, v0<<2|v1>>4, v1<<4|v2>>2, v2<<6|v3)
-				i += 4
-			}
-			d.buf = out
+			from := i
+			i += d.quads(b[i:])
 			if i > from {
 				d.any, d.newline = true, false
 			}
@@ -119,6 +112,49 @@ func (d *base64Reader) feed(b []byte) {
 		d.one(b[i])
 		i++
 	}
+}
+
+// base64Quad maps the character at each place of four to its bits; isBad is set in
+// what is none of the alphabet.
+var base64Quad = func() (t [4][256]uint32) {
+	for i := range 256 {
+		v := uint32(base64Value[i])
+		for k := range t {
+			if t[k][i] = v << (18 - 6*k); v > 63 {
+				t[k][i] = isBad
+			}
+		}
+	}
+	return t
+}()
+
+const isBad = 1 << 31
+
+// quads decodes groups of four characters as long as nothing else stands between
+// them, and returns how many characters it took.
+func (d *base64Reader) quads(b []byte) int {
+	src, t := b, &base64Quad
+	n := len(d.buf)
+	dst := d.buf[n:cap(d.buf)]
+	for len(src) >= 8 && len(dst) >= 8 {
+		hi := t[0][src[0]] | t[1][src[1]] | t[2][src[2]] | t[3][src[3]]
+		lo := t[0][src[4]] | t[1][src[5]] | t[2][src[6]] | t[3][src[7]]
+		if (hi|lo)&isBad != 0 {
+			break
+		}
+		binary.BigEndian.PutUint64(dst, uint64(hi)<<40|uint64(lo)<<16)
+		src, dst, n = src[8:], dst[6:], n+6
+	}
+	d.buf = d.buf[:n]
+	for len(src) >= 4 {
+		v := t[0][src[0]] | t[1][src[1]] | t[2][src[2]] | t[3][src[3]]
+		if v&isBad != 0 {
+			break
+		}
+		d.buf = append(d.buf, byte(v>>16), byte(v>>8), byte(v))
+		src = src[4:]
+	}
+	return len(b) - len(src)
 }
 
 // one takes one character.
