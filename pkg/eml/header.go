@@ -61,7 +61,7 @@ func (s *source) headerBlock(limit int) (block []byte, m mended) {
 	add := func(field bool, line []byte) {
 		start := len(block)
 		if field {
-			wanted = extra < maxExtra && isContentField(fieldName(line))
+			wanted = extra < maxExtra && isContentField(line[:fieldNameSize(line)])
 		}
 		room := max(limit-size, 0)
 		if wanted {
@@ -142,11 +142,14 @@ func (s *source) line(text []byte, limit int) ([]byte, int) {
 	}
 }
 
-// isContentField reports whether a field says what the content is and how it is coded.
-func isContentField(name string) bool {
-	switch strings.ToLower(name) {
-	case "content-type", "content-transfer-encoding", "content-disposition":
-		return true
+// contentFields say what the content is and how it is coded.
+var contentFields = [][]byte{[]byte("content-type"), []byte("content-transfer-encoding"), []byte("content-disposition")}
+
+func isContentField(name []byte) bool {
+	for _, f := range contentFields {
+		if bytes.EqualFold(name, f) {
+			return true
+		}
 	}
 	return false
 }
@@ -168,7 +171,7 @@ func lineKind(b []byte) kindOfLine {
 		return lineBlank
 	case b[0] == ' ' || b[0] == '\t':
 		return lineFolded
-	case fieldName(b) != "":
+	case fieldNameSize(b) > 0:
 		return lineField
 	}
 	return lineJunk
@@ -177,7 +180,10 @@ func lineKind(b []byte) kindOfLine {
 // fieldName returns the name of the header field that b begins with. RFC 5322
 // lets a name be any visible ASCII; those that exist are letters, digits, hyphens,
 // dots and underscores, and believing less keeps content from passing for a header.
-func fieldName(b []byte) string {
+func fieldName(b []byte) string { return string(b[:fieldNameSize(b)]) }
+
+// fieldNameSize returns the size of that name, 0 when there is none.
+func fieldNameSize(b []byte) int {
 	k := 0
 	for k < len(b) && k < 100 && (b[k] >= 'a' && b[k] <= 'z' || b[k] >= 'A' && b[k] <= 'Z' ||
 		b[k] >= '0' && b[k] <= '9' || b[k] == '-' || b[k] == '_' || b[k] == '.') {
@@ -188,9 +194,9 @@ func fieldName(b []byte) string {
 		end++
 	}
 	if k == 0 || end >= len(b) || b[end] != ':' {
-		return ""
+		return 0
 	}
-	return string(b[:k])
+	return k
 }
 
 // mailNames are the fields of which a mail has at least one.

@@ -10,11 +10,11 @@ import (
 // no escape stands for itself.
 func newQuoted(r io.Reader) *lineDecoder {
 	d := &lineDecoder{br: bufio.NewReaderSize(r, 8<<10), rule: ruleQuoted}
-	var carry []byte // the end of a piece that may be half an escape
+	var carry, joint []byte // the end of a piece that may be half an escape; with the next piece
 	d.each = func(line []byte, whole bool) {
 		if len(carry) > 0 {
-			line = append(carry, line...)
-			carry = nil
+			joint = append(append(joint[:0], carry...), line...)
+			line, carry = joint, carry[:0]
 		}
 		eol := ""
 		if whole {
@@ -26,7 +26,7 @@ func newQuoted(r io.Reader) *lineDecoder {
 			}
 		} else if k := bytes.LastIndexByte(line[max(0, len(line)-2):], '='); k >= 0 {
 			at := max(0, len(line)-2) + k
-			carry = append([]byte(nil), line[at:]...)
+			carry = append(carry[:0], line[at:]...)
 			line = line[:at]
 		}
 		for {

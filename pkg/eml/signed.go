@@ -118,10 +118,12 @@ func (d *digests) canonicalise(p []byte, last byte) {
 			return
 		}
 		d.write(d.canonical, p[:k])
-		d.write(d.canonical, []byte("\r\n"))
+		d.write(d.canonical, lineEnd)
 		p, last = p[k+1:], '\n'
 	}
 }
+
+var lineEnd = []byte("\r\n")
 
 // bareLF returns where the first line end without CR stands in p, which follows last.
 func bareLF(p []byte, last byte) int {

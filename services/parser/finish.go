@@ -20,7 +20,7 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	}
 	findings := append(res.Findings, r.findings...)
 	for _, it := range r.items {
-		if reason := r.ignorable(it); reason != "" && !it.done && !greffe.Unsafe(it.Findings) {
+		if reason := r.ignorable(it); reason != "" && !it.done && !it.grave() {
 			it.ignore(reason)
 		}
 	}
@@ -62,6 +62,13 @@ func (r *reading) finish(out *greffe.Parsed, res *eml.Result) {
 	for _, p := range out.Parts {
 		out.Verdict = out.Verdict.Worse(p.Verdict)
 	}
+}
+
+// grave reports whether something was found that a person must see, whatever the part
+// seems to be. What is wrong with a file of an archive is told with the archive.
+func (it *item) grave() bool {
+	v := greffe.VerdictOf(it.Findings)
+	return greffe.Unsafe(it.Findings) || it.leaf != nil && (v == greffe.VerdictHeld || v == greffe.VerdictRefused)
 }
 
 // parts returns the parts as they stand, each with a verdict.

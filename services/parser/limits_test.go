@@ -31,6 +31,11 @@ func TestLimitsHoldWhatWasRead(t *testing.T) {
 	}
 	loose := attachment{name: "a.zip", media: "application/zip", data: zipOf(t, files...)}
 	good := archived(level1(facts(1, 1), file))
+	envelope := attachment{media: "application/ms-tnef", data: sandbox.TNEF("", "", nil, sandbox.TNEFFile{Name: "a.pdf", Data: file}, sandbox.TNEFFile{Name: "b.pdf", Data: file})}
+	deep := attachment{media: "application/ms-tnef", data: sandbox.TNEF("x", "", nil)}
+	for range 9 {
+		deep.data = sandbox.TNEF("", "", nil, sandbox.TNEFFile{Name: "TR", Mail: true, Data: deep.data})
+	}
 	for name, c := range map[string]struct {
 		cfg  Config
 		raw  []byte
@@ -38,7 +43,14 @@ func TestLimitsHoldWhatWasRead(t *testing.T) {
 	}{
 		"parts":           {Config{Parts: 8}, mail("", good, loose), "parser.parts"},
 		"parts of a mail": {Config{Mail: eml.Limits{Parts: 3}}, mail("", good, loose, loose), "eml.parts"},
-		"unpacked":        {Config{Unpacked: int64(len(file)) * 2}, mail("", good, loose, loose), ""},
+		"unpacked":        {Config{Unpacked: int64(len(file)) * 2}, mail("", good, loose, loose), "xdm.total"},
+		"unpacked pieces": {Config{Unpacked: 10}, mail("", envelope), "parser.unpacked"},
+		"pieces":          {Config{}, mail("", attachment{media: "text/plain", data: []byte(strings.Repeat("begin 644 a.txt\n#0V%T\n`\nend\n", 300))}), "eml.pieces"},
+		"pieces inside":   {Config{}, mail("", deep), "parser.deep"},
+		"depth":           {Config{Mail: eml.Limits{Depth: 1}}, mail("", attachment{media: "multipart/mixed; boundary=c", data: []byte("x")}), "eml.depth"},
+		"mails":           {Config{}, mail("", attachment{media: "message/rfc822", data: bytes.Repeat([]byte("From: a@b.example\r\nContent-Type: message/rfc822\r\n\r\n"), 9)}), "eml.nested"},
+		"header":          {Config{Mail: eml.Limits{HeaderBytes: 2000}}, mail("X-Y: "+strings.Repeat("z", 3000)+"\r\n", good), "eml.header-size"},
+		"ratio":           {Config{}, mail("", attachment{name: "a.zip", media: "application/zip", data: zipOf(t, "a.txt", strings.Repeat("0", 8<<20))}), "xdm.ratio"},
 		"decoded":         {Config{Mail: eml.Limits{DecodedBytes: int64(len(good.data)) + 100}}, mail("", good, loose), "eml.size"},
 		"time":            {Config{Time: time.Nanosecond}, mail("", good), "parser.time"},
 	} {
@@ -46,8 +58,15 @@ func TestLimitsHoldWhatWasRead(t *testing.T) {
 			t.Parallel()
 			c.cfg.Environment = ins.Any
 			out := parse(t, New(c.cfg, nil, nil, slog.New(slog.DiscardHandler)), c.raw)
-			if c.rule != "" && !slices.Contains(rules(out.Findings), c.rule) || out.Verdict != greffe.VerdictHeld && out.Verdict != greffe.VerdictRefused {
-				t.Errorf("verdict %s, findings %v", out.Verdict, rules(out.Findings))
+			found := rules(out.Findings)
+			for _, p := range out.Parts {
+				found = append(found, rules(p.Findings)...)
+			}
+			for _, d := range out.Documents {
+				found = append(found, rules(d.Findings)...)
+			}
+			if !slices.Contains(found, c.rule) || out.Verdict != greffe.VerdictHeld && out.Verdict != greffe.VerdictRefused {
+				t.Errorf("verdict %s, findings %v", out.Verdict, found)
 			}
 			for _, d := range out.Documents {
 				if d.Verdict != greffe.VerdictHeld && d.Verdict != greffe.VerdictRefused {
@@ -228,3 +247,30 @@ func (r *repeat) Read(p []byte) (int, error) {
 	r.left = r.left[n:]
 	return n, nil
 }
+
+// TestTimeEndsAPart: a part that takes for ever is left where the time for the message
+// ends, and held; the digest of the message is still taken over all of it.
+func TestTimeEndsAPart(t *testing.T) {
+	t.Parallel()
+	raw := mail("", pdfFile("a.pdf", sandbox.PDF("Compte rendu", nil, 1<<20)))
+	p := New(Config{Environment: ins.Any, Time: time.Hour}, nil, nil, slog.New(slog.DiscardHandler))
+	r := &reading{p: p, ctx: t.Context(), deadline: time.Now().Add(-time.Minute)}
+	in := newCounted(t.Context(), bytes.NewReader(raw))
+	r.in = in
+	// The time ends in the middle of the part.
+	src := io.MultiReader(bytes.NewReader(raw[:prefixSize]), readerFunc(func([]byte) (int, error) {
+		in.until = time.Now().Add(-time.Second)
+		return in.Read(nil)
+	}))
+	it := r.add("1", "a.pdf", "application/pdf", nil)
+	if err := r.take(it, src); err != nil || !it.Skipped || it.SHA256 != "" || !slices.Contains(rules(r.findings), "parser.time") {
+		t.Errorf("%v, part %+v, findings %v", err, it.Part, rules(r.findings))
+	}
+	if sum, size, err := in.rest(); err != nil || sum != greffe.DigestOf(raw) || size != int64(len(raw)) {
+		t.Errorf("digest %s of %d bytes, %v", sum, size, err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -154,6 +154,7 @@ func (p *Parser) Parse(ctx context.Context, rec greffe.Received, raw io.Reader) 
 	}
 	r := &reading{p: p, ctx: ctx, id: rec.ID, deadline: time.Now().Add(p.cfg.Time)}
 	in := newCounted(ctx, raw)
+	in.until, r.in = r.deadline.Add(p.cfg.Time), in
 	res, err := eml.Walk(in, p.cfg.Mail, r.leaf)
 	if err != nil {
 		return greffe.Parsed{}, err

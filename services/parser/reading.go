@@ -28,7 +28,8 @@ type reading struct {
 	styled    bool                              // an auto-présentable was read
 	sets      map[*xdm.DocumentEntry]greffe.OID // patients of submission sets
 	unpacked  int64
-	body      string // text that stands in an envelope of Outlook
+	body      string   // text that stands in an envelope of Outlook
+	in        *counted // the message; nil for a lone file
 	checked   map[greffe.Digest]checkedPDF
 
 	antivirus *greffe.Antivirus // what scans the message, from its first part on
@@ -143,17 +144,27 @@ func placed(path string, findings []greffe.Finding) []greffe.Finding {
 
 // counted reads the raw message, counts and hashes it, and ends with its context.
 type counted struct {
-	ctx  context.Context
-	r    io.Reader
-	h    hash.Hash
-	size int64
+	ctx   context.Context
+	r     io.Reader
+	h     hash.Hash
+	size  int64
+	until time.Time // after which the message seems to end; zero: never
+	over  bool      // it did
 }
 
 func newCounted(ctx context.Context, r io.Reader) *counted {
 	return &counted{ctx: ctx, r: r, h: sha256.New()}
 }
 
+// Read ends when the time for the message is over, whatever is in one part of it.
 func (c *counted) Read(p []byte) (int, error) {
+	if c.over = c.over || !c.until.IsZero() && time.Now().After(c.until); c.over {
+		return 0, io.EOF
+	}
+	return c.read(p)
+}
+
+func (c *counted) read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -168,7 +179,7 @@ func (c *counted) rest() (greffe.Digest, int64, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
-		_, err := c.Read(*buf)
+		_, err := c.read(*buf)
 		if errors.Is(err, io.EOF) {
 			return greffe.DigestFrom(c.h.Sum(nil)), c.size, nil
 		}

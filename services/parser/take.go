@@ -100,8 +100,9 @@ func (c *content) release() {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 2*prefixSize); return &b }}
 
 // take reads a part once: size, digest, kind, what the antivirus says of it, and its
-// content when that needs a second look. A part whose bytes did not all come has no digest and is Skipped; the
-// error is then src's, errDisk or errAntivirus.
+// content when that needs a second look. A part whose bytes did not all come has no
+// digest and is Skipped; the error is then src's, errDisk or errAntivirus, or nil when
+// the time for the message was over.
 func (r *reading) take(it *item, src io.Reader) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -152,6 +153,10 @@ func (r *reading) take(it *item, src io.Reader) error {
 	}
 	if err != io.EOF {
 		return it.skip(err)
+	}
+	if r.in != nil && r.in.over { // not its end, only that of the time for it
+		r.find(ruleTime)
+		return it.skip(nil)
 	}
 	it.SHA256 = greffe.DigestFrom(h.Sum(nil))
 	if err := scan.end(); err != nil {
