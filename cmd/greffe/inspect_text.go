@@ -85,7 +85,7 @@ func report(w io.Writer, file string, p greffe.Parsed) error {
 func reportMessage(s *sheet, m *inspectedMessage) {
 	field := func(name, value string) {
 		if value != "" {
-			s.fold(fmt.Sprintf("  %-10s", name), value)
+			s.fold(fmt.Sprintf("  %-12s", name), value)
 		}
 	}
 	field("De", boxesText(m.From))

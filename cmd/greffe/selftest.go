@@ -39,12 +39,18 @@ sont les mêmes lectures que « greffe inspect », qui donne le détail d'un fic
 Sort avec 1 si un message d'essai n'est pas lu comme prévu ou si un fichier n'a pu être lu. Un
 verdict, même mauvais, sur un fichier donné n'est pas une faute.`,
 	flags: func(fs *flag.FlagSet, c *call) {
-		o := &inspectOptions{}
+		o := &selftestOptions{}
 		c.opt = o
 		fs.StringVar(&o.environment, "environment", "any", "`INS` admis dans les fichiers donnés : production, test ou any")
+		fs.StringVar(&o.samples, "samples", "", "écrire aussi les messages d'essai dans `DOSSIER` (001.eml, 002.eml…)")
 		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
 	},
 	run: runSelftest,
+}
+
+type selftestOptions struct {
+	inspectOptions
+	samples string
 }
 
 // maxSelftest bounds the files of one run.
@@ -80,7 +86,8 @@ type selftestReport struct {
 }
 
 func runSelftest(ctx context.Context, c *call) error {
-	env, err := c.opt.(*inspectOptions).accepted()
+	o := c.opt.(*selftestOptions)
+	env, err := o.accepted()
 	if err != nil {
 		return err
 	}
@@ -94,6 +101,11 @@ func runSelftest(ctx context.Context, c *call) error {
 	rep := selftestReport{Reader: versionString()}
 
 	samples := sandbox.Samples(sandbox.SampleOptions{Now: start})
+	if o.samples != "" {
+		if err := writeSamples(o.samples, samples); err != nil {
+			return fmt.Errorf("messages d'essai : %w", err)
+		}
+	}
 	own := reader(ins.Test)
 	trials, err := tryAll(ctx, c, "messages d'essai", workers, len(samples), func(ctx context.Context, i int) trial { return trySample(ctx, own, samples[i]) })
 	if err != nil {
@@ -126,6 +138,25 @@ func runSelftest(ctx context.Context, c *call) error {
 		err = errFound
 	}
 	return err
+}
+
+// writeSamples writes the mails as files, in the order in which they are listed. It
+// writes over no file.
+func writeSamples(dir string, samples []sandbox.Sample) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i, s := range samples {
+		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%03d.eml", i+1)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(s.Raw)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tryAll makes n trials, some at once, and returns them in their order.

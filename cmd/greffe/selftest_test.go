@@ -110,6 +110,16 @@ func TestSelftestReadsFolders(t *testing.T) {
 			t.Errorf("%q %+v", names, s)
 		}
 	}
+	written := filepath.Join(t.TempDir(), "essais")
+	if code, _ := selftest(t, "--samples", written); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	if code, rep := selftest(t, written); code != exitOK || len(rep.Series[1].Trials) != len(rep.Series[0].Trials) {
+		t.Errorf("exit %d: the samples that were written are not read back", code)
+	}
+	if code, _, errs := cli(nil, "selftest", "--samples", written); code != exitWrong || errs == "" {
+		t.Errorf("exit %d: samples were written over others", code)
+	}
 	missing := filepath.Join(dir, "absent.eml")
 	code, rep := selftest(t, missing, filepath.Join(dir, "vide"))
 	if code != exitWrong || rep.OK || rep.Series[1].Unread != 1 || rep.Series[2].Unread != 0 {
