@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
 )
 
 // count is what became of an event before. It is written when a call did not
@@ -72,9 +72,7 @@ func (b *Bus) countCrashes(ctx context.Context) error {
 		}
 		b.log.Warn("the last run ended while it handled an event", "event", key)
 	}
-	if err := b.running.settled(); err != nil {
-		return fmt.Errorf("bus: count a crash: %w", err)
-	}
+	b.running.settled()
 	return nil
 }
 
@@ -85,27 +83,30 @@ func (b *Bus) countCrashes(ctx context.Context) error {
 // cut is no fault of an event.
 //
 // The file is a row of slots of slotSize bytes, each a count key padded with
-// zeros, or zeros. A call takes a slot and clears it: two small writes into
-// pages the kernel holds, where creating and removing a file costs a hundred
-// times as much.
+// zeros, or zeros. A call takes a slot and clears it. The file is mapped into
+// memory, so that this costs nothing; its pages belong to the kernel, which keeps
+// them when the process is killed.
 //
 // A nil *running (a shared server, which counts for us) notes nothing.
 type running struct {
-	file *os.File
+	slots []byte // the mapped file; nil once it is closed
 	// suspect holds what ran when the process before this one ended, by count key.
 	suspect map[string]bool
 	// alone is held for writing by a suspect, for reading by all others: one that
 	// ends the process again is then known to be the one.
 	alone sync.RWMutex
 
-	mu    sync.Mutex
-	free  []int // slots below slots that nobody has
-	slots int
+	mu   sync.Mutex
+	free [][]byte // slots that nobody has any more
+	used int      // slots that somebody had
 }
 
 // slotSize holds a consumer name of up to 64 characters, a dot and a sequence of
-// up to 20 digits.
-const slotSize = 96
+// up to 20 digits. There are more slots than calls at once.
+const (
+	slotSize = 96
+	maxSlots = 4096
+)
 
 // openRunning opens the file and reads what the process before left in it. The
 // slots are cleared only by settled, once the crashes are counted.
@@ -114,13 +115,18 @@ func openRunning(path string) (*running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	left, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("bus: %w", err)
+	defer f.Close() // the mapping stays
+	// Reserved, not only stretched: with a full disk, writing to a mapped hole would
+	// end the process.
+	if err := reserve(f, slotSize*maxSlots); err != nil {
+		return nil, fmt.Errorf("bus: reserve %s: %w", path, err)
 	}
-	r := &running{file: f, suspect: map[string]bool{}}
-	for slot := range slices.Chunk(left, slotSize) {
+	slots, err := unix.Mmap(int(f.Fd()), 0, slotSize*maxSlots, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("bus: map %s: %w", path, err)
+	}
+	r := &running{slots: slots, suspect: map[string]bool{}}
+	for slot := range slices.Chunk(slots, slotSize) {
 		if key := string(bytes.TrimRight(slot, "\x00")); key != "" {
 			r.suspect[key] = true
 		}
@@ -128,15 +134,29 @@ func openRunning(path string) (*running, error) {
 	return r, nil
 }
 
+// reserve makes f size bytes long, each of them on disk. What it holds stays.
+func reserve(f *os.File, size int64) error {
+	fi, err := f.Stat()
+	if err != nil || fi.Size() >= size {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, size-fi.Size()), fi.Size())
+	return err
+}
+
 func (r *running) suspects(key string) bool { return r != nil && r.suspect[key] }
 
 // settled forgets what the process before left, once it is counted.
-func (r *running) settled() error { return r.file.Truncate(0) }
+func (r *running) settled() { clear(r.slots) }
 
 func (r *running) close() {
-	if r != nil {
-		r.file.Close()
+	if r == nil {
+		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = unix.Munmap(r.slots) // fails only for what is not mapped
+	r.slots = nil
 }
 
 // begin notes that the event of key is being handled, until end is called. A
@@ -152,43 +172,45 @@ func (r *running) begin(key string, suspect bool) (end func(), err error) {
 	} else {
 		r.alone.RLock()
 	}
-	slot := r.slot()
-	if err := r.write(slot, key); err != nil {
-		r.release(slot)
+	slot, err := r.note(key)
+	if err != nil {
 		unlock()
 		return nil, fmt.Errorf("bus: note a call: %w", err)
 	}
 	return func() {
-		// A note that stays behind counts one crash too many, no more.
-		_ = r.write(slot, "")
 		r.release(slot)
 		unlock()
 	}, nil
 }
 
-func (r *running) slot() int {
+// note writes key into a free slot.
+func (r *running) note(key string) (slot []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := len(r.free); n > 0 {
-		slot := r.free[n-1]
-		r.free = r.free[:n-1]
-		return slot
+	switch n := len(r.free); {
+	case len(key) > slotSize:
+		return nil, fmt.Errorf("a key of %d characters", len(key))
+	case r.slots == nil:
+		return nil, ErrClosed
+	case n > 0:
+		slot, r.free = r.free[n-1], r.free[:n-1]
+	case r.used == maxSlots:
+		return nil, fmt.Errorf("more than %d calls at once", maxSlots)
+	default:
+		slot = r.slots[r.used*slotSize : (r.used+1)*slotSize]
+		r.used++
 	}
-	r.slots++
-	return r.slots - 1
+	copy(slot, key)
+	return slot, nil
 }
 
-func (r *running) release(slot int) {
+// release clears a slot. A call that was left behind may do so after the mapping
+// went: its note then stays, and counts as one crash too many, no more.
+func (r *running) release(slot []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.free = append(r.free, slot)
-}
-
-func (r *running) write(slot int, key string) error {
-	var b [slotSize]byte
-	if copy(b[:], key) < len(key) {
-		return fmt.Errorf("a key of %d characters", len(key))
+	if r.slots != nil {
+		clear(slot)
+		r.free = append(r.free, slot)
 	}
-	_, err := r.file.WriteAt(b[:], int64(slot)*slotSize)
-	return err
 }
