@@ -93,8 +93,8 @@ type IdentityConfig struct {
 // ParserConfig tunes the parser.
 type ParserConfig struct {
 	Workers     int      `yaml:"workers" doc:"Messages lus en même temps dans un processus. 0 : le nombre de cœurs."`
-	PDFTimeout  Duration `yaml:"pdf_timeout" doc:"Temps laissé au contrôle d'un PDF."`
-	PDFMemory   Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part."`
+	PDFTimeout  Duration `yaml:"pdf_timeout" doc:"Temps de calcul laissé au contrôle d'un PDF ; au plus cinq fois autant à l'horloge. Au-delà, le PDF attend une personne."`
+	PDFMemory   Size     `yaml:"pdf_memory" doc:"Mémoire laissée au contrôle d'un PDF, dans son processus à part. Un PDF de plus d'un huitième de cette taille n'est pas contrôlé et attend une personne."`
 	Authorities string   `yaml:"authorities" doc:"Fichier PEM des autorités dont doit venir le certificat de qui signe un message (S/MIME). Vide : la signature est vérifiée, le signataire non."`
 }
 

@@ -2,12 +2,16 @@ package pdf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pdfcpu/pdfcpu/pkg/filter"
+	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/types"
 
 	"greffe/pkg/greffe"
 )
@@ -99,3 +103,40 @@ func Peak(c *Checker) int64 {
 	fmt.Sscan(rest, &kb)
 	return kb << 10
 }
+
+// Lay looks at a file from outside, and reports what can be asked of any file.
+func Lay(file []byte) error {
+	l := lay(file, 0)
+	switch {
+	case l.end >= 0 && l.end+len(endMark) > len(file), l.start >= 0 && l.start+len(startMark) > len(file):
+		return fmt.Errorf("%d and %d are beyond the end", l.end, l.start)
+	case l.end >= 0 && !bytes.HasPrefix(file[l.end:], endMark), l.start >= 0 && !bytes.HasPrefix(file[l.start:], startMark):
+		return errors.New("no mark where one was found")
+	case len(l.objStms) > maxObjStms:
+		return errors.New("too many object streams")
+	}
+	for _, o := range l.objStms {
+		if o.at+len(o.data) > len(file) {
+			return errors.New("an object stream beyond the end")
+		}
+	}
+	offset, _ := l.startOffset(file)
+	l.tableAt(file, offset)
+	if l.start >= 0 && l.tableBefore(file) > l.start {
+		return errors.New("the table is not before the offset")
+	}
+	return nil
+}
+
+// Decode decodes data with filters, one letter each: Flate, LZW, A85, Hex, Run length.
+func Decode(filters string, data []byte, limit int64) ([]byte, error) {
+	names := map[rune]string{'F': filter.Flate, 'L': filter.LZW, 'A': filter.ASCII85, 'H': filter.ASCIIHex, 'R': filter.RunLength}
+	sd := &types.StreamDict{Raw: data}
+	for _, c := range filters {
+		sd.FilterPipeline = append(sd.FilterPipeline, types.PDFFilter{Name: names[c]})
+	}
+	return decode(sd, limit)
+}
+
+// Paints reports whether a content stream shows anything.
+func Paints(content []byte) bool { return paints(content) }

@@ -2,7 +2,6 @@ package pdf_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -74,19 +73,6 @@ func TestRulesAreListedOnce(t *testing.T) {
 		}
 		seen[r.ID] = true
 	}
-}
-
-func FuzzInspect(f *testing.F) {
-	f.Add(onePage("", ""))
-	f.Add(onePage("/OpenAction "+script, ""))
-	f.Add(compressed(fmt.Sprintf(catalogObj, ""), pagesObj, fmt.Sprintf(pageObj, ""), script))
-	f.Add([]byte("%PDF-1.4\n%%EOF"))
-	f.Fuzz(func(t *testing.T, file []byte) {
-		r, findings := pdf.Inspect(file)
-		if r.Pages == 0 && greffe.VerdictOf(findings) == greffe.VerdictOK {
-			t.Error("no page and nothing wrong")
-		}
-	})
 }
 
 // BenchmarkCheck checks files in a warm child, one at a time: a letter, a scan of 30
