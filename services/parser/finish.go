@@ -202,6 +202,9 @@ func (r *reading) remaining() {
 			if it.typ.hold.ID != "" {
 				d.more = append(d.more, it.typ.hold.At(it.Path, it.typ.args...))
 			}
+			if f, ok := it.measured(); ok {
+				d.more = append(d.more, f)
+			}
 		}
 	}
 	slices.SortStableFunc(r.documents, func(a, b *document) int { return r.order(a) - r.order(b) })

@@ -23,6 +23,8 @@ const (
 var (
 	rulePDF       = rule("parser.pdf", greffe.Hold, "Ce PDF est arrivé sans document structuré (CDA) : une personne doit dire de quel patient il s’agit.", ours)
 	ruleImage     = rule("parser.image", greffe.Hold, "Cette image est arrivée sans document structuré (CDA) : une personne doit dire de quel patient il s’agit.", ours)
+	ruleImageSize = rule("parser.image-size", greffe.Info, "Image de %d × %d pixels.", ours)
+	ruleImageCut  = rule("parser.image-cut", greffe.Warning, "L’image semble incomplète : sa fin manque. Vérifiez-la, ou demandez un nouvel envoi.", "ITU-T T.81 §B.2.1 ; ISO/IEC 15948 §11.2.5")
 	ruleHPRIM     = rule("parser.hprim", greffe.Hold, "Résultat au format HPRIM : son en-tête ne suffit pas à désigner le patient avec certitude, une personne doit décider.", ours)
 	ruleText      = rule("parser.text", greffe.Hold, "Un texte est joint au message : une personne doit dire s’il faut le classer, et pour quel patient.", ours)
 	ruleUnknown   = rule("parser.unknown", greffe.Hold, "Ce fichier n’est pas d’un format que Greffe sait classer (%s) : une personne doit décider.", ours)
@@ -63,7 +65,7 @@ func rule(id string, severity greffe.Severity, text, source string) greffe.Rule 
 // and those of the parser itself.
 func Rules() []greffe.Rule {
 	return slices.Concat(eml.Rules(), xdm.Rules(), cda.Rules(), pdf.Rules(), ins.Rules(), codes.Rules(), xsd.Rules(), mailRules, antivirusRules, identityRules, twinRules, valueRules, []greffe.Rule{
-		rulePDF, ruleImage, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, rulePieces,
+		rulePDF, ruleImage, ruleImageSize, ruleImageCut, ruleHPRIM, ruleText, ruleUnknown, ruleXML, ruleArchive, ruleFormat, ruleNestedZip, rulePieces,
 		ruleProgram, ruleEmpty, ruleMail,
 		ruleBare, ruleUnreferenced, ruleNoDocument, ruleNotCDA, ruleMasked, ruleNoBody, ruleCodes,
 		ruleParts, ruleUnpacked, ruleTime, ruleEntry,

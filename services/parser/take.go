@@ -136,11 +136,14 @@ func (r *reading) take(it *item, src io.Reader) error {
 	scan := r.probe(it)
 	defer scan.drop()
 	scan.add(first)
+	end := endOf(it.Detected)
+	end.add(first)
 	for err == nil {
 		n, err = src.Read(*buf)
 		b := (*buf)[:n]
 		h.Write(b)
 		scan.add(b)
+		end.add(b)
 		it.Size += int64(n)
 		if text != nil {
 			text.scan(b)
@@ -159,6 +162,7 @@ func (r *reading) take(it *item, src io.Reader) error {
 		return it.skip(nil)
 	}
 	it.SHA256 = greffe.DigestFrom(h.Sum(nil))
+	end.judge(it)
 	if err := scan.end(); err != nil {
 		return it.skip(err)
 	}
