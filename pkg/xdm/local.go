@@ -1,11 +1,15 @@
 package xdm
 
 import (
+	"archive/zip"
 	"bytes"
 	"cmp"
 	"encoding/binary"
 	"io"
 	"slices"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // checkLocal reads the header before each file. It sets where their bytes are, and reports
@@ -74,30 +78,41 @@ func (d *directory) readLocal(r io.ReaderAt, rec *record, scratch *[]byte) (same
 	return rec.agrees(b, b[lenLocal:lenLocal+name], b[lenLocal+name:lenLocal+name+extra]), nil
 }
 
-// agrees compares rec with its local header. Sizes and checksum are behind the file and
-// zero here when flag 3 says so (§4.4.4), and zero with some writers that do not set it.
+// agrees compares rec with its local header. Sizes and checksum come behind the file and
+// are zero here when flag 3 says so (§4.4.4), and with some writers that do not set it.
 func (rec *record) agrees(b, name, extra []byte) bool {
 	const protected = 1 | 1<<6 | 1<<13
 	le := binary.LittleEndian
 	flags := le.Uint16(b[6:])
-	if string(name) != rec.Name && cleanPath(string(name)) != cleanPath(rec.Name) ||
-		le.Uint16(b[8:]) != rec.Method || (flags^rec.Flags)&protected != 0 {
+	local := record{FileHeader: zip.FileHeader{Name: string(name)}, unicode: unicodeName(extra, name)}
+	if local.Name != rec.Name && !sameName(&local, rec) || local.unicode != "" && !sameName(&local, rec) || (flags^rec.Flags)&protected != 0 {
 		return false
 	}
-	if u := unicodeName(extra, name); u != "" && u != rec.unicode {
+	if strings.HasSuffix(rec.Name, "/") && rec.UncompressedSize64 == 0 {
+		return true // a folder; writers differ in what they say of its bytes
+	}
+	if le.Uint16(b[8:]) != rec.Method {
 		return false
 	}
-	crc, packed, size := le.Uint32(b[14:]), uint64(le.Uint32(b[18:])), uint64(le.Uint32(b[22:]))
-	if flags&(1<<3) != 0 || crc == 0 && packed == 0 && size == 0 {
+	if flags&(1<<3) != 0 {
 		return true
 	}
+	crc, packed, size := le.Uint32(b[14:]), uint64(le.Uint32(b[18:])), uint64(le.Uint32(b[22:]))
 	wide := field(extra, extraZip64)
 	for _, v := range []*uint64{&size, &packed} {
 		if *v == 0xffffffff && len(wide) >= 8 {
 			*v, wide = le.Uint64(wide), wide[8:]
 		}
 	}
-	return crc == rec.CRC32 && packed == rec.CompressedSize64 && size == rec.UncompressedSize64
+	return (crc == 0 || crc == rec.CRC32) && (packed == 0 || packed == rec.CompressedSize64) && (size == 0 || size == rec.UncompressedSize64)
+}
+
+// sameName reports whether two headers name the same file: they may write it with other
+// separators, or in another code page.
+func sameName(a, b *record) bool {
+	one, _ := a.decodeName()
+	two, _ := b.decodeName()
+	return norm.NFC.String(cleanPath(one)) == norm.NFC.String(cleanPath(two))
 }
 
 // checkGap looks for the header of a file that the directory does not know, in bytes that

@@ -139,8 +139,8 @@ func TestDamagedArchives(t *testing.T) {
 			// A byte of the directory and the headers does more harm than one of a file.
 			headers := slices.Concat(places(b, sigLocal), places(b, sigCentral), places(b, sigEnd))
 			slices.Reverse(headers)
-			for _, header := range headers[:min(10, len(headers))] {
-				for range 5 {
+			for _, header := range headers[:min(6, len(headers))] {
+				for range 4 {
 					at := min(header+4+rnd.IntN(lenCentral), len(b)-1)
 					flipped := bytes.Clone(b)
 					flipped[at] ^= byte(1 << rnd.IntN(8))

@@ -107,6 +107,9 @@ func TestOpenReadsBothHeaders(t *testing.T) {
 		"encrypted before the file":        {patched(sized, sigLocal, -1, 6, "\x01"), []string{"xdm.contradiction"}, false},
 		"no header before the file":        {patched(sized, sigLocal, -1, 0, "xxxx"), []string{"xdm.entry"}, false},
 		"no sizes before the file":         {patched(sized, sigLocal, -1, 14, strings.Repeat("\x00", 12)), nil, true},
+		"no checksum before the file":      {patched(sized, sigLocal, -1, 14, strings.Repeat("\x00", 4)), nil, true},
+		"other case before the file":       {patched(sized, sigLocal, -1, 30, "ihe"), []string{"xdm.contradiction"}, false},
+		"a folder with another method":     {patched(sized, sigLocal, 2, 8, "\x08"), nil, true},
 		"two archives":                     {append(bytes.Clone(other), whole...), []string{"xdm.contradiction", "xdm.prefix"}, false},
 		"an archive in the comment":        {commented(other), []string{"xdm.contradiction", "xdm.prefix"}, false},
 		"a broken end behind":              {append(bytes.Clone(whole), sigEnd...), []string{"xdm.contradiction", "xdm.trailing"}, false},
@@ -214,6 +217,14 @@ func TestOpenFindsNamesWithAccents(t *testing.T) {
 				}
 			}
 		})
+	}
+	// The header before the file is in another code page than the directory.
+	b := build(t, entry{name: "INDEX.HTM"}, entry{name: "README.TXT"}, entry{name: "IHE_XDM/SUBSET01/METADATA.XML", content: metadata(meta{uri: want, content: cdaFile})},
+		entry{name: "IHE_XDM/SUBSET01/" + page(charmap.Windows1252), content: cdaFile, header: func(h *zip.FileHeader) { h.NonUTF8 = true }})
+	at := places(b, sigLocal)
+	copy(b[at[len(at)-1]+30+len("IHE_XDM/SUBSET01/"):], page(charmap.CodePage437))
+	if a := open(t, b, Limits{}); !a.given(t) || len(a.rules(t)) > 0 {
+		t.Errorf("two code pages: %v", a.rules(t))
 	}
 	// The two names of one file say different things.
 	entries := good()
