@@ -14,6 +14,9 @@ import (
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
 )
 
 // TestBrowser walks the pages in a real browser: log in, queue, document with its
@@ -110,6 +113,24 @@ func TestBrowser(t *testing.T) {
 	shot("recherche")
 	open("/file?etat=attente")
 	shot("file-attente")
+
+	// What keeps messages waiting appears above the queue that is open; what is suspect
+	// is not shown.
+	w.say(bus.Standing{Service: "parser", Instance: "srv-greffe", Since: time.Now().Add(-time.Hour), Trouble: "Antivirus injoignable : vérifier que clamd fonctionne.",
+		Waiting: "L’antivirus est injoignable : les messages reçus sont conservés et attendent d’être analysés. Rien n’est perdu ; ils avanceront d’eux-mêmes."})
+	do(chromedp.WaitVisible("#avis .trouble"))
+	open("/file")
+	do(chromedp.WaitVisible("#avis .trouble"))
+	shot("file-avis")
+	suspect := cda1("91", 1, "Facture", maelle)
+	suspect.Findings = []greffe.Finding{{Rule: "antivirus.found", Severity: greffe.Hold, Where: "2", Text: "Pièce suspecte : l’antivirus y reconnaît « Eicar-Test-Signature ». Ne l’ouvrez pas et ne la transférez pas ; prévenez le responsable de la sécurité informatique."}}
+	malware := w.receive(mail{subject: "Facture", docs: []doc{{facts: suspect, bytes: []byte("<m/>"), body: reportPDF("Facture"), name: "facture.xml",
+		outcomes: []greffe.Outcome{{State: greffe.StateTodo, Text: suspect.Findings[0].Text}}}}})
+	open("/documents/" + string(malware.Documents[0]))
+	do(chromedp.WaitVisible(".damaged"))
+	shot("document-suspect")
+	open("/messages/" + string(malware.ID))
+	shot("message-suspect")
 	open("/aide")
 	shot("aide")
 	open("/aide/regles#xdm.hash")
@@ -137,6 +158,9 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("the journal is %d pixels too wide, %v", over, err)
 	}
 	shot("journal")
+	open("/documents/" + string(malware.Documents[0]) + "/telechargement")
+	do(chromedp.WaitVisible(".damaged"))
+	shot("preuve")
 	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
 	login("root")
 	shot("systeme")
