@@ -6,35 +6,35 @@ import "greffe/pkg/greffe"
 // the message as a whole.
 var (
 	ruleNotMail = greffe.Rule{ID: "eml.not-mail", Severity: greffe.Hold, Source: "RFC 5322 §2.1",
-		Text: "Ce message n'a pas la forme d'un courriel : aucun en-tête n'a été reconnu. Son contenu est conservé tel quel."}
+		Text: "Ce message n’a pas la forme d’un courriel : aucun en-tête n’a été reconnu. Son contenu est conservé tel quel."}
 	ruleHeaderLine = greffe.Rule{ID: "eml.header-line", Severity: greffe.Warning, Source: "RFC 5322 §2.2",
-		Text: "Une ligne d'en-tête illisible a été laissée de côté."}
+		Text: "Une ligne d’en-tête illisible a été laissée de côté."}
 	ruleHeaderEnd = greffe.Rule{ID: "eml.header-end", Severity: greffe.Warning, Source: "RFC 5322 §2.1",
-		Text: "La ligne vide entre l'en-tête et le contenu manque."}
+		Text: "La ligne vide entre l’en-tête et le contenu manque."}
 	ruleHeaderSize = greffe.Rule{ID: "eml.header-size", Severity: greffe.Hold, Source: "Greffe",
-		Text: "L'en-tête dépasse la taille admise (%d Kio) : la suite n'a pas été lue."}
+		Text: "L’en-tête dépasse la taille admise (%d Kio) : la suite n’a pas été lue."}
 	ruleMessageID = greffe.Rule{ID: "eml.message-id", Severity: greffe.Info, Source: "RFC 5322 §3.6.4 ; MSSanté ECO.2.2.1",
-		Text: "L'identifiant du message (Message-ID) est absent ou répété."}
+		Text: "L’identifiant du message (Message-ID) est absent ou répété."}
 	ruleDate = greffe.Rule{ID: "eml.date", Severity: greffe.Info, Source: "RFC 5322 §3.6.1",
-		Text: "La date d'envoi est absente, répétée ou illisible."}
+		Text: "La date d’envoi est absente, répétée ou illisible."}
 	ruleFrom = greffe.Rule{ID: "eml.from", Severity: greffe.Warning, Source: "RFC 5322 §3.6.2",
-		Text: "L'expéditeur est absent, répété ou illisible."}
+		Text: "L’expéditeur est absent, répété ou illisible."}
 	ruleBoundaryFound = greffe.Rule{ID: "eml.boundary-found", Severity: greffe.Warning, Source: "RFC 2046 §5.1.1",
-		Text: "Le séparateur annoncé manque ou n'est pas le bon : les pièces ont été séparées d'après le contenu."}
+		Text: "Le séparateur annoncé manque ou n’est pas le bon : les pièces ont été séparées d’après le contenu."}
 	ruleBoundaryMissing = greffe.Rule{ID: "eml.boundary-missing", Severity: greffe.Hold, Source: "RFC 2046 §5.1.1",
-		Text: "Les pièces de ce message n'ont pas pu être séparées : le séparateur est introuvable."}
+		Text: "Les pièces de ce message n’ont pas pu être séparées : le séparateur est introuvable."}
 	ruleEndMissing = greffe.Rule{ID: "eml.end-missing", Severity: greffe.Warning, Source: "RFC 2046 §5.1.1",
 		Text: "La marque de fin du message manque : la dernière pièce est peut-être incomplète."}
 	ruleAfterEnd = greffe.Rule{ID: "eml.after-end", Severity: greffe.Warning, Source: "RFC 2046 §5.1.1",
 		Text: "Des pièces suivent la marque de fin du message ; elles ont été lues."}
 	ruleEncoding = greffe.Rule{ID: "eml.encoding", Severity: greffe.Hold, Source: "RFC 2045 §6.4",
-		Text: "Le codage de cette pièce (%s) n'est pas connu : elle est conservée sans être décodée."}
+		Text: "Le codage de cette pièce (%s) n’est pas connu : elle est conservée sans être décodée."}
 	ruleBase64 = greffe.Rule{ID: "eml.base64", Severity: greffe.Warning, Source: "RFC 2045 §6.8",
 		Text: "Le codage base64 de cette pièce contient des caractères parasites ; ils ont été ignorés."}
 	ruleBase64Cut = greffe.Rule{ID: "eml.base64-cut", Severity: greffe.Warning, Source: "RFC 2045 §6.8",
-		Text: "Le codage base64 de cette pièce s'arrête avant sa fin : la pièce est peut-être incomplète."}
+		Text: "Le codage base64 de cette pièce s’arrête avant sa fin : la pièce est peut-être incomplète."}
 	ruleBase64Tail = greffe.Rule{ID: "eml.base64-tail", Severity: greffe.Info, Source: "RFC 2045 §6.8",
-		Text: "Du texte a été ajouté après la fin de cette pièce (pied de page d'un antivirus, par exemple) ; il a été ignoré."}
+		Text: "Du texte a été ajouté après la fin de cette pièce (pied de page d’un antivirus, par exemple) ; il a été ignoré."}
 	ruleQuoted = greffe.Rule{ID: "eml.quoted-printable", Severity: greffe.Info, Source: "RFC 2045 §6.7",
 		Text: "Le codage quoted-printable de cette pièce comporte des erreurs ; elle a été lue au mieux."}
 	ruleUU = greffe.Rule{ID: "eml.uuencode", Severity: greffe.Warning, Source: "POSIX uuencode",
@@ -62,15 +62,15 @@ var (
 	rulePatientInside = greffe.Rule{ID: "eml.patient", Severity: greffe.Hold, Source: "MSSanté, Référentiel socle n° 2, ECO.2.2.6",
 		Text: "Le message joint vient d’un patient (Mon espace santé) : ce qu’il contient n’est pas le document d’un professionnel, une personne doit décider."}
 	ruleCharset = greffe.Rule{ID: "eml.charset", Severity: greffe.Info, Source: "RFC 2046 §4.1.2",
-		Text: "Le jeu de caractères annoncé pour ce texte n'est pas connu : des lettres peuvent être fausses."}
+		Text: "Le jeu de caractères annoncé pour ce texte n’est pas connu : des lettres peuvent être fausses."}
 	ruleParts = greffe.Rule{ID: "eml.parts", Severity: greffe.Hold, Source: "Greffe",
-		Text: "Ce message contient plus de %d pièces : les suivantes n'ont pas été lues. Le message d'origine est conservé en entier."}
+		Text: "Ce message contient plus de %d pièces : les suivantes n’ont pas été lues. Le message d’origine est conservé en entier."}
 	ruleDepth = greffe.Rule{ID: "eml.depth", Severity: greffe.Hold, Source: "Greffe",
-		Text: "Les pièces de ce message sont trop imbriquées : celle-ci n'a pas été ouverte."}
+		Text: "Les pièces de ce message sont trop imbriquées : celle-ci n’a pas été ouverte."}
 	ruleNested = greffe.Rule{ID: "eml.nested", Severity: greffe.Hold, Source: "Greffe",
-		Text: "Trop de messages sont joints les uns dans les autres : celui-ci n'a pas été ouvert."}
+		Text: "Trop de messages sont joints les uns dans les autres : celui-ci n’a pas été ouvert."}
 	ruleSize = greffe.Rule{ID: "eml.size", Severity: greffe.Hold, Source: "Greffe",
-		Text: "Les pièces décodées dépassent %d Mio : les suivantes n'ont pas été lues. Le message d'origine est conservé en entier."}
+		Text: "Les pièces décodées dépassent %d Mio : les suivantes n’ont pas été lues. Le message d’origine est conservé en entier."}
 )
 
 // Rules lists what this package checks.

@@ -15,9 +15,9 @@ import (
 // Rules of the messages that are refused unread.
 var (
 	ruleTooBig = greffe.Rule{ID: "fetch.toobig", Severity: greffe.Refuse, Source: "Greffe",
-		Text: "Ce message pèse %s, plus que la limite de %s : il n'a pas été téléchargé. Il reste dans la boîte aux lettres, où il faut le lire avec un autre logiciel."}
+		Text: "Ce message pèse %s, plus que la limite de %s : il n’a pas été téléchargé. Il reste dans la boîte aux lettres, où il faut le lire avec un autre logiciel."}
 	ruleUnreadable = greffe.Rule{ID: "fetch.unreadable", Severity: greffe.Refuse, Source: "Greffe",
-		Text: "Le serveur de messagerie n'a pas réussi à remettre ce message en entier, après %d essais. Il reste dans la boîte aux lettres, où il faut le lire avec un autre logiciel."}
+		Text: "Le serveur de messagerie n’a pas réussi à remettre ce message en entier, après %d essais. Il reste dans la boîte aux lettres, où il faut le lire avec un autre logiciel."}
 )
 
 // Rules lists what Greffe checks while taking messages.
