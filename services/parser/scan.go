@@ -112,6 +112,9 @@ func (pr *probe) end() error {
 		spent := time.Since(began)
 		r.scanLeft -= spent
 		r.deadline = r.deadline.Add(spent) // the time of the message is for reading it
+		if r.in != nil {
+			r.in.until = r.in.until.Add(spent)
+		}
 		if s, err = r.judged(it.SHA256, res, err); err != nil {
 			return err
 		}
