@@ -25,9 +25,9 @@ const (
 //
 // The fragment is safe under a strict Content-Security-Policy (with img-src data: for
 // pictures): only elements and classes of a fixed list, no style, no script, no link, no
-// id, every text escaped, pictures only when their bytes are PNG, JPEG or GIF. Classes:
+// id, the type of lists and the scope of header cells, every text escaped, pictures only when their bytes are PNG, JPEG or GIF. Classes:
 // cda (article), bold, italic, underline, left, center, right, justify, top, middle,
-// bottom, caption, footnote, note.
+// bottom, lrule, rrule, toprule, botrule, caption, footnote, note.
 //
 // Nothing is written before the document was read to its end. A document that cannot be
 // read gives what was read before the fault, with a sentence; the error is that of r or w.
@@ -65,8 +65,9 @@ type narrative struct {
 	size   int
 	full   bool
 
-	open      []string // end tags to write, innermost last
-	footnotes map[string]int
+	open      []string       // end tags to write, innermost last
+	footnotes map[string]int // numbers by ID
+	notes     int
 	images    map[string]image
 	imageSize int // bytes kept
 	shown     int // bytes written

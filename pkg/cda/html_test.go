@@ -34,7 +34,7 @@ func TestWriteHTMLGolden(t *testing.T) {
 	want := `<article class="cda"><h1>Essai &lt;1&gt;</h1><section><h2>Titre <sub>2</sub></h2><div>` +
 		`<p class="bold">Un<br>deux</p><ol><li class="caption">Liste</li><li>a</li><li>b</li></ol><ul><li>c<ul><li>d</li></ul></li></ul>` +
 		`<strong><em>fort</em></strong> <del>ôté</del> lien<small class="footnote"><sup>1</sup> note</small> fin<sup>1</sup>` +
-		`<table><caption>T</caption><thead><tr><th colspan="2" class="center">A</th></tr></thead><tbody><tr><td rowspan="2" class="bold">1 &amp; 2</td><td>x</td></tr></tbody></table>` +
+		`<table><caption>T</caption><thead><tr><th colspan="2" class="center">A</th></tr></thead><tbody><tr><td rowspan="2" class="bold botrule">1 &amp; 2</td><td>x</td></tr></tbody></table>` +
 		`<img alt="Image du document" src="data:image/png;base64,` + picture + `"><span class="note">[fichier joint au document, à afficher à part]</span></div>` +
 		`<section><h3>Sous-section</h3><div>texte</div></section></section></article>`
 	var out bytes.Buffer
@@ -45,6 +45,28 @@ func TestWriteHTMLGolden(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	checkHTML(t, out.Bytes())
+}
+
+// Every construct of the narrative block has a form of its own.
+func TestWriteHTMLKnowsTheNarrativeBlock(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"links":             {`<linkHtml href="https://a.example/?b=1&amp;c">x</linkHtml><linkHtml href="#i1">y</linkHtml><linkHtml href=" JavaScript:z">z</linkHtml>`, `x <span class="note">(https://a.example/?b=1&amp;c)</span>yz`},
+		"notes":             {`a<footnoteRef IDREF="n"/><footnote>u</footnote><footnote>v</footnote><footnote ID="n">w</footnote><footnoteRef IDREF="n"/>`, `a<sup>1</sup><small class="footnote"><sup>2</sup> u</small><small class="footnote"><sup>3</sup> v</small><small class="footnote"><sup>1</sup> w</small><sup>1</sup>`},
+		"marks":             {`<list listType="ordered" styleCode="LittleRoman Bold"><item>a</item></list><list styleCode="Square"><item><caption>c</caption>b</item></list>`, `<ol type="i" class="bold"><li>a</li></ol><ul type="square"><li><span class="caption">c</span>b</li></ul>`},
+		"table":             {`<table styleCode="Bold"><colgroup><col/></colgroup><thead><tr><th scope="col" valign="top">h</th></tr></thead><tfoot><tr><td>f</td></tr></tfoot><tbody><tr styleCode="Italics"><td styleCode="Lrule Rrule Toprule" align="right" rowspan="3">x</td></tr></tbody></table>`, `<table class="bold"><thead><tr><th scope="col" class="top">h</th></tr></thead><tfoot><tr><td>f</td></tr></tfoot><tbody><tr class="italic"><td rowspan="3" class="lrule right rrule toprule">x</td></tr></tbody></table>`},
+		"content in itself": {`<content revised="insert">a<content styleCode="Underline">b<sub>2</sub><sup>3</sup></content></content><paragraph><caption>c</caption>p</paragraph>`, `<ins>a<span class="underline">b<sub>2</sub><sup>3</sup></span></ins><p><span class="caption">c</span>p</p>`},
+		"picture's words":   {`<renderMultiMedia referencedObject="none"><caption>légende</caption></renderMultiMedia>`, `<span class="note">[fichier joint au document, à afficher à part]</span><span class="caption">légende</span>`},
+	} {
+		var out bytes.Buffer
+		if err := WriteHTML(&out, strings.NewReader(document(`<component><section><text>`+c.text+`</text></section></component>`))); err != nil {
+			t.Fatal(err)
+		}
+		if want := `<article class="cda"><h1>Essai &lt;1&gt;</h1><section><div>` + c.want + `</div></section></article>`; out.String() != want {
+			t.Errorf("%s:\n got %s\nwant %s", name, out.String(), want)
+		}
+		checkHTML(t, out.Bytes())
+	}
 }
 
 func TestWriteHTMLShowsWhatIsNotStructured(t *testing.T) {
@@ -137,7 +159,7 @@ func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }
 
 var (
 	allowedElements = strings.Fields("article section h1 h2 h3 h4 h5 h6 div p br sub sup strong em span ins del ul ol li table caption thead tbody tfoot tr td th small pre img")
-	allowedClasses  = strings.Fields("cda bold italic underline left center right justify top middle bottom caption footnote note")
+	allowedClasses  = strings.Fields("cda bold italic underline left center right justify top middle bottom lrule rrule toprule botrule caption footnote note")
 	dataURI         = regexp.MustCompile(`^data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/]+=*$`)
 )
 
@@ -166,6 +188,10 @@ func checkHTML(t testing.TB, fragment []byte) {
 				switch a.Key {
 				case "class":
 					ok = !slices.ContainsFunc(strings.Fields(a.Val), func(c string) bool { return !slices.Contains(allowedClasses, c) })
+				case "type":
+					ok = slices.Contains([]string{"1", "i", "I", "a", "A", "disc", "circle", "square"}, a.Val) && (tok.Data == "ol" || tok.Data == "ul")
+				case "scope":
+					ok = slices.Contains([]string{"row", "col", "rowgroup", "colgroup"}, a.Val)
 				case "colspan", "rowspan":
 					ok = regexp.MustCompile(`^[0-9]{1,4}$`).MatchString(a.Val)
 				case "src":

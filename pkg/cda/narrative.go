@@ -3,6 +3,7 @@ package cda
 import (
 	"encoding/base64"
 	"fmt"
+	"html"
 	"io"
 	"slices"
 	"strconv"
@@ -55,23 +56,17 @@ func (n *narrative) block() error {
 		if n.s.Attr("listType") == "ordered" {
 			tag = "ol"
 		}
-		return n.element("<"+tag+">", "</"+tag+">", n.list)
+		return n.element("<"+tag+listMarks(n.s.Attr("styleCode"))+n.class()+">", "</"+tag+">", n.list)
 	case "caption":
 		return n.element(`<span class="caption">`, "</span>", n.inline)
 	case "table":
-		return n.element("<table>", "</table>", n.table)
+		return n.element("<table"+n.class()+">", "</table>", n.table)
 	case "footnote":
-		number := len(n.footnotes) + 1
-		if number <= maxNotes {
-			n.footnotes[n.s.Attr("ID")] = number
-		}
-		return n.element(`<small class="footnote"><sup>`+strconv.Itoa(number)+`</sup> `, "</small>", n.inline)
+		return n.element(`<small class="footnote"><sup>`+n.number(n.s.Attr("ID"))+`</sup> `, "</small>", n.inline)
 	case "footnoteRef":
-		mark := "*"
-		if number, ok := n.footnotes[n.s.Attr("IDREF")]; ok {
-			mark = strconv.Itoa(number)
-		}
-		return n.element("<sup>"+mark, "</sup>", n.skip)
+		return n.element("<sup>"+n.number(n.s.Attr("IDREF")), "</sup>", n.skip)
+	case "linkHtml":
+		return n.link()
 	case "renderMultiMedia":
 		if !n.over() && len(n.pieces) < maxMedia {
 			n.flush(n.s.Attr("referencedObject"))
@@ -80,7 +75,56 @@ func (n *narrative) block() error {
 	case "col", "colgroup":
 		return n.skip()
 	}
-	return n.inline() // linkHtml and anything else: the text alone
+	return n.inline() // anything else: the text alone
+}
+
+// number returns the number of the footnote with the ID, which may come before or after what
+// refers to it.
+func (n *narrative) number(id string) string {
+	if number, ok := n.footnotes[id]; ok && id != "" {
+		return strconv.Itoa(number)
+	}
+	n.notes++
+	if id != "" && len(n.footnotes) < maxNotes {
+		n.footnotes[id] = n.notes
+	}
+	return strconv.Itoa(n.notes)
+}
+
+// link writes the text of a link and, since the text may say nothing without it, the
+// address that it goes to, to be read: nothing in a document can be followed by a click.
+func (n *narrative) link() error {
+	href := strings.TrimSpace(n.s.Attr("href"))
+	if err := n.inline(); err != nil {
+		return err
+	}
+	scheme, _, ok := strings.Cut(strings.ToLower(href), ":")
+	if ok && (scheme == "http" || scheme == "https" || scheme == "mailto") && len(href) <= 500 && !n.over() {
+		n.raw(` <span class="note">(` + html.EscapeString(href) + `)</span>`)
+	}
+	return nil
+}
+
+// listMarks returns the type attribute for the marks that a styleCode asks for (CDA R2
+// §4.3.5.11).
+func listMarks(styleCode string) string {
+	for _, s := range strings.Fields(strings.ToLower(styleCode)) {
+		switch s {
+		case "arabic":
+			return ` type="1"`
+		case "littleroman":
+			return ` type="i"`
+		case "bigroman":
+			return ` type="I"`
+		case "littlealpha":
+			return ` type="a"`
+		case "bigalpha":
+			return ` type="A"`
+		case "disc", "circle", "square":
+			return ` type="` + s + `"`
+		}
+	}
+	return ""
 }
 
 // content writes a run of text with its styles as elements.
@@ -125,6 +169,8 @@ func styleClasses(styleCode string) []string {
 			classes = append(classes, "underline")
 		case "bolditalics", "bolditalic":
 			classes = append(classes, "bold", "italic")
+		case "lrule", "rrule", "toprule", "botrule": // of table cells (CDA R2 §4.3.5.11)
+			classes = append(classes, s)
 		}
 	}
 	return classes
@@ -197,14 +243,23 @@ func (n *narrative) table() error {
 	return n.inside(func(local string) (string, string, func() error) {
 		switch local {
 		case "caption":
-			return "<caption>", "</caption>", n.inline
+			return "<caption" + n.class() + ">", "</caption>", n.inline
 		case "thead", "tbody", "tfoot", "tr":
 			return "<" + local + n.class() + ">", "</" + local + ">", n.table
 		case "td", "th":
-			return "<" + local + n.span("colspan") + n.span("rowspan") + n.class() + ">", "</" + local + ">", n.inline
+			return "<" + local + n.span("colspan") + n.span("rowspan") + n.scope() + n.class() + ">", "</" + local + ">", n.inline
 		}
 		return "", "", nil
 	})()
+}
+
+// scope returns the scope attribute of a header cell.
+func (n *narrative) scope() string {
+	switch v := strings.ToLower(n.s.Attr("scope")); v {
+	case "row", "col", "rowgroup", "colgroup":
+		return ` scope="` + v + `"`
+	}
+	return ""
 }
 
 // span returns a colspan or rowspan attribute within reason.
@@ -230,7 +285,7 @@ func (n *narrative) entry() error {
 				return nil
 			}
 			regions = regions[:len(regions)-1]
-		case kind == Start && n.s.Is(n.space, "value") && n.s.Attr("representation") == "B64":
+		case kind == Start && n.s.Is(n.space, "value") && isBase64(n.s):
 			// An observationMedia is named by its own ID or by that of the
 			// regionOfInterest around it.
 			if err := n.image(regions); err != nil {
