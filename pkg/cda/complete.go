@@ -19,7 +19,7 @@ func (h *header) completeness() {
 	root := h.root
 	var known []string
 	for _, t := range root.All("templateId") {
-		if id := t.Attr("root"); id != "" && !slices.Contains(known, id) {
+		if id := t.Attr("root"); id != "" && len(known) < maxList && !slices.Contains(known, id) {
 			known = append(known, id)
 		}
 	}

@@ -197,6 +197,9 @@ func (s *Scanner) namespaces() error {
 				return s.fail(RuleXML, "un attribut est écrit deux fois")
 			}
 		}
+		if len(s.bindings) == maxBindings {
+			return s.fail(RuleLimits, "il y a trop d’espaces de noms")
+		}
 		s.bindings = append(s.bindings, binding{prefix, s.intern(a.value)})
 	}
 	s.attrs = kept

@@ -25,7 +25,7 @@ type TreeLimits struct {
 // Tree reads the element whose Start was just returned, up to its End.
 func (s *Scanner) Tree(lim *TreeLimits) (*Node, error) {
 	n := &Node{Space: s.space, Local: s.local}
-	lim.Nodes--
+	lim.Nodes -= 1 + len(s.attrs)/8 // a map of attributes weighs more than an element
 	for i := range s.attrs {
 		if a := &s.attrs[i]; a.space == xmlSpace && a.local == "lang" {
 			if n.Attrs == nil {

@@ -77,6 +77,9 @@ func (h *header) person(role, player *Node) greffe.Person {
 func (h *header) names(name *Node, part string) string {
 	var all []string
 	for _, n := range name.All(part) {
+		if len(all) == maxList {
+			break
+		}
 		if v := h.text(n, part); v != "" && !slices.Contains(all, v) {
 			all = append(all, v)
 		}

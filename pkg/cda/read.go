@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"greffe/pkg/greffe"
 )
@@ -60,6 +61,7 @@ func Read(r io.Reader) (greffe.Document, []greffe.Finding) {
 const (
 	maxHeaderNodes = 20_000
 	maxHeaderBytes = 2 << 20
+	maxFindings    = 200 // different ones about one header
 )
 
 // header gathers what Read finds.
@@ -72,7 +74,10 @@ type header struct {
 }
 
 func (h *header) add(rule greffe.Rule, where string, args ...any) {
-	h.findings = append(h.findings, rule.At(where, args...))
+	f := rule.At(where, args...)
+	if len(h.findings) < maxFindings && !slices.Contains(h.findings, f) {
+		h.findings = append(h.findings, f)
+	}
 }
 
 // scan holds the header as a tree and stops at the body.

@@ -2,6 +2,7 @@ package cda
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ const (
 	maxAttrs    = 100       // attributes of one element
 	maxTag      = 256 << 10 // bytes of one tag
 	maxElements = 2_000_000
+	maxBindings = 128  // prefixes in scope: each name is looked up among them
 	maxNames    = 4096 // names kept for reuse
 	window      = 64 << 10
 )
@@ -365,12 +367,26 @@ func cutRune(w []byte) int {
 
 // validText reports whether b is UTF-8 without forbidden control characters.
 func validText(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\t' && c != '\r' {
+	rest := b
+	for len(rest) >= 8 {
+		// Whether one of eight bytes is below a blank; a few others are looked at for nothing.
+		w := binary.LittleEndian.Uint64(rest)
+		if (w-0x2020202020202020)&^w&0x8080808080808080 != 0 && control(rest[:8]) {
 			return false
 		}
+		rest = rest[8:]
 	}
-	return utf8.Valid(b)
+	return !control(rest) && utf8.Valid(b)
+}
+
+// control reports whether b has a control character that XML forbids.
+func control(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return true
+		}
+	}
+	return false
 }
 
 // nextCDATA takes text of a CDATA section; 0 at its end.
