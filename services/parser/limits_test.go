@@ -142,11 +142,31 @@ func TestSecondReadAgrees(t *testing.T) {
 // the same bytes: otherwise the message would never be archived.
 func agreesAgain(t *testing.T, raw []byte, first greffe.Parsed) {
 	t.Helper()
-	digests := map[string]greffe.Digest{}
+	digests, detected := map[string]greffe.Digest{}, map[string]string{}
+	for _, p := range first.Parts {
+		detected[p.Path] = p.Detected
+	}
+	var add func(path string, b []byte)
+	add = func(path string, b []byte) {
+		digests[path] = greffe.DigestOf(b)
+		if !eml.HoldsPieces(detected[path]) {
+			openAgain(t, path, b, digests)
+			return
+		}
+		_, err := eml.Pieces(detected[path], io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), func(n int, _ *eml.Leaf, r io.Reader) error {
+			piece, err := io.ReadAll(r)
+			if path := fmt.Sprintf("%s!%d", path, n); detected[path] != "" {
+				add(path, piece)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 	_, err := eml.Walk(bytes.NewReader(raw), eml.Limits{}, func(l *eml.Leaf, r io.Reader) error {
 		b, err := io.ReadAll(r)
-		digests[l.Path] = greffe.DigestOf(b)
-		openAgain(t, l.Path, b, digests)
+		add(l.Path, b)
 		return err
 	})
 	if err != nil {
@@ -192,12 +212,16 @@ func FuzzParse(f *testing.F) {
 	f.Add(mail("", attachment{media: "text/xml", data: level3(facts(1, 1)).Data}))
 	f.Add(mail("", attachment{name: "z.zip", media: "application/zip", data: zipOf(f, "a.txt", "abc", "b.pdf", string(file))}))
 	f.Add([]byte("From: a@b\nContent-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n\n****FIN****\n"))
+	f.Add(mail("", attachment{media: "application/ms-tnef", data: sandbox.TNEF("x", "", nil, sandbox.TNEFFile{Name: "a.pdf", Data: file})}))
+	f.Add([]byte("From: a@b\n\nBonjour\nbegin 644 a.txt\n#0V%T\n`\nend\n"))
+	f.Add([]byte("From: a@b\nContent-Type: multipart/signed; boundary=b\n\n--b\n\nx\n--b\nContent-Type: application/pkcs7-signature\n\n0\x80"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		out, err := quiet().Parse(t.Context(), greffe.Received{}, bytes.NewReader(raw))
 		if err != nil {
 			t.Fatal(err)
 		}
 		sound(t, out)
+		agreesAgain(t, raw, out)
 	})
 }
 

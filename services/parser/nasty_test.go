@@ -225,7 +225,9 @@ func TestNastyMail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := told(parse(t, quiet(), []byte(c.raw)))
+			out := parse(t, quiet(), []byte(c.raw))
+			agreesAgain(t, []byte(c.raw), out)
+			got := told(out)
 			if strings.HasSuffix(c.want, ": ") { // nothing may be taken; the parts are not the point
 				if !strings.HasPrefix(got, c.want) || strings.Contains(got, " ok") || strings.Contains(got, " held") {
 					t.Errorf("got  %s\nwant %s", got, c.want)
