@@ -27,7 +27,7 @@ type fault struct {
 var errUnreadable = errors.New("libxml2 cannot read the document")
 
 // faultLine is a message of xmllint: path, line, element and what is wrong.
-var faultLine = regexp.MustCompile(`^(\d+): element ([^:\s]{1,200}): Schemas validity error : (.*)$`)
+var faultLine = regexp.MustCompile(`^(\d{1,10}): element ([^:\s]{1,200}): Schemas validity error : (.*)$`)
 
 // readReport reads the messages about the document of the path.
 func readReport(said []byte, path string) (report, error) {
@@ -49,7 +49,7 @@ func readReport(said []byte, path string) (report, error) {
 		if m == nil {
 			continue
 		}
-		f := fault{line: m[1], element: m[2], text: translate(m[3])}
+		f := fault{line: m[1], element: clip(m[2]), text: translate(m[3])}
 		if n := len(r.faults); n > 0 && r.faults[n-1].line == f.line && r.faults[n-1].element == f.element {
 			continue // the same thing, said of the type and of its facet
 		}
@@ -128,7 +128,8 @@ func translate(text string) string {
 
 // clip shortens what comes from a document.
 func clip(s string) string {
-	if r := []rune(strings.ToValidUTF8(s, "?")); len(r) > 160 {
+	s = strings.ToValidUTF8(s, "?")
+	if r := []rune(s); len(r) > 160 {
 		return string(r[:160]) + "…"
 	}
 	return s
