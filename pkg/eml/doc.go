@@ -39,7 +39,13 @@
 //     the first character outside base64, at padding inside it and at a line of
 //     quoted-printable over 4 KiB, knows no uuencode, and converts texts to UTF-8,
 //     where the archive needs the bytes that were sent.
-//   - Nested mails are opened by [Walk]: to go-message they are leaves.
+//   - Nested mails are opened by [Walk]: to go-message they are leaves. So is opaque
+//     signed data (seal.go, cms.go), read as it goes by; signed parts are hashed as they
+//     came, before anything is mended.
+//
+// What needs a second look at a part lies in [Pieces]: winmail.dat (tnef.go) and files
+// coded into a text (uu.go). Kinds of mail are told apart by [Kind], from what headers,
+// reports and texts say (kind.go, quote.go).
 //
 // Specifications followed: RFC 5322, 2045, 2046, 2047, 2231, 3464, 3834, 6532, 8098;
 // RFC 1847, 5652, 8551 (signed mail); MS-OXTNEF, MS-OXRTFCP (winmail.dat);

@@ -15,6 +15,8 @@
 //     they go by.
 //  2. Archives are opened, CDA headers read, the files inside both hashed and
 //     looked at in the same way. Each becomes a part with a path of its own.
+//     What senders' programs wrap files into (winmail.dat, uuencode) is opened by
+//     eml.Pieces, which the archive's second reading asks as well.
 //  3. When all is read the message is classified, copies are found, and every
 //     part ends in one of three ways: it is a document or a piece of one; it is
 //     ignored, with a reason that a secretary understands; or it is the container
