@@ -51,6 +51,8 @@ func TestEmbeddedFindsEveryValue(t *testing.T) {
 		"thumbnail":        {`<b representation="B64" mediaType="x/y"><thumbnail representation="B64">Ym9u</thumbnail>am91cg==</b>`, []string{":bon", "x/y:jour"}},
 		"child after":      {`<b representation="B64">Ym9u<reference value="x"/></b>`, []string{":bon"}},
 		"empty":            {`<a><b representation="B64"/><b representation="B64"> </b><b representation="B64">Ym9u</b></a>`, []string{":bon"}},
+		"form not said":    {`<c><nonXMLBody><text mediaType="application/pdf">Ym9u</text></nonXMLBody></c>`, []string{"application/pdf:bon"}},
+		"text, not said":   {`<c><nonXMLBody><text mediaType="text/plain">Ym9u</text></nonXMLBody><text mediaType="application/pdf">Ym9u</text></c>`, nil},
 		"other form":       {`<a><b representation="TXT">Ym9u</b></a>`, nil},
 		"strange type":     {"<b representation='B64' mediaType='text/é'>Ym9u</b>", []string{":bon"}},
 	} {

@@ -162,8 +162,12 @@ func sniffContent(prefix []byte, declared, name string) typ {
 		return t
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(prefix, []byte("\xef\xbb\xbf")), " \t\r\n")
-	if wide := bytes.HasPrefix(prefix, []byte("\xff\xfe<\x00")) || bytes.HasPrefix(prefix, []byte("\xfe\xff\x00<")); wide {
-		text = bytes.ReplaceAll(prefix[2:], []byte{0}, nil) // UTF-16: enough to find the root
+	for _, start := range []string{"\xff\xfe<\x00", "\xfe\xff\x00<", "<\x00", "\x00<"} { // UTF-16, with and without a BOM
+		if bytes.HasPrefix(prefix, []byte(start)) {
+			text = bytes.TrimPrefix(bytes.TrimPrefix(prefix, []byte("\xff\xfe")), []byte("\xfe\xff"))
+			text = bytes.ReplaceAll(text, []byte{0}, nil) // enough to find the root
+			break
+		}
 	}
 	if t, ok := sniffMarkup(prefix, text, declared, name); ok {
 		return t

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -76,6 +77,37 @@ func TestStoreKeepsArchivesInArchives(t *testing.T) {
 	}
 	if o := m.Objects["2!1!0#0"]; o.SHA256 != greffe.DigestOf(pdf) {
 		t.Errorf("the innermost part is %+v", o)
+	}
+	h.verify(t)
+}
+
+// So is a document inside a document, and a compressed file is stored as what it is.
+func TestStoreKeepsDocumentsInDocuments(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	pdf := fakePDF(3, 1<<10)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(pdf)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	inner := bytes.Replace(fakeCDA(packed.Bytes()), []byte(`representation="B64"`), []byte(`representation="B64" compression="GZ"`), 1)
+	raw := fakeMail(fakeZip(t, fakeCDA(inner), []byte("notice")))
+	p := parse(t, h.receive(t, 1, raw), raw)
+	if got, want := paths(p), "1 2 2!0 2!0#0 2!0#0#0 2!1"; got != want {
+		t.Fatalf("parts %q, want %q", got, want)
+	}
+	a, err := h.storeMessage(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := archive.ReadManifest(t.Context(), h.store, a.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := m.Objects["2!0#0#0"]; o.SHA256 != greffe.DigestOf(pdf) {
+		t.Errorf("the innermost file is %+v", o)
 	}
 	h.verify(t)
 }
