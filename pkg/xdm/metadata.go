@@ -103,6 +103,7 @@ func (a *Archive) readObjects(m int) (*registry, []greffe.Finding) {
 	defer rc.Close()
 	limited := &io.LimitedReader{R: rc, N: a.lim.Metadata + 1}
 	s := cda.NewScanner(limited)
+	defer s.Close()
 	var root *cda.Node
 	for {
 		kind, err := s.Next()
