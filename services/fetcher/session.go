@@ -26,6 +26,9 @@ const (
 	maxUIDs     = 1 << 20 // messages in one folder that are still listed
 )
 
+// endTime bounds the wait for the client to see that its connection is closed.
+const endTime = 5 * time.Second
+
 // restTime is how long a connection may be left alone between two commands.
 const restTime = 10 * time.Minute
 
@@ -280,8 +283,12 @@ func (s *session) bodies(uids []uint32, use func(uid uint32, size int64, r io.Re
 					}
 					current = uid
 					s.conn.allow(item.Literal.Size())
-					if failed = use(uid, item.Literal.Size(), item.Literal); failed != nil {
+					body := &literal{r: item.Literal, left: item.Literal.Size()}
+					if failed = use(uid, body.left, body); failed != nil {
 						s.conn.kill(failed)
+						if body.broken {
+							s.ended()
+						}
 						continue
 					}
 					current = 0
@@ -294,6 +301,32 @@ func (s *session) bodies(uids []uint32, use func(uid uint32, size int64, r io.Re
 		return current, failed
 	}
 	return current, err
+}
+
+// literal notes whether a literal ended before its size.
+type literal struct {
+	r      io.Reader
+	left   int64
+	broken bool
+}
+
+func (l *literal) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	l.left -= int64(n)
+	l.broken = l.broken || err != nil && l.left > 0
+	return n, err
+}
+
+// ended waits until the client has stopped reading. Told that a literal is broken,
+// it reads on from the connection at once, while the next item is had by reading the
+// rest of the literal: two would read.
+func (s *session) ended() {
+	timer := time.NewTimer(endTime)
+	defer timer.Stop()
+	select {
+	case <-s.client.Closed():
+	case <-timer.C: // not seen: the connection is closed, so there is nothing to wait for
+	}
 }
 
 // idle waits for news on the open folder for at most d (RFC 2177), or just asks

@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -260,7 +261,7 @@ var errRefused = errors.New("a message larger than announced was refused")
 // read downloads a group of messages in one FETCH, spools each as it comes, and
 // leaves telling of it to a teller, so that the next one need not wait.
 func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint32, byUID map[uint32]facts) error {
-	t := w.tell(ctx, fo)
+	t, a := w.tell(ctx, fo), newAhead()
 	current, err := s.bodies(group, func(uid uint32, size int64, r io.Reader) error {
 		m := byUID[uid]
 		if size > w.f.cfg.MaxSize { // whatever was announced
@@ -277,17 +278,22 @@ func (w *watcher) read(ctx context.Context, s *session, fo *folder, group []uint
 			fo.odd = true
 			fo.log.Info("server announces wrong sizes", slog.Int64("announced", m.size), slog.Int64("received", size))
 		}
-		e, err := w.spool(ctx, fo, m, size, r)
-		if err != nil {
-			return err
+		spool := func(r io.Reader) error {
+			e, err := w.spool(ctx, fo, m, size, r)
+			if err != nil {
+				return err
+			}
+			return t.add(e)
 		}
-		return t.add(e)
+		if size <= aheadSize {
+			return a.read(r, size, spool)
+		}
+		return spool(r)
 	})
+	behind := a.wait() // before the teller ends: they speak to it
 	told, failed := t.end()
 	fo.tookAll(told)
-	if err == nil && failed != nil {
-		err = failed
-	}
+	err = cmp.Or(err, behind, failed)
 	if err != nil {
 		return w.blame(fo, group, byUID[current], err)
 	}

@@ -3,6 +3,7 @@ package fetcher
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
@@ -18,6 +19,9 @@ type teller struct {
 	told   uidSet // published, once done
 	err    error  // once failed or done
 }
+
+// saveTime bounds the last writing of the cursor.
+const saveTime = 5 * time.Second
 
 // tell starts a teller for one folder; end must be called.
 func (w *watcher) tell(ctx context.Context, fo *folder) *teller {
@@ -47,10 +51,14 @@ func (w *watcher) tell(ctx context.Context, fo *folder) *teller {
 				close(t.failed)
 			}
 		}
-		if t.err == nil && len(t.told.minus(saved)) > 0 {
-			if err := w.f.ledger.take(ctx, &fo.cursor, fo.validity, t.told); err != nil {
-				t.err = ourSide{err}
-			}
+		if len(t.told.minus(saved)) == 0 {
+			return
+		}
+		// Also when the service stops or something failed: what was told is not taken again.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+		defer cancel()
+		if err := w.f.ledger.take(ctx, &fo.cursor, fo.validity, t.told); err != nil && t.err == nil {
+			t.err = ourSide{err}
 		}
 	}()
 	return t
