@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +78,7 @@ func newApp(ctx context.Context, cfg *Config, log *slog.Logger, names []string) 
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return a, fmt.Errorf("data directory: %w", err)
 	}
+	spread(cfg.DataDir)
 	if err := a.openBus(ctx); err != nil {
 		return a, err
 	}
@@ -129,7 +129,7 @@ func (a *app) workers() int {
 	if a.cfg.Parser.Workers > 0 {
 		return a.cfg.Parser.Workers
 	}
-	return runtime.GOMAXPROCS(0)
+	return processors
 }
 
 func (a *app) openBus(ctx context.Context) error {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	pdf.ServeIfWorker()
 	// The kill test runs this very program as its victim.
 	if os.Getenv("GREFFE_TEST_MAIN") == "1" {
-		tuneMemory()
+		tune()
 		os.Exit(realMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

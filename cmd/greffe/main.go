@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -55,18 +54,8 @@ var commands = []command{demoCommand, runCommand, checkCommand, configCommand, i
 
 func main() {
 	pdf.ServeIfWorker() // the PDF worker is this program, started again by the parser
-	tuneMemory()
+	tune()
 	os.Exit(realMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// tuneMemory makes the collector run twice as often as Go does by default, unless
-// the environment says otherwise. Most of what lives on our heap is the block
-// buffers of the bus: large, without pointers, cheap to look at and dear to keep
-// twice.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
 }
 
 // realMain is main without the process: tests call it.

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -91,7 +90,7 @@ func runSelftest(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	workers := runtime.GOMAXPROCS(0)
+	workers := processors
 	checker := pdf.New(pdf.Config{Workers: workers})
 	defer checker.Close()
 	reader := func(env ins.Environment) *parser.Parser {
