@@ -1,7 +1,6 @@
 package eml
 
 import (
-	"errors"
 	"io"
 
 	"greffe/pkg/greffe"
@@ -18,9 +17,6 @@ const (
 	maxPieces = 200 // given; what follows is a finding
 	MaxHeld   = 4   // parts with pieces inside each other that a reader should open
 )
-
-// errPieces ends the pieces of a part that has too many.
-var errPieces = errors.New("eml: too many pieces")
 
 // HoldsPieces reports whether Pieces opens parts of this detected media type. The
 // first reading of a message, which lists the pieces, and the second, which archives

@@ -9,17 +9,6 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// loose reports whether the part stands in the mail itself, as it is or wrapped by
-// the sender's program (winmail.dat, uuencode), and not in an archive or a CDA.
-func (it *item) loose() bool {
-	for up := it.parent; up != nil; up = up.parent {
-		if !eml.HoldsPieces(up.Detected) {
-			return false
-		}
-	}
-	return true
-}
-
 // openPieces lists what the sender's program wrapped into a part and looks at each
 // piece as if it had been attached.
 func (r *reading) openPieces(it *item) error {
