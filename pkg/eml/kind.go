@@ -142,10 +142,10 @@ func isPersonal(title string) bool { return hasPrefix(title, replies) || hasPref
 
 func isReceipt(title string) bool { return hasPrefix(title, receipts) }
 
+var separators = strings.NewReplacer("-", "", "_", "", ".", "")
+
 // plainName writes the local part of an address without what sets its words apart.
-func plainName(user string) string {
-	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(user)
-}
+func plainName(user string) string { return separators.Replace(user) }
 
 // isDaemon reports whether the local part of an address is that of a mail server.
 // Exchange signs its reports MicrosoftExchange and 32 digits.

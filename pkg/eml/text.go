@@ -143,9 +143,11 @@ func (b *bodies) report(declared string, raw []byte) {
 	}
 }
 
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // tidy normalises line ends, removes control characters and shortens a text.
 func tidy(s string) string {
-	s = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s)
+	s = lineEnds.Replace(s)
 	s = strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (r < ' ' || r >= 0x7F && r < 0xA0 || r == 0xFEFF) {
 			return -1
