@@ -237,7 +237,8 @@ func TestLongSignatures(t *testing.T) {
 			t.Errorf("findings %v", ids(res.Findings))
 		}
 	}
-	if d := time.Since(begin); d > 5*time.Second {
+	// What grows with the square takes hours; a busy machine is no fault.
+	if d := time.Since(begin); d > time.Minute {
 		t.Errorf("took %v", d)
 	}
 }

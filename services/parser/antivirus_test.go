@@ -319,7 +319,7 @@ func TestScansOfAMessageAreBounded(t *testing.T) {
 	for n := 1; ; n++ {
 		began := time.Now()
 		out, err := p.Parse(t.Context(), greffe.Received{ID: "m"}, bytes.NewReader(raw))
-		if d := time.Since(began); d > 5*time.Second {
+		if d := time.Since(began); d > time.Minute {
 			t.Errorf("try %d took %v", n, d)
 		}
 		if n < scanTries {
