@@ -114,7 +114,7 @@ func TestHostileDocumentsAreCheap(t *testing.T) {
 			if used := after.TotalAlloc - before.TotalAlloc; used > 2*size+header {
 				t.Errorf("%s, %s: %d MB were allocated", name, what, used>>20)
 			}
-			if took > 2*time.Second {
+			if took > 30*time.Second {
 				t.Errorf("%s, %s: took %v of the processor", name, what, took)
 			}
 			if testing.Verbose() {
