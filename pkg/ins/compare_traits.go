@@ -92,7 +92,7 @@ func compareGivens(p, q greffe.Patient) (first, list Likeness) {
 	case first == Differs && startsList(p.Givens, q.FirstGiven) && startsList(q.Givens, p.FirstGiven):
 		first = Compatible // JEAN and JEAN-PIERRE, when both lists begin with both
 	}
-	return first, compareLists(p.Givens, q.Givens, a)
+	return first, compareLists(p.Givens, q.Givens, a, b)
 }
 
 // firstGiven is the first given name of birth, else the first of the list, else the one
@@ -119,8 +119,9 @@ func listOf(names string) []string {
 }
 
 // compareLists compares two lists of given names. Lists agree when one is the beginning
-// of the other, or all of it but the first name, as HL7 v2 has it in PID-5.3.
-func compareLists(a, b, first string) Likeness {
+// of the other, or all of it but the first name (that of either side), as HL7 v2 has it
+// in PID-5.3.
+func compareLists(a, b string, firsts ...string) Likeness {
 	switch is := compareName(a, b); is {
 	case Same, Absent, Compatible:
 		return is
@@ -129,13 +130,17 @@ func compareLists(a, b, first string) Likeness {
 	if len(x) > len(y) {
 		x, y = y, x
 	}
-	f := listOf(first)
 	switch {
 	case len(x) == 0 || len(y) == 0:
 		return Absent
-	case slices.Equal(y[:len(x)], x),
-		len(y) == len(x)+len(f) && slices.Equal(y[:len(f)], f) && slices.Equal(y[len(f):], x):
+	case slices.Equal(y[:len(x)], x):
 		return Compatible
+	}
+	for _, first := range firsts {
+		f := listOf(first)
+		if len(y) == len(x)+len(f) && slices.Equal(y[:len(f)], f) && slices.Equal(y[len(f):], x) {
+			return Compatible
+		}
 	}
 	return Differs
 }
