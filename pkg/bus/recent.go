@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -39,6 +40,9 @@ func (c *recent) keep(name string, info *jetstream.ObjectInfo, data []byte) {
 	}
 	r := &remembered{name, info, data}
 	c.m[name] = r
+	if len(c.order) > 2*len(c.m)+100 { // one that stays keeps those behind it from coming up
+		c.order = slices.DeleteFunc(c.order, func(r *remembered) bool { return c.m[r.name] != r })
+	}
 	c.order = append(c.order, r)
 	c.size += len(data)
 	for c.size > maxRecent {
