@@ -42,6 +42,18 @@ func TestRulesExplainThemselves(t *testing.T) {
 	}
 }
 
+// TestRulesSayWhatToDo: what keeps a document from its patient's record tells the
+// person who reads it what is expected of her.
+func TestRulesSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	todo := regexp.MustCompile(`(?i)demandez|vérifiez|ouvrez|comparez|prévenez|téléchargez|exportez|voyez|une personne doit|il faut`)
+	for _, r := range allRules() {
+		if (r.Severity == greffe.Hold || r.Severity == greffe.Refuse) && !todo.MatchString(r.Text) {
+			t.Errorf("%s does not say what to do: %s", r.ID, r.Text)
+		}
+	}
+}
+
 func TestRulesAreFoundByWords(t *testing.T) {
 	t.Parallel()
 	code, out, _ := cli(nil, "rules")

@@ -12,7 +12,7 @@ var processors = runtime.GOMAXPROCS(0)
 
 // tune sets what Go decides otherwise, unless the environment has a say.
 //
-// The collector runs twice as often as by default: most of what lives on our heap is
+// The collector runs more often than by default: most of what lives on our heap is
 // the block buffers of the bus, large, without pointers, cheap to look at and dear to
 // keep twice.
 //
@@ -22,7 +22,7 @@ var processors = runtime.GOMAXPROCS(0)
 // disk is a disk, none lost where it is memory.
 func tune() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(40)
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * processors)

@@ -56,7 +56,7 @@ func (b *Bus) putLetter(ctx context.Context, l DeadLetter, event string) error {
 	if len(l.Payload) > maxInline {
 		// In a store where nothing ages: a letter may wait for long.
 		claim := rand.Text()
-		if err := b.letters.put(ctx, claim, bytes.NewReader(l.Payload)); err != nil {
+		if _, err := b.letters.put(ctx, claim, bytes.NewReader(l.Payload)); err != nil {
 			return fmt.Errorf("bus: dead letter: %w", err)
 		}
 		m.Header.Set(headerClaim, claim)

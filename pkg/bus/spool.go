@@ -15,19 +15,22 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"greffe/pkg/greffe"
 )
 
 // ErrNotFound is returned for a name that the spool or a bucket does not hold.
 var ErrNotFound = errors.New("bus: not found")
 
 // Spool streams r into the spool under name, replacing what was there, and
-// returns once it is durable. It holds at most 5 MiB in memory. An error of r is
-// returned as it is and leaves what was there before.
-func (b *Bus) Spool(ctx context.Context, name string, r io.Reader) error {
-	if err := b.spool.put(ctx, name, r); err != nil {
-		return fmt.Errorf("bus: spool: %w", err)
+// returns the digest of its bytes once it is durable. It holds at most 5 MiB in
+// memory. An error of r is returned as it is and leaves what was there before.
+func (b *Bus) Spool(ctx context.Context, name string, r io.Reader) (greffe.Digest, error) {
+	sum, err := b.spool.put(ctx, name, r)
+	if err != nil {
+		return "", fmt.Errorf("bus: spool: %w", err)
 	}
-	return nil
+	return greffe.DigestFrom(sum), nil
 }
 
 // Unspool opens a spooled object; ErrNotFound when it is gone. The reader holds
@@ -92,22 +95,22 @@ func (o *objects) description(name string) string {
 
 // put streams r into chunks under a subject of their own, then publishes the
 // description that makes them the object.
-func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
+func (o *objects) put(ctx context.Context, name string, r io.Reader) (sum []byte, _ error) {
 	old, err := o.info(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+		return nil, err
 	}
 	info := &jetstream.ObjectInfo{Bucket: o.name, NUID: rand.Text()}
 	info.Name = name
 	info.Opts = &jetstream.ObjectMetaOptions{ChunkSize: chunkSize}
-	only, err := o.putChunks(ctx, info, r)
+	sum, only, err := o.putChunks(ctx, info, r)
 	if err == nil {
 		o.recent.forget(name)
 		err = o.describe(ctx, info)
 	}
 	if err != nil {
 		o.purge(ctx, info.NUID)
-		return err
+		return nil, err
 	}
 	if only != nil && o.b.srv != nil {
 		o.recent.keep(name, info, only)
@@ -115,7 +118,7 @@ func (o *objects) put(ctx context.Context, name string, r io.Reader) error {
 	if old != nil {
 		o.purge(ctx, old.NUID)
 	}
-	return nil
+	return sum, nil
 }
 
 // describe publishes the description of an object in place of the one before.
@@ -141,9 +144,9 @@ func (o *objects) purge(ctx context.Context, id string) {
 }
 
 // putChunks sends r with a few chunks in flight and returns once all are
-// acknowledged; it fills in size, count and digest. When the object is a single
+// acknowledged; it fills in size, count and digest, and returns the digest. When the object is a single
 // chunk, its bytes are returned and belong to the caller.
-func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader) (only []byte, _ error) {
+func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r io.Reader) (sum, only []byte, _ error) {
 	digest := sha256.New()
 	var flying []jetstream.PubAckFuture
 	// A chunk's memory is used again only once its message is acknowledged: the
@@ -174,7 +177,7 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 	most := chunkSize
 	for end := false; !end; most = chunkNext {
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 		var chunk []byte
 		if len(free) > 0 {
@@ -184,7 +187,7 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 		}
 		chunk, err := fill(r, chunk, most)
 		if end = errors.Is(err, io.EOF); err != nil && !end {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(chunk) == 0 {
 			free = append(free, chunk)
@@ -199,24 +202,25 @@ func (o *objects) putChunks(ctx context.Context, info *jetstream.ObjectInfo, r i
 		}
 		if len(flying) == spoolWindow {
 			if err := land(); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		m := nats.NewMsg(o.chunks(info.NUID))
 		m.Data = chunk
 		f, err := o.b.js.PublishMsgAsync(m, jetstream.WithStallWait(o.b.pace.patience))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		flying = append(flying, f)
 	}
 	for len(flying) > 0 {
 		if err := land(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	info.Digest = digestKind + base64.URLEncoding.EncodeToString(digest.Sum(nil))
-	return only, nil
+	sum = digest.Sum(nil)
+	info.Digest = digestKind + base64.URLEncoding.EncodeToString(sum)
+	return sum, only, nil
 }
 
 // chunks are the first chunks of objects, which are most of their bytes.

@@ -25,7 +25,7 @@ func TestSpoolGivesBackWhatWasPut(t *testing.T) {
 		}
 		for _, size := range []int{0, 1, 4 << 10, 512 << 10, 512<<10 + 1, len(noise)} {
 			name := unique("é/ raw message ")
-			if err := b.Spool(t.Context(), name, bytes.NewReader(noise[:size])); err != nil {
+			if _, err := b.Spool(t.Context(), name, bytes.NewReader(noise[:size])); err != nil {
 				t.Fatal(err)
 			}
 			r, err := b.Unspool(t.Context(), name)
@@ -44,14 +44,14 @@ func TestSpoolReplacesAndDrops(t *testing.T) {
 		name := unique("m")
 		for _, text := range []string{"first", "second"} {
 			// One byte at a time: a slow connection makes no small chunks.
-			if err := b.Spool(t.Context(), name, iotest.OneByteReader(strings.NewReader(text))); err != nil {
+			if _, err := b.Spool(t.Context(), name, iotest.OneByteReader(strings.NewReader(text))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// A reader that fails half-way leaves what was there.
 		cut := errors.New("connection cut")
 		half := io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20)), iotest.ErrReader(cut))
-		if err := b.Spool(t.Context(), name, half); !errors.Is(err, cut) {
+		if _, err := b.Spool(t.Context(), name, half); !errors.Is(err, cut) {
 			t.Errorf("cut put: %v", err)
 		}
 		r, err := b.Unspool(t.Context(), name)
@@ -78,7 +78,7 @@ func TestSpoolReplacesAndDrops(t *testing.T) {
 func TestUnspoolNeverEndsEarlyWithoutAnError(t *testing.T) {
 	each(t, func(t *testing.T, b *bus.Bus) {
 		name := unique("m")
-		if err := b.Spool(t.Context(), name, bytes.NewReader(make([]byte, 2<<20))); err != nil {
+		if _, err := b.Spool(t.Context(), name, bytes.NewReader(make([]byte, 2<<20))); err != nil {
 			t.Fatal(err)
 		}
 		r, err := b.Unspool(t.Context(), name)
@@ -104,7 +104,7 @@ func TestSpoolHoldsLittleInMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	if err := b.Spool(t.Context(), "big", src); err != nil {
+	if _, err := b.Spool(t.Context(), "big", src); err != nil {
 		t.Fatal(err)
 	}
 	r, err := b.Unspool(t.Context(), "big")
@@ -274,7 +274,7 @@ func BenchmarkSpool(bm *testing.B) {
 			bm.SetBytes(int64(size))
 			bm.ReportAllocs()
 			for bm.Loop() {
-				if err := b.Spool(bm.Context(), "m", bytes.NewReader(data)); err != nil {
+				if _, err := b.Spool(bm.Context(), "m", bytes.NewReader(data)); err != nil {
 					bm.Fatal(err)
 				}
 				r, err := b.Unspool(bm.Context(), "m")

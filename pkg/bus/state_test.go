@@ -274,7 +274,7 @@ func TestWorkGoesOnAfterTheServerLostItsDisk(t *testing.T) {
 		}
 	}
 	eventually(t, "the bucket", func() bool { _, err := k.Put(t.Context(), "k", []byte("v"), 0); return err == nil })
-	eventually(t, "the spool", func() bool { return b.Spool(t.Context(), "n", strings.NewReader("raw")) == nil })
+	eventually(t, "the spool", func() bool { _, err := b.Spool(t.Context(), "n", strings.NewReader("raw")); return err == nil })
 	eventually(t, "a lease", func() bool { _, err := b.Lease(t.Context(), "l", time.Minute); return err == nil })
 }
 

@@ -104,7 +104,7 @@ func (b *Bus) publish(ctx context.Context, m *nats.Msg, payload []byte) error {
 		// A name of its own for each try: a repeat never pulls the bytes from under
 		// the reader of the first.
 		claim = rand.Text()
-		if err := b.claims.put(ctx, claim, bytes.NewReader(payload)); err != nil {
+		if _, err := b.claims.put(ctx, claim, bytes.NewReader(payload)); err != nil {
 			return fmt.Errorf("claim check: %w", err)
 		}
 		m.Header.Set(headerClaim, claim)

@@ -10,18 +10,18 @@ const (
 // Rules about the file as XML. RuleXML, RuleLimits and RuleEncoding take the
 // reason in French.
 var (
-	RuleXML      = greffe.Rule{ID: "cda.xml", Severity: greffe.Refuse, Text: "Le document ne peut pas être lu jusqu’au bout : %s.", Source: "XML 1.0 §2.1 et Namespaces in XML 1.0 §7"}
-	RuleDTD      = greffe.Rule{ID: "cda.dtd", Severity: greffe.Refuse, Text: "Le document contient une déclaration de type (DTD), interdite dans un document de santé.", Source: "Greffe"}
-	RuleLimits   = greffe.Rule{ID: "cda.limits", Severity: greffe.Refuse, Text: "Le document dépasse les limites de lecture : %s.", Source: "Greffe"}
-	RuleEncoding = greffe.Rule{ID: "cda.encoding", Severity: greffe.Refuse, Text: "Le document est écrit dans un jeu de caractères que Greffe ne lit pas (%s).", Source: "XML 1.0 §4.3.3"}
+	RuleXML      = greffe.Rule{ID: "cda.xml", Severity: greffe.Refuse, Text: "Le document ne peut pas être lu jusqu’au bout : %s. Demandez un nouvel envoi à l’expéditeur.", Source: "XML 1.0 §2.1 et Namespaces in XML 1.0 §7"}
+	RuleDTD      = greffe.Rule{ID: "cda.dtd", Severity: greffe.Refuse, Text: "Le document contient une déclaration de type (DTD), interdite dans un document de santé. Demandez un nouvel envoi à l’expéditeur.", Source: "Greffe"}
+	RuleLimits   = greffe.Rule{ID: "cda.limits", Severity: greffe.Refuse, Text: "Le document dépasse les limites de lecture : %s. Demandez un nouvel envoi à l’expéditeur.", Source: "Greffe"}
+	RuleEncoding = greffe.Rule{ID: "cda.encoding", Severity: greffe.Refuse, Text: "Le document est écrit dans un jeu de caractères que Greffe ne lit pas (%s). Demandez un nouvel envoi à l’expéditeur.", Source: "XML 1.0 §4.3.3"}
 	RuleDeclared = greffe.Rule{ID: "cda.encoding.declared", Severity: greffe.Warning, Text: "Le document n’est pas écrit dans le jeu de caractères qu’il annonce. Greffe l’a lu au mieux : vérifiez les accents, et que le dossier du patient l’accepte.", Source: "XML 1.0 §4.3.3"}
 )
 
 // Rules about the header. Cardinalities are warnings: a document that breaks one
 // can be attached. What would make it wrong, or attach it to the wrong patient, is held.
 var (
-	ruleRoot      = rule("cda.root", greffe.Refuse, "Le fichier n’est pas un document CDA.", "HL7 CDA R2 §4.2.1")
-	ruleNamespace = rule("cda.namespace", greffe.Hold, "L’espace de noms du document n’est pas celui de CDA R2 (urn:hl7-org:v3).", "HL7 CDA R2 §4.2.1")
+	ruleRoot      = rule("cda.root", greffe.Refuse, "Le fichier n’est pas un document CDA. Demandez un nouvel envoi à l’expéditeur.", "HL7 CDA R2 §4.2.1")
+	ruleNamespace = rule("cda.namespace", greffe.Hold, "L’espace de noms du document n’est pas celui de CDA R2 (urn:hl7-org:v3). Vérifiez le document avant de le classer.", "HL7 CDA R2 §4.2.1")
 	ruleBlanks    = rule("cda.blanks", greffe.Info, "Des blancs précèdent le XML ; ils ont été ignorés.", "XML 1.0 §2.8")
 	ruleRealm     = rule("cda.realm", greffe.Warning, "Le domaine d’application du document n’est pas la France (realmCode FR).", structMin)
 	ruleType      = rule("cda.typeid", greffe.Warning, "L’identifiant de type CDA (typeId POCD_HD000040) manque ou est inattendu.", structMin)
@@ -40,10 +40,10 @@ var (
 	ruleService   = rule("cda.service", greffe.Warning, "L’acte documenté est incomplet : %s.", structMin)
 	ruleEncounter = rule("cda.encounter", greffe.Warning, "La prise en charge (componentOf) est incomplète : %s.", structMin)
 	ruleRepeated  = rule("cda.repeated", greffe.Warning, "L’élément %s est écrit plusieurs fois ; le premier a été lu.", structMin)
-	ruleIDs       = rule("cda.ids", greffe.Hold, "Le document porte plusieurs identifiants différents.", structMin)
-	ruleLong      = rule("cda.long", greffe.Hold, "Une donnée d’en-tête est démesurée (%s) ; elle n’a pas été reprise.", "Greffe")
+	ruleIDs       = rule("cda.ids", greffe.Hold, "Le document porte plusieurs identifiants différents. Vérifiez le document avant de le classer.", structMin)
+	ruleLong      = rule("cda.long", greffe.Hold, "Une donnée d’en-tête est démesurée (%s) ; elle n’a pas été reprise. Vérifiez le document avant de le classer.", "Greffe")
 	ruleMany      = rule("cda.many", greffe.Warning, "L’en-tête contient trop d’éléments %s ; les premiers ont été lus.", "Greffe")
-	ruleBody      = rule("cda.body", greffe.Hold, "Le document n’a pas de corps.", structMin)
+	ruleBody      = rule("cda.body", greffe.Hold, "Le document n’a pas de corps. Demandez un nouvel envoi à l’expéditeur.", structMin)
 	ruleBodyType  = rule("cda.body.type", greffe.Warning, "Le corps du document n’est pas un PDF en base 64 (type annoncé : %s).", xdsSD)
 
 	ruleReference  = rule("cda.reference", greffe.Info, "Le document renvoie à un fichier qu’il ne contient pas ; Greffe ne va jamais le chercher.", "HL7 CDA R2, ED.reference")
@@ -64,20 +64,20 @@ var (
 	ruleRelated     = rule("cda.related", greffe.Warning, "Le document se rapporte à un autre sans le remplacer (%s) : Greffe le traite comme un document à part.", structMin+", relatedDocument")
 	ruleQualifier   = rule("cda.patient.qualifier", greffe.Warning, "Un nom du patient ne dit pas s’il est de naissance ou utilisé : il a été lu comme nom utilisé, sauf mention contraire.", structMin+", recordTarget, family/@qualifier")
 
-	ruleParents    = rule("cda.parents", greffe.Hold, "Le document dit remplacer plusieurs documents différents.", "CI-SIS, structuration minimale, relatedDocument 0..1")
+	ruleParents    = rule("cda.parents", greffe.Hold, "Le document dit remplacer plusieurs documents différents. Une personne doit décider.", "CI-SIS, structuration minimale, relatedDocument 0..1")
 	ruleParent     = rule("cda.parent", greffe.Warning, "Le document dit remplacer un document sans en donner l’identifiant.", "CI-SIS, structuration minimale, relatedDocument")
-	ruleSelf       = rule("cda.self", greffe.Hold, "Le document dit se remplacer lui-même.", "CI-SIS, structuration minimale, relatedDocument")
+	ruleSelf       = rule("cda.self", greffe.Hold, "Le document dit se remplacer lui-même. Une personne doit décider.", "CI-SIS, structuration minimale, relatedDocument")
 	ruleFirst      = rule("cda.first", greffe.Warning, "La version 1 du document dit remplacer un autre document.", "CI-SIS, structuration minimale, versionNumber")
 	ruleParentSet  = rule("cda.parentset", greffe.Warning, "Le document remplacé n’appartient pas au même ensemble de versions (setId).", "CI-SIS, structuration minimale, setId")
 	ruleParentLess = rule("cda.parentversion", greffe.Warning, "Le document remplacé a un numéro de version égal ou supérieur.", "CI-SIS, structuration minimale, versionNumber")
 
-	rulePatient      = rule("cda.patient", greffe.Hold, "Le document ne dit pas de quel patient il s’agit.", structMin)
-	rulePatientID    = rule("cda.patient.id", greffe.Hold, "Le patient n’a aucun identifiant dans le document.", structMin)
-	rulePatients     = rule("cda.patients", greffe.Hold, "Le document désigne plusieurs patients.", "CI-SIS, structuration minimale, recordTarget 1..1")
-	rulePatientName  = rule("cda.patient.name", greffe.Hold, "Le document donne au patient plusieurs valeurs différentes : %s.", "CI-SIS, structuration minimale, recordTarget")
+	rulePatient      = rule("cda.patient", greffe.Hold, "Le document ne dit pas de quel patient il s’agit. Une personne doit retrouver le patient.", structMin)
+	rulePatientID    = rule("cda.patient.id", greffe.Hold, "Le patient n’a aucun identifiant dans le document. Une personne doit retrouver le patient.", structMin)
+	rulePatients     = rule("cda.patients", greffe.Hold, "Le document désigne plusieurs patients. Vérifiez de qui il s’agit, ou demandez un nouvel envoi.", "CI-SIS, structuration minimale, recordTarget 1..1")
+	rulePatientName  = rule("cda.patient.name", greffe.Hold, "Le document donne au patient plusieurs valeurs différentes : %s. Vérifiez de qui il s’agit.", "CI-SIS, structuration minimale, recordTarget")
 	rulePatientBirth = rule("cda.patient.birth", greffe.Warning, "La date de naissance manque ou n’est pas une date.", "CI-SIS, structuration minimale, birthTime")
 	rulePatientSex   = rule("cda.patient.sex", greffe.Warning, "Le sexe du patient manque ou n’est pas F, M ou UN.", "JDV_J143-AdministrativeGender-CISIS")
-	rulePatientMail  = rule("cda.patient.mail", greffe.Hold, "L’adresse MSSanté du patient porte un autre matricule que son INS.", "CI-SIS, structuration minimale, telecom du patient")
+	rulePatientMail  = rule("cda.patient.mail", greffe.Hold, "L’adresse MSSanté du patient porte un autre matricule que son INS. Vérifiez de qui il s’agit.", "CI-SIS, structuration minimale, telecom du patient")
 )
 
 func rule(id string, severity greffe.Severity, text, source string) greffe.Rule {

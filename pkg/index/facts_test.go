@@ -28,6 +28,9 @@ func TestFactsComeBackAsTheyWereSaved(t *testing.T) {
 		if m.Parsed == nil || !reflect.DeepEqual(*m.Parsed, p) {
 			t.Errorf("parsed: got %+v, want %+v", m.Parsed, p)
 		}
+		if mail, err := db.Mail(t.Context(), p.Received.ID); err != nil || !reflect.DeepEqual(mail, p.Message) {
+			t.Errorf("mail: got %+v, %v, want %+v", mail, err, p.Message)
+		}
 		if !reflect.DeepEqual(m.Received, p.Received) || m.Raw != rawOf(p) || m.Manifest != manifestOf(p) || !reflect.DeepEqual(m.Objects, objects(p)) {
 			t.Errorf("objects: %+v", m)
 		}
@@ -46,7 +49,7 @@ func TestFactsComeBackAsTheyWereSaved(t *testing.T) {
 			t.Errorf("documents of the message: %+v", m.Documents)
 		}
 		for _, err := range []error{
-			second(db.Message(t.Context(), "nope")), second(db.Document(t.Context(), "nope")),
+			second(db.Message(t.Context(), "nope")), second(db.Mail(t.Context(), "nope")), second(db.Document(t.Context(), "nope")),
 			second(db.Holder(t.Context(), "nope")), second(db.User(t.Context(), "nope")),
 			second(db.SaveOutcome(t.Context(), "nope-1", greffe.Outcome{State: greffe.StateTodo}, "")),
 			second(db.SaveDecision(t.Context(), greffe.Decided{ID: "1", Document: "nope-1"})), db.DeleteUser(t.Context(), "nope"),

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -249,6 +250,27 @@ func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) 
 	}
 	d.Outcomes, d.Decisions, d.History = attempts, decisions, history
 	return d, nil
+}
+
+// Mail returns what the mail of one message says, without its parts and documents;
+// zero while it is not archived, ErrNotFound when there is no such message.
+func (db *DB) Mail(ctx context.Context, id greffe.MessageID) (greffe.Message, error) {
+	rows, err := db.query(ctx, `SELECT parsed_json FROM message_facts WHERE message_id = $1`, string(id))
+	if err != nil {
+		return greffe.Message{}, fmt.Errorf("read mail %s: %w", id, err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return greffe.Message{}, fmt.Errorf("read mail %s: %w", id, cmp.Or(rows.Err(), ErrNotFound))
+	}
+	var text string
+	var parsed struct {
+		Message greffe.Message `json:"message"`
+	}
+	if err := errors.Join(rows.Scan(&text), decode(text, &parsed), rows.Close()); err != nil {
+		return greffe.Message{}, fmt.Errorf("read mail %s: %w", id, err)
+	}
+	return parsed.Message, nil
 }
 
 // EachMessage calls f for every message in id order, which is the order of their

@@ -5,13 +5,13 @@ import "greffe/pkg/greffe"
 // Rules about whether the file can be read. ISO 32000-1 is PDF 1.7, ISO 19005 is
 // PDF/A.
 var (
-	ruleEmpty      = rule("pdf.empty", greffe.Refuse, "Le fichier PDF est vide.", "ISO 32000-1 §7.5")
-	ruleNotPDF     = rule("pdf.not-pdf", greffe.Refuse, "Le fichier n’est pas un PDF, malgré son nom ou son type.", "ISO 32000-1 §7.5.2")
+	ruleEmpty      = rule("pdf.empty", greffe.Refuse, "Le fichier PDF est vide. Demandez un nouvel envoi à l’expéditeur.", "ISO 32000-1 §7.5")
+	ruleNotPDF     = rule("pdf.not-pdf", greffe.Refuse, "Le fichier n’est pas un PDF, malgré son nom ou son type. Demandez un nouvel envoi à l’expéditeur.", "ISO 32000-1 §7.5.2")
 	ruleUnreadable = rule("pdf.unreadable", greffe.Refuse, "Le PDF est endommagé : il ne peut pas être lu. Demandez un nouvel envoi.", "ISO 32000-1 §7.5")
-	rulePages      = rule("pdf.pages", greffe.Refuse, "Le PDF ne contient aucune page.", "ISO 32000-1 §7.7.3")
-	ruleSize       = rule("pdf.size", greffe.Hold, "Le PDF dépasse %d Mio et n’a pas été vérifié.", ours)
-	ruleOverrun    = rule("pdf.overrun", greffe.Hold, "Le PDF demande trop de temps ou de mémoire pour être vérifié ; il peut être piégé.", ours)
-	ruleBomb       = rule("pdf.bomb", greffe.Hold, "Le PDF contient des données qui enflent démesurément à l’ouverture ; il peut être piégé.", ours)
+	rulePages      = rule("pdf.pages", greffe.Refuse, "Le PDF ne contient aucune page. Demandez un nouvel envoi à l’expéditeur.", "ISO 32000-1 §7.7.3")
+	ruleSize       = rule("pdf.size", greffe.Hold, "Le PDF dépasse %d Mio et n’a pas été vérifié. Ouvrez-le et vérifiez-le avant de le classer.", ours)
+	ruleOverrun    = rule("pdf.overrun", greffe.Hold, "Le PDF demande trop de temps ou de mémoire pour être vérifié ; il peut être piégé. Ne l’ouvrez pas sans l’avis du service informatique.", ours)
+	ruleBomb       = rule("pdf.bomb", greffe.Hold, "Le PDF contient des données qui enflent démesurément à l’ouverture ; il peut être piégé. Ne l’ouvrez pas sans l’avis du service informatique.", ours)
 	ruleEncrypted  = rule("pdf.encrypted", greffe.Hold, "Le PDF est protégé par un mot de passe : il ne peut pas être ouvert. Demandez à l’expéditeur un fichier sans mot de passe.", "ISO 32000-1 §7.6")
 	ruleTruncated  = rule("pdf.truncated", greffe.Hold, "Le PDF est incomplet : sa fin, ou une partie, manque. Demandez un nouvel envoi.", "ISO 32000-1 §7.5.5")
 	ruleDamaged    = rule("pdf.damaged", greffe.Warning, "Le PDF est abîmé ou mal formé ; il a pu être lu, mais son affichage est à vérifier.", "ISO 32000-1 §7.5")
@@ -24,17 +24,17 @@ var (
 
 // Rules about what acts by itself: a person looks before it goes on.
 var (
-	rulePolyglot   = rule("pdf.polyglot", greffe.Hold, "Le fichier est à la fois un PDF et un autre type de fichier (programme, archive ou page web) ; il peut être piégé.", ours)
-	ruleScript     = rule("pdf.javascript", greffe.Hold, "Le PDF contient un programme (JavaScript).", "ISO 32000-1 §12.6.4.16")
-	ruleLaunch     = rule("pdf.launch", greffe.Hold, "Le PDF peut lancer un programme ou ouvrir un fichier de l’ordinateur.", "ISO 32000-1 §12.6.4.5")
-	ruleHidden     = rule("pdf.hidden", greffe.Hold, "Une partie du PDF que l’affichage n’utilise pas (version antérieure ou objet caché) contient un programme.", "ISO 32000-1 §7.5.6, §12.6.4")
-	ruleOpen       = rule("pdf.open-action", greffe.Hold, "Le PDF se connecte à un site ou à un autre fichier dès son ouverture ou pendant la lecture.", "ISO 32000-1 §12.6.3")
-	ruleRich       = rule("pdf.rich-media", greffe.Hold, "Le PDF contient une animation qui peut exécuter des programmes (Flash, 3D ou multimédia enrichi).", "ISO 32000-1 §13.6 ; Adobe Supplement to ISO 32000, ExtensionLevel 3, §9.6")
-	rulePostScript = rule("pdf.postscript", greffe.Hold, "Le PDF contient un programme destiné à l’imprimante (PostScript).", "ISO 32000-1 §8.8.2")
-	ruleXFA        = rule("pdf.xfa", greffe.Hold, "Le PDF est un formulaire dynamique (XFA) : il peut contenir des programmes et ne s’affiche pas partout.", "ISO 32000-1 §12.7.8")
-	rulePortfolio  = rule("pdf.portfolio", greffe.Hold, "Le PDF est un porte-documents : le document médical peut se trouver dans ses fichiers joints et non dans ses pages.", "ISO 32000-1 §12.3.5")
+	rulePolyglot   = rule("pdf.polyglot", greffe.Hold, "Le fichier est à la fois un PDF et un autre type de fichier (programme, archive ou page web) ; il peut être piégé. Ne l’ouvrez pas sans l’avis du service informatique.", ours)
+	ruleScript     = rule("pdf.javascript", greffe.Hold, "Le PDF contient un programme (JavaScript). Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §12.6.4.16")
+	ruleLaunch     = rule("pdf.launch", greffe.Hold, "Le PDF peut lancer un programme ou ouvrir un fichier de l’ordinateur. Ne l’ouvrez pas, et demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §12.6.4.5")
+	ruleHidden     = rule("pdf.hidden", greffe.Hold, "Une partie du PDF que l’affichage n’utilise pas (version antérieure ou objet caché) contient un programme. Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §7.5.6, §12.6.4")
+	ruleOpen       = rule("pdf.open-action", greffe.Hold, "Le PDF se connecte à un site ou à un autre fichier dès son ouverture ou pendant la lecture. Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §12.6.3")
+	ruleRich       = rule("pdf.rich-media", greffe.Hold, "Le PDF contient une animation qui peut exécuter des programmes (Flash, 3D ou multimédia enrichi). Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §13.6 ; Adobe Supplement to ISO 32000, ExtensionLevel 3, §9.6")
+	rulePostScript = rule("pdf.postscript", greffe.Hold, "Le PDF contient un programme destiné à l’imprimante (PostScript). Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §8.8.2")
+	ruleXFA        = rule("pdf.xfa", greffe.Hold, "Le PDF est un formulaire dynamique (XFA) : il peut contenir des programmes et ne s’affiche pas partout. Demandez à l’expéditeur un PDF simple (PDF/A).", "ISO 32000-1 §12.7.8")
+	rulePortfolio  = rule("pdf.portfolio", greffe.Hold, "Le PDF est un porte-documents : le document médical peut se trouver dans ses fichiers joints et non dans ses pages. Ouvrez-le et vérifiez ce qu’il contient, ou demandez un PDF simple.", "ISO 32000-1 §12.3.5")
 	ruleProgram    = rule("pdf.embedded-program", greffe.Hold, "Le PDF renferme un fichier joint qui est un programme ou une page active : ne l’ouvrez pas.", "ISO 32000-1 §7.11.4")
-	ruleArchive    = rule("pdf.embedded-archive", greffe.Hold, "Le PDF renferme une archive ou un fichier de bureautique joint, que Greffe n’ouvre pas.", "ISO 32000-1 §7.11.4")
+	ruleArchive    = rule("pdf.embedded-archive", greffe.Hold, "Le PDF renferme une archive ou un fichier de bureautique joint, que Greffe n’ouvre pas. Demandez à l’expéditeur de joindre ce fichier à part.", "ISO 32000-1 §7.11.4")
 )
 
 // Rules about what a reader of the document may meet: it goes its way.

@@ -3,7 +3,6 @@ package fetcher
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -321,22 +320,21 @@ func (w *watcher) blame(fo *folder, uids []uint32, current facts, err error) err
 	return err
 }
 
-// spool streams one message into the spool while its digest is computed. The
+// spool streams one message into the spool, which computes its digest. The
 // order of what follows matters: bytes, event, cursor. A crash in between repeats
 // work and loses nothing.
 func (w *watcher) spool(ctx context.Context, fo *folder, m facts, size int64, r io.Reader) (greffe.Received, error) {
 	o := w.origin(fo, m)
-	digest := sha256.New()
-	body := &exact{r: io.TeeReader(r, digest), left: size}
+	body := &exact{r: r, left: size}
 	// One name for each try: a reader of an earlier copy is not disturbed.
 	name := fmt.Sprintf("%s.%d.%d.%d", folderID(o.Mailbox, o.Folder), o.UIDValidity, o.UID, time.Now().UnixNano())
-	if err := w.f.bus.Spool(ctx, name, body); err != nil {
+	raw, err := w.f.bus.Spool(ctx, name, body)
+	if err != nil {
 		if body.err != nil {
 			return greffe.Received{}, body.err
 		}
 		return greffe.Received{}, ourSide{err}
 	}
-	raw := greffe.DigestFrom(digest.Sum(nil))
 	return greffe.Received{
 		ID: greffe.NewMessageID(o, raw), Origin: o, Size: size, SHA256: raw, Spool: name, At: time.Now().UTC(),
 	}, nil

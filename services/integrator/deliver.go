@@ -118,7 +118,7 @@ func (i *Integrator) work(ctx context.Context, doc index.Document, attempt strin
 
 // send gives the document to the DI and records the answer.
 func (i *Integrator) send(ctx context.Context, doc index.Document, t target, p plan, s situation, attempt string) error {
-	m, err := i.index.Message(ctx, doc.Message)
+	mail, err := i.index.Mail(ctx, doc.Message)
 	if err != nil {
 		return fault("deliver document", err)
 	}
@@ -128,14 +128,11 @@ func (i *Integrator) send(ctx context.Context, doc index.Document, t target, p p
 	}
 	d := Delivery{
 		ID: doc.ID, Facts: doc.Facts, Action: p.action, Parent: p.parent, Mailbox: doc.Origin.Mailbox,
-		Service: i.cfg.Services[doc.Origin.Mailbox], At: time.Now(), Size: doc.Object.Size, Open: i.open(ctx, doc),
+		Service: i.cfg.Services[doc.Origin.Mailbox], At: time.Now(), Size: doc.Object.Size, Open: i.open(ctx, doc), Mail: mail,
 	}
 	d.Control, d.UUID = identifiers(t.Name, doc.Identity, attempt)
 	if attempt == "" && doc.Outcome.DI == t.Name && t.Protocol == "hl7v2" && doc.Outcome.Control != "" {
 		d.Control = doc.Outcome.Control
-	}
-	if m.Parsed != nil {
-		d.Mail = m.Parsed.Message
 	}
 	if s.parent != nil {
 		d.VisibilityChanged = p.action == greffe.ActionReplace && marks(s.parent.Facts) != marks(doc.Facts)

@@ -369,7 +369,8 @@ func TestMessagesWaitForTheAntivirus(t *testing.T) {
 		o := greffe.Origin{Mailbox: "a@ch.example", Folder: "INBOX", UIDValidity: 1, UID: uint32(i + 1), InternalDate: someDay}
 		rec := greffe.Received{ID: greffe.NewMessageID(o, greffe.DigestOf(raw)), Origin: o, Size: int64(len(raw)), SHA256: greffe.DigestOf(raw), At: someDay}
 		rec.Spool = string(rec.ID)
-		if err := errors.Join(b.Spool(ctx, rec.Spool, bytes.NewReader(raw)), bus.Publish(ctx, b, bus.Received, rec)); err != nil {
+		_, err := b.Spool(ctx, rec.Spool, bytes.NewReader(raw))
+		if err := errors.Join(err, bus.Publish(ctx, b, bus.Received, rec)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 var (
 	ruleAmbiguous  = rule("parser.pdf.ambiguous", greffe.Hold, "Ce PDF peut être la copie de plusieurs documents de ce message, ou plusieurs PDF celle du même : rien ne dit lequel. Comparez-les avant de classer.", ref2+", ECO.2.1.1 et ECO.2.1.5")
 	ruleUnproven   = rule("parser.pdf.unproven", greffe.Hold, "Ce PDF porte le nom du patient, mais rien ne prouve qu’il soit la copie d’un document de ce message (date, type ou titre) : ce peut être un autre document. Ouvrez-le.", ref2+", ECO.2.1.6")
-	ruleSomebody   = rule("parser.pdf.patient", greffe.Hold, "Le nom de ce PDF désigne un autre patient que les documents de ce message.", ref2+", ECO.2.1.1 et ECO.2.1.6")
+	ruleSomebody   = rule("parser.pdf.patient", greffe.Hold, "Le nom de ce PDF désigne un autre patient que les documents de ce message. Ouvrez-le et vérifiez de qui il s’agit.", ref2+", ECO.2.1.1 et ECO.2.1.6")
 	ruleOtherBytes = rule("parser.pdf.other", greffe.Hold, "Ce PDF est nommé comme un document de ce message, mais ce n’est pas le fichier que ce document contient : comparez-les.", ref2+", ECO.2.1.5")
 )
 

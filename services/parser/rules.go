@@ -51,9 +51,9 @@ var (
 
 // Rules about the limits of one message, and about reading.
 var (
-	ruleParts    = rule("parser.parts", greffe.Hold, "Le message contient plus de %d fichiers, archives comprises : les suivants n’ont pas été lus. Le message d’origine est conservé en entier.", ours)
-	ruleUnpacked = rule("parser.unpacked", greffe.Hold, "Les archives de ce message dépassent %d Mio une fois décompressées : la suite n’a pas été lue. Le message d’origine est conservé en entier.", ours)
-	ruleTime     = rule("parser.time", greffe.Hold, "La lecture de ce message a dépassé le temps admis : une partie des pièces n’a pas été lue. Le message d’origine est conservé en entier.", ours)
+	ruleParts    = rule("parser.parts", greffe.Hold, "Le message contient plus de %d fichiers, archives comprises : les suivants n’ont pas été lus. Le message d’origine est conservé en entier. Ouvrez le message dans votre messagerie pour voir la suite.", ours)
+	ruleUnpacked = rule("parser.unpacked", greffe.Hold, "Les archives de ce message dépassent %d Mio une fois décompressées : la suite n’a pas été lue. Le message d’origine est conservé en entier. Ouvrez le message dans votre messagerie pour voir la suite.", ours)
+	ruleTime     = rule("parser.time", greffe.Hold, "La lecture de ce message a dépassé le temps admis : une partie des pièces n’a pas été lue. Le message d’origine est conservé en entier. Ouvrez le message dans votre messagerie pour voir la suite.", ours)
 	ruleEntry    = rule("parser.entry", greffe.Refuse, "Ce fichier de l’archive est abîmé ou protégé : il n’a pas pu être lu. Demandez un nouvel envoi.", "IHE ITI TF-2 §3.32 (XDM)")
 )
 

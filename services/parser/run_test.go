@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 			rec.Spool = ""
 		}
 		if spool {
-			if err := b.Spool(ctx, rec.Spool, bytes.NewReader(raw)); err != nil {
+			if _, err := b.Spool(ctx, rec.Spool, bytes.NewReader(raw)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // ruleSameID is about two documents that claim to be one.
-var ruleSameID = rule("parser.same-id", greffe.Hold, "Deux documents différents de ce message portent le même identifiant et la même version.", "HL7 CDA R2 §4.2.1.7")
+var ruleSameID = rule("parser.same-id", greffe.Hold, "Deux documents différents de ce message portent le même identifiant et la même version. Comparez-les avant de les classer.", "HL7 CDA R2 §4.2.1.7")
 
 // copies finds what came twice in the message, by its bytes: documents with the same
 // action, a document and its auto-présentable form, files that equal the one inside a CDA

@@ -22,7 +22,7 @@ var (
 	ruleInner      = rule("parser.inner", greffe.Warning, "Le document en contient un autre : celui-ci est archivé avec lui et n’est pas classé à part.", ours)
 	ruleInnerOther = rule("parser.inner.patient", greffe.Hold, "Le document en contient un autre, qui ne désigne pas le même patient (%s) : une personne doit vérifier.", "MSSanté, Référentiel socle n° 2, ECO.2.1.1")
 	ruleInnerXML   = rule("parser.inner.xml", greffe.Hold, "Le document en contient un autre, qui ne peut pas être lu : une personne doit vérifier.", ours)
-	ruleInnerDeep  = rule("parser.inner.deep", greffe.Hold, "Des documents sont contenus les uns dans les autres sur plus de %d niveaux : les derniers n’ont pas été ouverts.", ours)
+	ruleInnerDeep  = rule("parser.inner.deep", greffe.Hold, "Des documents sont contenus les uns dans les autres sur plus de %d niveaux : les derniers n’ont pas été ouverts. Vérifiez le document avant de le classer.", ours)
 )
 
 const xdsSDMedia = "IHE ITI XDS-SD, corps non structuré"

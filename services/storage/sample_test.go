@@ -190,7 +190,7 @@ func (h *house) receive(t testing.TB, uid uint32, raw []byte) greffe.Received {
 		ID: greffe.NewMessageID(o, greffe.DigestOf(raw)), Origin: o, Size: int64(len(raw)), SHA256: greffe.DigestOf(raw),
 		Spool: fmt.Sprintf("spool.%d", uid), At: time.Now().UTC(),
 	}
-	if err := h.bus.Spool(t.Context(), r.Spool, bytes.NewReader(raw)); err != nil {
+	if _, err := h.bus.Spool(t.Context(), r.Spool, bytes.NewReader(raw)); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -224,7 +224,7 @@ func TestKeep(t *testing.T) {
 	}
 	// The spool holds something else.
 	wrong := h.receive(t, 3, raw)
-	if err := h.bus.Spool(t.Context(), wrong.Spool, bytes.NewReader([]byte("something else"))); err != nil {
+	if _, err := h.bus.Spool(t.Context(), wrong.Spool, bytes.NewReader([]byte("something else"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.onReceived(t.Context(), wrong); !errors.Is(err, archive.ErrDigest) {
