@@ -75,8 +75,8 @@ func TestWriteHTMLShowsWhatIsNotStructured(t *testing.T) {
 		string(levelOne(1000)): `<article class="cda"><h1>Compte rendu  d&#39;essai</h1><p class="note">Le contenu de ce document est un fichier PDF, à afficher à part.</p></article>`,
 		`<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody><text mediaType="text/plain">a &lt;b&gt;</text></nonXMLBody></component></ClinicalDocument>`:              `<article class="cda"><pre>a &lt;b&gt;</pre></article>`,
 		`<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody><text mediaType="image/png" representation="B64">AAAA</text></nonXMLBody></component></ClinicalDocument>`: `<article class="cda"><p class="note">Le contenu de ce document est une image, à afficher à part.</p></article>`,
-		`<html/>`: `<article class="cda"><p class="note">Le fichier n’est pas un document CDA.</p></article>`,
-		document(`<component><section><text><paragraph>début`): `<article class="cda"><h1>Essai &lt;1&gt;</h1><section><div><p>début</p></div></section><p class="note">Le document ne peut pas être lu jusqu’au bout : une balise de fin ne correspond pas à sa balise de début.</p></article>`,
+		`<html/>`: `<article class="cda"><p class="note">Le fichier n’est pas un document CDA. Demandez un nouvel envoi à l’expéditeur.</p></article>`,
+		document(`<component><section><text><paragraph>début`): `<article class="cda"><h1>Essai &lt;1&gt;</h1><section><div><p>début</p></div></section><p class="note">Le document ne peut pas être lu jusqu’au bout : une balise de fin ne correspond pas à sa balise de début. Demandez un nouvel envoi à l’expéditeur.</p></article>`,
 	} {
 		var out bytes.Buffer
 		if err := WriteHTML(&out, strings.NewReader(doc)); err != nil || out.String() != want {
