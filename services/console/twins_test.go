@@ -39,7 +39,7 @@ func TestTwinsAreOneDocument(t *testing.T) {
 		t.Errorf("the twin cannot be downloaded: status %d, %d bytes", got.StatusCode, len(got.body))
 	}
 	message := content(v.page("/messages/" + string(a.ID)))
-	for _, want := range []string{"aussi reçu en pièce 3", "même document que Lettre de liaison", "version PDF du document"} {
+	for _, want := range []string{", aussi reçue en pièce 3", "même document que Lettre de liaison", "version PDF du document"} {
 		if !strings.Contains(message, want) {
 			t.Errorf("the page of the message does not say %q", want)
 		}
