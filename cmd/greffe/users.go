@@ -52,6 +52,12 @@ func runUsers(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	// Accounts are made before the first start, too.
+	if c.args[0] == "add" && cfg.Index.DSN == "" {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return fmt.Errorf("dossier de données: %w", err)
+		}
+	}
 	db, err := index.Open(ctx, dsn(cfg), newLogger(LogConfig{Level: "warn", Format: "text"}, c.err))
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
