@@ -45,6 +45,11 @@ func (t *tx) insertDocument(p *greffe.Parsed, i int, at time.Time, objects map[s
 
 // insertNames writes the family names of a patient with all given names.
 func (t *tx) insertNames(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) error {
+	return t.insert(`INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) VALUES `,
+		nameRows(id, p, mailbox, received), ` ON CONFLICT DO NOTHING`)
+}
+
+func nameRows(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) [][]any {
 	givens := " " + clean(normalise(p.Givens+" "+p.FirstGiven+" "+p.UsedGiven), 300) + " "
 	birth := clean(normalise(p.BirthFamily), 120)
 	used := clean(normalise(p.UsedFamily), 120)
@@ -54,8 +59,7 @@ func (t *tx) insertNames(id greffe.DocumentID, p *greffe.Patient, mailbox string
 			rows = append(rows, []any{string(id), family, givens, clean(p.BirthDate, 8), mailbox, received})
 		}
 	}
-	return t.insert(`INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) VALUES `,
-		rows, ` ON CONFLICT DO NOTHING`)
+	return rows
 }
 
 // uniqueKey returns the column value of a CDA id. An absurdly long one is
@@ -198,15 +202,20 @@ func (db *DB) Unsettled(ctx context.Context, archived, waiting time.Time, after 
 
 // Claim makes id the occurrence that stands for identity, if none does yet, and
 // returns the one that does: id itself, or the one that came first. Repeatable;
-// of two claims at once exactly one wins.
+// of two claims at once exactly one wins. The claim is in the journal, because it
+// is what keeps a document from being sent twice when the index is rebuilt.
 func (db *DB) Claim(ctx context.Context, identity string, id greffe.DocumentID) (greffe.DocumentID, error) {
 	holder, err := db.Holder(ctx, identity)
 	if err == nil || !errors.Is(err, ErrNotFound) {
 		return holder, err
 	}
 	err = db.update(ctx, func(t *tx) error {
-		if _, err := t.exec(`INSERT INTO claims (identity, document_id) VALUES ($1,$2) ON CONFLICT (identity) DO NOTHING`, identity, string(id)); err != nil {
+		n, err := t.exec(`INSERT INTO claims (identity, document_id) VALUES ($1,$2) ON CONFLICT (identity) DO NOTHING`, identity, string(id))
+		if err != nil {
 			return err
+		}
+		if n == 1 {
+			t.note("integrator", "claimed", string(id), "ok", identity)
 		}
 		return t.row([]any{&holder}, `SELECT document_id FROM claims WHERE identity = $1`, identity)
 	})

@@ -63,7 +63,7 @@ func (t *tx) writeEntries() error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := t.now()
 	rows := make([][]any, 0, len(t.entries))
 	for _, e := range t.entries {
 		seq++

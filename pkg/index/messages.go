@@ -83,7 +83,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 	}
 	a := greffe.Archived{
 		ID: id, Origin: p.Received.Origin, Manifest: manifest, Documents: documents,
-		State: greffe.Summary(p.Message.Kind, states), At: time.Now().UTC().Truncate(time.Millisecond),
+		State: greffe.Summary(p.Message.Kind, states), At: t.now(),
 	}
 	before := greffe.StateReceived
 	var archived int64
@@ -109,15 +109,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 		return a, err
 	}
 	m := &p.Message
-	sender, header := "", ""
-	if len(m.From) > 0 {
-		if sender = m.From[0].Name; strings.TrimSpace(sender) == "" {
-			sender = m.From[0].Address
-		}
-	}
-	if len(m.MessageIDs) > 0 {
-		header = m.MessageIDs[0]
-	}
+	sender, header := shown(m)
 	if _, err := t.exec(`UPDATE messages SET archived_at=$2, state=$3, verdict=$4, kind=$5, subject=$6, sender=$7, header_id=$8 WHERE id=$1`,
 		string(id), millis(a.At), string(a.State), string(p.Verdict), string(m.Kind),
 		clean(m.Subject, 2000), clean(sender, 500), clean(header, 1000)); err != nil {
@@ -140,6 +132,19 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 		return a, err
 	}
 	return a, nil
+}
+
+// shown returns the sender and the Message-ID as the queue shows them.
+func shown(m *greffe.Message) (sender, header string) {
+	if len(m.From) > 0 {
+		if sender = m.From[0].Name; strings.TrimSpace(sender) == "" {
+			sender = m.From[0].Address
+		}
+	}
+	if len(m.MessageIDs) > 0 {
+		header = m.MessageIDs[0]
+	}
+	return sender, header
 }
 
 // archivedBefore completes a with what the first SaveArchived returned.
@@ -166,6 +171,14 @@ func (t *tx) archivedBefore(a greffe.Archived, at time.Time) (greffe.Archived, e
 
 // insertWords writes the words that the queue's text filter finds the message by.
 func (t *tx) insertWords(p *greffe.Parsed) error {
+	var rows [][]any
+	for _, w := range messageWords(p) {
+		rows = append(rows, []any{w, string(p.Received.ID)})
+	}
+	return t.insert(`INSERT INTO message_words (word, message_id) VALUES `, rows, ` ON CONFLICT DO NOTHING`)
+}
+
+func messageWords(p *greffe.Parsed) []string {
 	texts := []string{p.Message.Subject}
 	for _, from := range p.Message.From {
 		texts = append(texts, from.Name, from.Address)
@@ -174,11 +187,7 @@ func (t *tx) insertWords(p *greffe.Parsed) error {
 		d := &p.Documents[i]
 		texts = append(texts, d.Patient.BirthFamily, d.Patient.UsedFamily, d.Patient.Givens, d.Patient.UsedGiven, d.Title)
 	}
-	var rows [][]any
-	for _, w := range searchWords(texts...) {
-		rows = append(rows, []any{w, string(p.Received.ID)})
-	}
-	return t.insert(`INSERT INTO message_words (word, message_id) VALUES `, rows, ` ON CONFLICT DO NOTHING`)
+	return searchWords(texts...)
 }
 
 const messageColumns = `m.id, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date, m.received_at, m.archived_at,

@@ -22,6 +22,16 @@ type tx struct {
 	entries []Entry
 	counts  map[count]int64
 	missing []string // statements that were not prepared yet
+	at      time.Time
+}
+
+// now is the one time of all that the transaction writes, in UTC to the millisecond:
+// the journal, which is sealed, so gives the times of the rows back when the index is lost.
+func (t *tx) now() time.Time {
+	if t.at.IsZero() {
+		t.at = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	return t.at
 }
 
 // count names one row of the table tallies.
