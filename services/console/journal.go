@@ -31,6 +31,7 @@ var sentences = map[string]string{
 	"received":   "a reçu le message et conservé l’original",
 	"archived":   "a archivé le message et ses pièces",
 	"delivered":  "a présenté le document au dossier informatisé",
+	"claimed":    "a retenu ce document comme celui à remettre",
 	"asked":      "a demandé",
 	"decided":    "a décidé",
 	"read":       "a consulté",
