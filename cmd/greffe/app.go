@@ -21,6 +21,7 @@ import (
 	"greffe/pkg/hl7"
 	"greffe/pkg/index"
 	"greffe/pkg/ins"
+	"greffe/pkg/mss"
 	"greffe/pkg/pdf"
 	"greffe/pkg/xsd"
 	"greffe/services/console"
@@ -286,7 +287,7 @@ func fetcherConfig(cfg *Config) fetcher.Config {
 	for _, m := range cfg.Mailboxes {
 		out.Mailboxes = append(out.Mailboxes, fetcher.Mailbox{
 			Address: m.Address, Kind: m.Kind, URL: m.IMAP, CA: m.CA, Certificate: m.Certificate,
-			Auth:       fetcher.Auth{Mechanism: m.Auth.Mechanism, Username: m.Auth.Username, PasswordFile: m.Auth.PasswordFile, TokenFile: m.Auth.TokenFile},
+			Auth:       mss.Auth(m.Auth),
 			Folders:    m.Folders,
 			OnArchived: fetcher.Mark(m.OnArchived), OnDelivered: fetcher.Mark(m.OnDelivered), OnFailed: fetcher.Mark(m.OnFailed),
 		})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"greffe/pkg/mss"
 )
 
 // Check is one thing that CheckMailbox tried.
@@ -78,10 +80,10 @@ func checkCertificate(mb Mailbox) Check {
 	const name = "Certificat client"
 	pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
 	if err != nil {
-		return Check{name, false, sentence(&fileError{mb.Certificate, err}, mb)}
+		return Check{name, false, sentence(&mss.FileError{mb.Certificate, err}, mb)}
 	}
 	if time.Now().After(pair.Leaf.NotAfter) {
-		return Check{name, false, sentence(errExpired, mb)}
+		return Check{name, false, sentence(mss.ErrExpired, mb)}
 	}
 	if notice := endsSoon(mb); notice != "" {
 		return Check{name, true, notice}

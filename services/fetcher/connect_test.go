@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"greffe/pkg/mss"
 	"io"
 	"net"
 	"strings"
@@ -58,16 +59,16 @@ func TestEachTroubleHasItsSentence(t *testing.T) {
 	}{
 		"wrong password": {func(m *Mailbox) { m.Auth.PasswordFile = write(t, "wrong") }, "refuse l'identification"},
 		"login, wrong password": {func(m *Mailbox) {
-			m.Auth = Auth{Mechanism: "login", PasswordFile: write(t, "wrong")}
+			m.Auth = mss.Auth{Mechanism: "login", PasswordFile: write(t, "wrong")}
 		}, "refuse l'identification"},
 		"bearer token refused": {func(m *Mailbox) {
-			m.Auth = Auth{Mechanism: "oauthbearer", TokenFile: write(t, "old")}
+			m.Auth = mss.Auth{Mechanism: "oauthbearer", TokenFile: write(t, "old")}
 		}, "jeton Pro Santé Connect"},
 		"token refused": {func(m *Mailbox) {
-			m.Auth = Auth{Mechanism: "xoauth2", TokenFile: write(t, "old")}
+			m.Auth = mss.Auth{Mechanism: "xoauth2", TokenFile: write(t, "old")}
 		}, "jeton Pro Santé Connect"},
 		"client certificate of another authority": {func(m *Mailbox) {
-			m.Auth = Auth{Mechanism: "external"}
+			m.Auth = mss.Auth{Mechanism: "external"}
 			pair := write(t, clientPEM(t, nil))
 			m.Certificate = pair
 		}, "refuse l'identification"},
@@ -134,13 +135,13 @@ func TestEveryWayIn(t *testing.T) {
 		"plain":             func(m *Mailbox) {},
 		"plain, STARTTLS":   func(m *Mailbox) { m.URL = "imap://" + l.mail.StartTLSAddr() },
 		"login":             func(m *Mailbox) { m.Auth.Mechanism = "login" },
-		"external":          func(m *Mailbox) { m.Auth, m.Certificate = Auth{Mechanism: "external"}, certificate },
-		"external and name": func(m *Mailbox) { m.Auth, m.Certificate = Auth{Mechanism: "external", Username: user}, certificate },
+		"external":          func(m *Mailbox) { m.Auth, m.Certificate = mss.Auth{Mechanism: "external"}, certificate },
+		"external and name": func(m *Mailbox) { m.Auth, m.Certificate = mss.Auth{Mechanism: "external", Username: user}, certificate },
 		"external, STARTTLS": func(m *Mailbox) {
-			m.URL, m.Auth, m.Certificate = "imap://"+l.mail.StartTLSAddr(), Auth{Mechanism: "external"}, certificate
+			m.URL, m.Auth, m.Certificate = "imap://"+l.mail.StartTLSAddr(), mss.Auth{Mechanism: "external"}, certificate
 		},
-		"oauthbearer": func(m *Mailbox) { m.Auth = Auth{Mechanism: "oauthbearer", TokenFile: write(t, "jeton\n")} },
-		"xoauth2":     func(m *Mailbox) { m.Auth = Auth{Mechanism: "xoauth2", TokenFile: write(t, "jeton\n")} },
+		"oauthbearer": func(m *Mailbox) { m.Auth = mss.Auth{Mechanism: "oauthbearer", TokenFile: write(t, "jeton\n")} },
+		"xoauth2":     func(m *Mailbox) { m.Auth = mss.Auth{Mechanism: "xoauth2", TokenFile: write(t, "jeton\n")} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -183,7 +184,7 @@ func TestACertificateThatEndsSoonIsTold(t *testing.T) {
 
 func TestConfigurationMistakesAreRefused(t *testing.T) {
 	t.Parallel()
-	good := Mailbox{Address: "a@b.example", URL: "imaps://imap.example", Auth: Auth{Mechanism: "plain", PasswordFile: "x"}}
+	good := Mailbox{Address: "a@b.example", URL: "imaps://imap.example", Auth: mss.Auth{Mechanism: "plain", PasswordFile: "x"}}
 	if _, err := New(Config{Mailboxes: []Mailbox{good}}, nil, logger(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +195,8 @@ func TestConfigurationMistakesAreRefused(t *testing.T) {
 		"password in URL":    func(m *Mailbox) { m.URL = "imaps://u:p@x" },
 		"mechanism":          func(m *Mailbox) { m.Auth.Mechanism = "cram-md5" },
 		"no password file":   func(m *Mailbox) { m.Auth.PasswordFile = "" },
-		"no certificate":     func(m *Mailbox) { m.Auth = Auth{Mechanism: "external"} },
-		"no token file":      func(m *Mailbox) { m.Auth = Auth{Mechanism: "xoauth2"} },
+		"no certificate":     func(m *Mailbox) { m.Auth = mss.Auth{Mechanism: "external"} },
+		"no token file":      func(m *Mailbox) { m.Auth = mss.Auth{Mechanism: "xoauth2"} },
 		"same folder twice":  func(m *Mailbox) { m.Folders = []string{"INBOX", "inbox"} },
 		"move to watched":    func(m *Mailbox) { m.OnDelivered.Move = "inbox" },
 		"moved away at once": func(m *Mailbox) { m.OnArchived.Move, m.OnFailed.Keyword = "x", "$y" },

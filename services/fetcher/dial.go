@@ -4,16 +4,16 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"greffe/pkg/mss"
 )
 
 var (
@@ -21,17 +21,7 @@ var (
 	errTLS      = errors.New("TLS handshake failed")
 	errStartTLS = errors.New("the server does not offer STARTTLS")
 	errGreeting = errors.New("the server did not greet as an IMAP server does")
-	errExpired  = errors.New("the client certificate is outside its dates")
 )
-
-// fileError is a file of the configuration that cannot be used.
-type fileError struct {
-	path string
-	err  error
-}
-
-func (e *fileError) Error() string { return "file " + e.path + ": " + e.err.Error() }
-func (e *fileError) Unwrap() error { return e.err }
 
 // endpoint is a parsed Mailbox.URL.
 type endpoint struct {
@@ -63,49 +53,13 @@ func parseURL(raw string) (endpoint, error) {
 	return e, nil
 }
 
-// tlsConfig reads the PEM files each time, so that a renewed certificate is used
-// at the next connection without a restart.
-func (mb Mailbox) tlsConfig(host string) (*tls.Config, error) {
-	c := &tls.Config{
-		ServerName: host,
-		MinVersion: tls.VersionTLS12, // ECO.1.1.1
-		// ECO.1.1.3: forward secrecy and authenticated encryption. TLS 1.3 has nothing else.
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-		},
-	}
-	if mb.CA != "" {
-		pem, err := os.ReadFile(mb.CA)
-		if err != nil {
-			return nil, &fileError{mb.CA, err}
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &fileError{mb.CA, errors.New("no certificate in it")}
-		}
-	}
-	if mb.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
-		if err != nil {
-			return nil, &fileError{mb.Certificate, err}
-		}
-		if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
-			return nil, fmt.Errorf("%w (until %s)", errExpired, pair.Leaf.NotAfter.Format(time.DateOnly))
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
-}
-
 // dial connects, secures the connection and reads the greeting.
 func dial(ctx context.Context, mb Mailbox, p pace) (*session, error) {
 	e, err := parseURL(mb.URL)
 	if err != nil {
 		return nil, err
 	}
-	config, err := mb.tlsConfig(e.host)
+	config, err := mss.TLS(e.host, mb.CA, mb.Certificate)
 	if err != nil {
 		return nil, err
 	}

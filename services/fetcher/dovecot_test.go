@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/mss"
 )
 
 // dovecot is the real server that .ci/dovecot.sh starts, seen through a second
@@ -33,7 +34,7 @@ func onDovecot(t testing.TB) *dovecot {
 	}
 	box := Mailbox{
 		Address: env("USER"), URL: "imaps://" + env("ADDR"), CA: env("CA"),
-		Auth: Auth{Mechanism: "plain", PasswordFile: write(t, env("PASSWORD"))},
+		Auth: mss.Auth{Mechanism: "plain", PasswordFile: write(t, env("PASSWORD"))},
 	}
 	s, err := dial(context.Background(), box, quick)
 	if err != nil {
@@ -104,7 +105,7 @@ func TestDovecotIsTakenAndMarked(t *testing.T) {
 		"login":    func(m *Mailbox) { m.Auth.Mechanism = "login" },
 		"STARTTLS": func(m *Mailbox) { m.URL = "imap://" + os.Getenv("GREFFE_TEST_DOVECOT_STARTTLS") },
 		"client certificate": func(m *Mailbox) {
-			m.Auth, m.Certificate = Auth{Mechanism: "external"}, os.Getenv("GREFFE_TEST_DOVECOT_CERT")
+			m.Auth, m.Certificate = mss.Auth{Mechanism: "external"}, os.Getenv("GREFFE_TEST_DOVECOT_CERT")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +171,7 @@ func TestDovecotTroubles(t *testing.T) {
 	}{
 		"wrong password": {func(m *Mailbox) { m.Auth.PasswordFile = write(t, "wrong") }, "refuse l'identification"},
 		"no certificate of its authority": {func(m *Mailbox) {
-			m.Auth, m.Certificate = Auth{Mechanism: "external"}, write(t, clientPEM(t, nil))
+			m.Auth, m.Certificate = mss.Auth{Mechanism: "external"}, write(t, clientPEM(t, nil))
 		}, "refuse l'identification"},
 		"missing folder":    {func(m *Mailbox) { m.Folders = []string{"Nulle part"} }, "« Nulle part »"},
 		"unknown authority": {func(m *Mailbox) { _, m.CA = certificate(t, nil) }, "autorité inconnue"},

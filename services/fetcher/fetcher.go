@@ -22,7 +22,7 @@
 // to mark.
 //
 // The protocol is spoken by github.com/emersion/go-imap/v2, the only maintained
-// IMAP client for Go that streams literals, and github.com/emersion/go-sasl.
+// IMAP client for Go that streams literals; pkg/mss opens the connection.
 // Because the library trusts its server, its connection is guarded (guard.go):
 // bytes and time are bounded outside it. RFC 9051 and 3501 (IMAP), 2177 (IDLE),
 // 4315 (UIDPLUS), 6851 (MOVE), 7628 (OAUTHBEARER); TLS as the référentiel socle
@@ -40,6 +40,7 @@ import (
 
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
+	"greffe/pkg/mss"
 )
 
 // Config says which mailboxes are watched and how.
@@ -57,19 +58,11 @@ type Mailbox struct {
 	URL         string // imaps://host[:993], or imap://host[:143] where STARTTLS is required
 	CA          string // path of a PEM file: the only authorities trusted. Empty: those of the system
 	Certificate string // path of a PEM file with client certificate and key. Read again at each connection
-	Auth        Auth
+	Auth        mss.Auth
 	Folders     []string // UTF-8, "/" between levels whatever the server uses. Empty: INBOX
 	OnArchived  Mark     // once the archive holds the message
 	OnDelivered Mark     // once every document is integrated, dismissed or a duplicate
 	OnFailed    Mark     // once a person has to look at it
-}
-
-// Auth says how to log in. Secrets are files, read again at each connection.
-type Auth struct {
-	Mechanism    string // external, plain, login, oauthbearer or xoauth2
-	Username     string // empty: the address (external: what the certificate says)
-	PasswordFile string // plain, login
-	TokenFile    string // oauthbearer, xoauth2
 }
 
 // Mark is what is done to a message in its mailbox. The zero Mark does nothing.
@@ -256,5 +249,5 @@ func (mb Mailbox) complete() (Mailbox, error) {
 	if mb.OnArchived.Move != "" && !(mb.OnDelivered.empty() && mb.OnFailed.empty()) {
 		return mb, errors.New("on_archived.move ne laisse rien à faire à on_delivered et on_failed : employer on_archived.keyword")
 	}
-	return mb, mb.Auth.valid(mb.Certificate)
+	return mb, mb.Auth.Valid(mb.Certificate)
 }

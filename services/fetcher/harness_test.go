@@ -15,6 +15,7 @@ import (
 
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
+	"greffe/pkg/mss"
 	"greffe/pkg/sandbox"
 )
 
@@ -195,7 +196,7 @@ func newLab(t testing.TB, without ...string) *lab {
 	in, stop := listen(t, b)
 	t.Cleanup(stop)
 	return &lab{b, m, in, Mailbox{
-		Address: user, URL: "imaps://" + m.Addr(), CA: m.CAFile(), Auth: Auth{Mechanism: "plain", PasswordFile: write(t, "secret\n")},
+		Address: user, URL: "imaps://" + m.Addr(), CA: m.CAFile(), Auth: mss.Auth{Mechanism: "plain", PasswordFile: write(t, "secret\n")},
 	}}
 }
 

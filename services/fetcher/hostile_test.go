@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/mss"
 )
 
 // certificate makes a self-signed server certificate and the PEM file that
@@ -79,7 +80,7 @@ func serveScript(t testing.TB, s *script) Mailbox {
 		t.Fatal(err)
 	}
 	accept(t, l, func(c net.Conn, n int) { (&scripted{script: s, Conn: c, number: n}).serve() })
-	return Mailbox{Address: user, URL: "imaps://" + l.Addr().String(), CA: ca, Auth: Auth{Mechanism: "plain", PasswordFile: write(t, "x")}}
+	return Mailbox{Address: user, URL: "imaps://" + l.Addr().String(), CA: ca, Auth: mss.Auth{Mechanism: "plain", PasswordFile: write(t, "x")}}
 }
 
 // accept runs handle for each connection; all have ended when the test has.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+
+	"greffe/pkg/mss"
 )
 
 // sentence says in French what is wrong with a mailbox and what to do. It is the
@@ -16,7 +18,7 @@ func sentence(err error, mb Mailbox) string {
 	e, _ := parseURL(mb.URL)
 	var (
 		file     *os.PathError
-		content  *fileError
+		content  *mss.FileError
 		name     *net.DNSError
 		invalid  x509.CertificateInvalidError
 		unknown  x509.UnknownAuthorityError
@@ -32,12 +34,12 @@ func sentence(err error, mb Mailbox) string {
 	switch {
 	case errors.As(err, &ours):
 		return "Le bus interne de Greffe ne répond pas : rien n'est perdu, la relève reprendra d'elle-même. Si cela dure, vérifier NATS et l'espace disque."
-	case errors.Is(err, errExpired):
+	case errors.Is(err, mss.ErrExpired):
 		return "Le certificat client " + mb.Certificate + " est expiré ou pas encore valable : le faire renouveler auprès de l'IGC-Santé et remplacer le fichier."
 	case errors.As(err, &file):
 		return "Le fichier " + file.Path + " ne peut pas être lu : vérifier qu'il existe et que Greffe a le droit de le lire."
 	case errors.As(err, &content):
-		return "Le fichier " + content.path + " n'a pas le contenu attendu : des certificats (ca) ou un certificat et sa clé (certificate) au format PEM, un mot de passe ou un jeton seul sur la première ligne."
+		return "Le fichier " + content.Path + " n'a pas le contenu attendu : des certificats (ca) ou un certificat et sa clé (certificate) au format PEM, un mot de passe ou un jeton seul sur la première ligne."
 	case expired:
 		return onServer + "présente un certificat expiré ou pas encore valable : prévenir l'opérateur ; vérifier aussi l'heure de cette machine."
 	case errors.As(err, &unknown):
@@ -82,7 +84,7 @@ func sentence(err error, mb Mailbox) string {
 	return onServer + "a donné une réponse incompréhensible : Greffe réessaie de lui-même. Si cela dure, transmettre le journal technique à l'opérateur."
 }
 
-func loginAdvice(a Auth) string {
+func loginAdvice(a mss.Auth) string {
 	switch a.Mechanism {
 	case "external":
 		return "vérifier que le certificat client est celui de la boîte et qu'il est déclaré chez l'opérateur."
