@@ -80,7 +80,7 @@ func checkCertificate(mb Mailbox) Check {
 	const name = "Certificat client"
 	pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
 	if err != nil {
-		return Check{name, false, sentence(&mss.FileError{mb.Certificate, err}, mb)}
+		return Check{name, false, sentence(&mss.FileError{Path: mb.Certificate, Err: err}, mb)}
 	}
 	if time.Now().After(pair.Leaf.NotAfter) {
 		return Check{name, false, sentence(mss.ErrExpired, mb)}
