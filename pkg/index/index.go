@@ -102,22 +102,8 @@ type DocumentFilter struct {
 	Limit     int // 0 means 50, at most 200
 }
 
-// Entry is one line of the audit journal: who did what to what, when, from
-// where, with what result. It holds opaque ids only: no names, INS or subjects.
-type Entry struct {
-	Seq     int64
-	At      time.Time
-	Actor   string // login, or the name of the service
-	Action  string // received archived delivered decided read searched downloaded login …
-	Subject string // message or document id, or login
-	From    string // network address for people, host name for services
-	Result  string // ok, refused, or a state
-	Detail  string // opaque detail, for example a rule id or an outcome code
-
-	// Prev and Hash chain the entries; the index gives them. See HashEntry.
-	Prev greffe.Digest
-	Hash greffe.Digest
-}
+// Entry is one line of the journal.
+type Entry = greffe.Entry
 
 // User is a person who may log in.
 type User struct {

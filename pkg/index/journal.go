@@ -2,46 +2,17 @@ package index
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"greffe/pkg/greffe"
 )
 
 // ErrJournal is returned by VerifyJournal for a journal that was changed.
-var ErrJournal = errors.New("index: the journal does not hold together")
-
-// genesis is Prev of the first entry, whose Seq is 1.
-var genesis = greffe.Digest(strings.Repeat("0", 64))
-
-// HashEntry returns the Hash that e must have, from its Prev and its other
-// fields. It is the SHA-256 of these bytes, in this order:
-//
-//   - the line "greffe-journal/1" and a line feed;
-//   - nine fields as netstrings (length in decimal, colon, bytes, comma): Prev in
-//     64 hexadecimal digits, Seq in decimal, At in milliseconds since 1970 UTC in
-//     decimal, then Actor, Action, Subject, From, Result and Detail in UTF-8.
-//
-// Prev of the first entry (Seq 1) is 64 zeros, of any other the Hash of the one
-// before; Seq grows by one.
-func HashEntry(e Entry) greffe.Digest {
-	h := sha256.New()
-	io.WriteString(h, "greffe-journal/1\n")
-	for _, s := range []string{
-		string(e.Prev), strconv.FormatInt(e.Seq, 10), strconv.FormatInt(e.At.UnixMilli(), 10),
-		e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
-	} {
-		fmt.Fprintf(h, "%d:%s,", len(s), s)
-	}
-	return greffe.DigestFrom(h.Sum(nil))
-}
+var ErrJournal = greffe.ErrChain
 
 // note adds an entry to the journal of the transaction; a service caused it.
 func (t *tx) note(actor, action, subject, result, detail string) {
@@ -58,7 +29,7 @@ func (t *tx) writeEntries() error {
 		return nil
 	}
 	var seq int64
-	prev := string(genesis)
+	prev := string(greffe.FirstPrev)
 	err := t.row([]any{&seq, &prev}, `SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1`)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -71,7 +42,7 @@ func (t *tx) writeEntries() error {
 		for _, s := range []*string{&e.Actor, &e.Action, &e.Subject, &e.From, &e.Result, &e.Detail} {
 			*s = clean(*s, 256)
 		}
-		e.Hash = HashEntry(e)
+		e.Hash = e.Digest()
 		prev = string(e.Hash)
 		rows = append(rows, []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
 			string(e.Prev), string(e.Hash)})
@@ -160,22 +131,17 @@ func (db *DB) history(ctx context.Context, id greffe.MessageID) ([]Entry, error)
 // progress, when not nil, is told how many entries were checked, now and then.
 func (db *DB) VerifyJournal(ctx context.Context, progress func(checked int64)) error {
 	var seq int64
-	prev := genesis
+	prev := greffe.FirstPrev
 	for {
 		list, err := db.JournalAfter(ctx, seq, 2000)
 		if err != nil {
 			return fmt.Errorf("verify journal: %w", err)
 		}
-		for _, e := range list {
-			switch {
-			case e.Seq != seq+1:
-				return fmt.Errorf("%w: entry %d is missing", ErrJournal, seq+1)
-			case e.Prev != prev:
-				return fmt.Errorf("%w: entry %d does not follow the one before", ErrJournal, e.Seq)
-			case HashEntry(e) != e.Hash:
-				return fmt.Errorf("%w: entry %d was changed", ErrJournal, e.Seq)
-			}
-			seq, prev = e.Seq, e.Hash
+		if err := greffe.CheckChain(seq, prev, list); err != nil {
+			return fmt.Errorf("verify journal: %w", err)
+		}
+		if n := len(list); n > 0 {
+			seq, prev = list[n-1].Seq, list[n-1].Hash
 		}
 		if progress != nil {
 			progress(seq)

@@ -99,16 +99,16 @@ func TestAChangedJournalIsNoticed(t *testing.T) {
 }
 
 // The encoding is a promise to those who verify without Greffe.
-func TestHashEntryIsStable(t *testing.T) {
+func TestDigestIsStable(t *testing.T) {
 	t.Parallel()
-	e := Entry{Seq: 1, At: time.UnixMilli(1795334400000).UTC(), Actor: "storage", Action: "archived", Subject: "m", From: "host", Result: "archivé", Detail: "d", Prev: genesis}
-	want := greffe.DigestOf([]byte("greffe-journal/1\n64:" + string(genesis) + ",1:1,13:1795334400000,7:storage,8:archived,1:m,4:host,8:archivé,1:d,"))
-	if got := HashEntry(e); got != want {
+	e := Entry{Seq: 1, At: time.UnixMilli(1795334400000).UTC(), Actor: "storage", Action: "archived", Subject: "m", From: "host", Result: "archivé", Detail: "d", Prev: greffe.FirstPrev}
+	want := greffe.DigestOf([]byte("greffe-journal/1\n64:" + string(greffe.FirstPrev) + ",1:1,13:1795334400000,7:storage,8:archived,1:m,4:host,8:archivé,1:d,"))
+	if got := e.Digest(); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	moved := e
 	moved.Actor, moved.Action = "storagea", "rchived"
-	if HashEntry(moved) == want {
+	if moved.Digest() == want {
 		t.Error("fields run into each other")
 	}
 }
