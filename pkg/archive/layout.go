@@ -7,10 +7,11 @@ import (
 )
 
 // Prefixes of the layout. Everything that the archive promises to keep is below
-// one of the first two; probes of Check are below the third.
+// one of the first three; probes of Check are below the last.
 const (
 	MessagesPrefix = "messages/"
 	ContentPrefix  = "content/"
+	JournalPrefix  = "journal/" // see package evidence
 	checksPrefix   = "checks/"
 )
 
