@@ -67,6 +67,9 @@ func (t *tnef) properties(list span, f *tnefFile) {
 		if variable || typ&ptypMulti != 0 {
 			values = c.u32()
 		}
+		if size == 0 && !variable {
+			values = min(values, 1) // nothing bounds how many of no bytes there are
+		}
 		if size < 0 {
 			t.find(ruleTNEFDamaged) // a type nobody knows: what follows cannot be found
 			return
