@@ -10,3 +10,8 @@ import _ "embed"
 //
 //go:embed inspect.schema.json
 var InspectSchema []byte
+
+// ExportSchema is the JSON Schema (2020-12) of the index.json that "greffe export" writes.
+//
+//go:embed export.schema.json
+var ExportSchema []byte

@@ -34,7 +34,9 @@ func TestMain(m *testing.M) {
 		tune()
 		os.Exit(realMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	leaveHospital()
+	os.Exit(code)
 }
 
 // deployment is one way to run Greffe. The stories do not know which it is.
