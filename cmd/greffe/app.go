@@ -159,7 +159,11 @@ func (a *app) openArchive(ctx context.Context) error {
 func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (archive.Store, error) {
 	s3 := cfg.Archive.S3
 	if s3.Endpoint == "" {
-		return archive.OpenDir(cfg.dir("archive"))
+		retention := time.Duration(cfg.Archive.Retention)
+		if cfg.Archive.Mode == archive.ModeNone {
+			retention = 0
+		}
+		return archive.OpenDir(cfg.dir("archive"), retention)
 	}
 	return archive.OpenS3(ctx, archive.S3Config{
 		Endpoint: s3.Endpoint, Bucket: s3.Bucket, Region: s3.Region, AccessKey: s3.AccessKeyFile, SecretKey: s3.SecretKeyFile,
@@ -207,7 +211,7 @@ func (a *app) build(name string) error {
 			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Authorities: signers, Schemas: a.schemas, Antivirus: av, Version: versionString(),
 		}, a.bus, a.pdf, a.log).Run
 	case "storage":
-		run = storage.New(storage.Config{Concurrency: 16}, a.bus, a.store, a.db, a.log).Run
+		run = storage.New(storage.Config{Concurrency: 16, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {

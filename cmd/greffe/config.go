@@ -30,7 +30,7 @@ type Config struct {
 	CDA       CDAConfig       `yaml:"cda" doc:"Contrôle des documents CDA."`
 	Antivirus AntivirusConfig `yaml:"antivirus" doc:"Analyse de chaque pièce par ClamAV. Tant qu'il est configuré et ne répond pas, les messages attendent : rien ne passe sans analyse."`
 	Bus       BusConfig       `yaml:"bus" doc:"Bus NATS JetStream entre les services. Sans url : embarqué dans le processus, sans port ouvert."`
-	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir."`
+	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir, que Greffe ne réécrit pas et n'efface pas avant terme, sans pouvoir en empêcher un administrateur."`
 	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
 	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
 	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
@@ -123,8 +123,8 @@ type BusConfig struct {
 // ArchiveConfig says where the archive is.
 type ArchiveConfig struct {
 	S3        S3Config `yaml:"s3" doc:"Stockage compatible S3 avec verrouillage d'objets (Object Lock)."`
-	Retention Duration `yaml:"retention" doc:"Durée de conservation verrouillée à l'écriture (S3). 20y : article R1112-7 du code de la santé publique."`
-	Mode      string   `yaml:"mode" doc:"compliance (personne ne peut effacer avant terme) | governance (essais) | none (sans verrou)"`
+	Retention Duration `yaml:"retention" doc:"Durée de conservation verrouillée à l'écriture, prolongée quand le même contenu revient ; « greffe retain » prolonge. 20y : article R1112-7 du code de la santé publique."`
+	Mode      string   `yaml:"mode" doc:"compliance (personne ne peut effacer avant terme ; sur S3, Greffe ne démarre que si le serveur le prouve) | governance (essais) | none (sans verrou)"`
 }
 
 // S3Config says where the bucket is.
@@ -360,6 +360,9 @@ func (c *Config) validate() []problem {
 	file("bus.ca", c.Bus.CA)
 	file("bus.certificate", c.Bus.Certificate)
 	oneOf("archive.mode", c.Archive.Mode, "compliance", "governance", "none")
+	if r := time.Duration(c.Archive.Retention); c.Archive.Mode != "none" && (r < time.Second || r > 200*year) {
+		bad("archive.retention", "une durée d'une seconde à 200 ans est attendue, par exemple 20y")
+	}
 	if c.Archive.S3.Endpoint != "" {
 		if u, err := url.Parse(c.Archive.S3.Endpoint); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 			bad("archive.s3.endpoint", "https://hôte:port est attendu")
@@ -374,9 +377,6 @@ func (c *Config) validate() []problem {
 		file("archive.s3.access_key_file", c.Archive.S3.AccessKeyFile)
 		file("archive.s3.secret_key_file", c.Archive.S3.SecretKeyFile)
 		file("archive.s3.ca", c.Archive.S3.CA)
-		if c.Archive.Mode != "none" && c.Archive.Retention <= 0 {
-			bad("archive.retention", "une durée positive est attendue, par exemple 20y")
-		}
 	}
 	if c.Index.DSN != "" {
 		u, err := url.Parse(c.Index.DSN)

@@ -47,7 +47,7 @@ func (s *s3Store) Check(ctx context.Context) []Check {
 	body := key + " " + time.Now().UTC().Format(time.RFC3339)
 	o, err := probe.Put(ctx, key, strings.NewReader(body), int64(len(body)), greffe.DigestOf([]byte(body)))
 	if err != nil {
-		return append(checks, Check{Name: "Écriture dans le bucket", Text: "L'objet d'essai n'a pas pu être écrit ou relu (" + err.Error() +
+		return append(checks, Check{Name: "Écriture dans le bucket", Later: later(err), Text: "L'objet d'essai n'a pas pu être écrit ou relu (" + err.Error() +
 			"). Vérifiez que la clé a les droits s3:PutObject, s3:GetObject et s3:PutObjectRetention, et que l'horloge du serveur est à l'heure."})
 	}
 	checks = append(checks,
@@ -59,8 +59,19 @@ func (s *s3Store) Check(ctx context.Context) []Check {
 	}
 	if checks = append(checks, probe.checkDelete(ctx, o)); good() {
 		checks = append(checks, probe.checkShorten(ctx, o))
+		checks = append(checks, probe.checkExtend(ctx, o)...)
 	}
 	return checks
+}
+
+// later reports whether err says nothing about what the server promises: it did not
+// answer, or not to the point.
+func later(err error) bool {
+	if err == nil || errors.Is(err, errNotLocked) {
+		return false
+	}
+	n := status(err)
+	return n == 0 || n >= 500 || n == http.StatusTooManyRequests || n == http.StatusRequestTimeout
 }
 
 func (s *s3Store) checkBucket(ctx context.Context) Check {
@@ -73,6 +84,7 @@ func (s *s3Store) checkBucket(ctx context.Context) Check {
 		}
 	}
 	r, _ := errors.AsType[minio.ErrorResponse](err)
+	c.Later = later(err)
 	switch {
 	case err == nil && ok:
 		c.OK, c.Text = true, "Le bucket répond."
@@ -93,6 +105,7 @@ func (s *s3Store) checkVersioning(ctx context.Context) Check {
 	v, err := s.c.GetBucketVersioning(ctx, s.bucket)
 	switch {
 	case err != nil:
+		c.Later = later(err)
 		c.Text = "Le réglage des versions n'a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketVersioning."
 	case !v.Enabled():
 		c.Text = "Le bucket ne garde pas les versions : activez le versioning, sans lequel rien ne peut être verrouillé."
@@ -111,6 +124,7 @@ func (s *s3Store) checkLock(ctx context.Context) Check {
 	case err == nil || status(err) == http.StatusNotFound:
 		c.Text = "Object Lock n'est pas actif sur ce bucket : créez un bucket avec le verrouillage d'objets et indiquez-le dans archive.s3.bucket."
 	default:
+		c.Later = later(err)
 		c.Text = "Le réglage d'Object Lock n'a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketObjectLockConfiguration."
 	}
 	return c
@@ -126,7 +140,7 @@ func (s *s3Store) checkOnce(ctx context.Context, o greffe.Object) Check {
 	case err == nil:
 		c.Text = "Le serveur a accepté un second contenu sous la même clé : il ignore l'en-tête If-None-Match. Mettez-le à jour ou choisissez-en un autre."
 	default:
-		c.Text = "L'essai n'a pas abouti (" + err.Error() + "). Relancez la vérification."
+		c.Later, c.Text = later(err), unfinished(err)
 	}
 	return c
 }
@@ -147,7 +161,7 @@ func (s *s3Store) checkChecksum(ctx context.Context) Check {
 	case err == nil || there == nil:
 		c.Text = "Le serveur a gardé un contenu qui ne correspond pas à sa somme SHA-256 : il ne vérifie pas x-amz-checksum-sha256. Mettez-le à jour ou choisissez-en un autre."
 	case !errors.Is(there, ErrNotFound) || status(err) == 0:
-		c.Text = "L'essai n'a pas abouti (" + errors.Join(err, there).Error() + "). Relancez la vérification."
+		c.Later, c.Text = later(err) || later(there), unfinished(errors.Join(err, there))
 	default:
 		c.OK, c.Text = true, "Un contenu qui ne correspond pas à sa somme SHA-256 est refusé."
 	}
@@ -165,6 +179,8 @@ func (s *s3Store) checkDelete(ctx context.Context, o greffe.Object) Check {
 	err := s.c.RemoveObject(ctx, s.bucket, o.Key, minio.RemoveObjectOptions{VersionID: o.Version})
 	_, there := s.head(ctx, o.Key, o.Version)
 	switch {
+	case there == nil && later(err):
+		c.Later, c.Text = true, unfinished(err)
 	case there == nil && err != nil:
 		c.OK, c.Text = true, "L'effacement d'un objet verrouillé est refusé."
 	case there == nil:
@@ -172,7 +188,7 @@ func (s *s3Store) checkDelete(ctx context.Context, o greffe.Object) Check {
 	case errors.Is(there, ErrNotFound):
 		c.Text = "Le serveur a effacé un objet verrouillé : il annonce Object Lock sans l'appliquer. N'y placez pas l'archive."
 	default:
-		c.Text = "L'essai n'a pas abouti (" + there.Error() + "). Relancez la vérification."
+		c.Later, c.Text = later(there), unfinished(there)
 	}
 	return c
 }
@@ -184,9 +200,13 @@ func (s *s3Store) checkShorten(ctx context.Context, o greffe.Object) Check {
 		// A date in the past would be refused for another reason.
 		earlier := before.RetainUntil.Add(-probeLock / 3)
 		mode := s.mode
-		_ = s.c.PutObjectRetention(ctx, s.bucket, o.Key, minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &earlier, VersionID: o.Version}) // the date tells
+		asked := s.c.PutObjectRetention(ctx, s.bucket, o.Key, minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &earlier, VersionID: o.Version})
 		var after Info
-		if after, err = s.head(ctx, o.Key, o.Version); err == nil {
+		if after, err = s.head(ctx, o.Key, o.Version); err == nil { // the date tells, not the answer
+			if later(asked) {
+				c.Later, c.Text = true, unfinished(asked)
+				return c
+			}
 			if after.RetainUntil.Before(before.RetainUntil) || after.Mode != before.Mode {
 				c.Text = "Le serveur a raccourci la durée de conservation d'un objet verrouillé. En mode compliance, il ne doit pas : choisissez-en un autre. En mode governance, retirez à la clé le droit s3:BypassGovernanceRetention."
 				return c
@@ -195,8 +215,36 @@ func (s *s3Store) checkShorten(ctx context.Context, o greffe.Object) Check {
 			return c
 		}
 	}
-	c.Text = "L'essai n'a pas abouti (" + err.Error() + "). Relancez la vérification."
+	c.Later, c.Text = later(err), unfinished(err)
 	return c
+}
+
+func unfinished(err error) string {
+	return "L'essai n'a pas abouti (" + err.Error() + "). Relancez la vérification."
+}
+
+// checkExtend extends the lock of the probe by a little and holds it for a moment. An
+// appliance without legal holds is no danger: it is said.
+func (s *s3Store) checkExtend(ctx context.Context, o greffe.Object) []Check {
+	c := Check{Name: "Prolongation de la conservation"}
+	i, err := s.Retain(ctx, o, time.Time{})
+	if err == nil {
+		_, err = s.Retain(ctx, o, i.RetainUntil.Add(5*time.Second))
+	}
+	if err != nil {
+		c.Later = later(err)
+		c.Text = "La durée de conservation n'a pas pu être prolongée (" + err.Error() + "). Donnez à la clé les droits s3:PutObjectRetention et s3:GetObjectRetention."
+		return []Check{c}
+	}
+	c.OK, c.Text = true, "La durée de conservation d'un objet verrouillé peut être prolongée."
+	h := Check{Name: "Gel (legal hold)", OK: true, Text: "Un objet peut être gelé et dégelé."}
+	if _, err = s.Hold(ctx, o, true); err == nil {
+		_, err = s.Hold(ctx, o, false)
+	}
+	if err != nil {
+		h.Text = "Ce serveur ou cette clé ne permet pas de geler un objet (" + err.Error() + ") : « greffe retain hold » échouera ; la conservation, elle, est assurée. Donnez à la clé les droits s3:PutObjectLegalHold et s3:GetObjectLegalHold, si le serveur les connaît."
+	}
+	return []Check{c, h}
 }
 
 // sweepProbes removes probes of earlier checks whose lock has ended. A key

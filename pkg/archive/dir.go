@@ -14,14 +14,17 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// dirStore is the directory driver. It never replaces a file and leaves files
-// read-only, but whoever administers the machine can remove them: it makes
+// dirStore is the directory driver. It never replaces a file, leaves files read-only
+// and removes none before its lock has ended, but whoever administers the machine can remove them: it makes
 // tampering evident (digests, manifests), not impossible.
 //
 // The whole directory must be one file system that supports hard links.
 type dirStore struct {
 	root *os.Root
 	temp *os.File // tempDir
+
+	retention time.Duration // of what is stored now; 0: nothing is locked
+	policy    []rule        // of what was stored, oldest first
 
 	mu    sync.Mutex
 	known map[string]struct{} // directories whose own entry is durable
@@ -35,9 +38,12 @@ const (
 )
 
 // OpenDir opens the directory dir as a Store, making it when it is not there
-// and removing what writers that died left behind. Several processes may have
-// it open.
-func OpenDir(dir string) (Store, error) {
+// and removing what writers that died left behind. What is stored is locked for
+// retention (0: not at all; at most 200 years). Several processes may have it open.
+func OpenDir(dir string, retention time.Duration) (Store, error) {
+	if retention < 0 || retention > maxRetention {
+		return nil, fmt.Errorf("archive: retention %v: want 0 to 200 years", retention)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("archive: make directory: %w", outage(err))
 	}
@@ -52,6 +58,9 @@ func OpenDir(dir string) (Store, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("archive: temporary files: %w", outage(err)), root.Close())
+	}
+	if err := d.loadPolicy(retention); err != nil {
+		return nil, errors.Join(fmt.Errorf("archive: %s: %w", policyFile, outage(err)), d.Close())
 	}
 	return d, nil
 }
@@ -121,14 +130,11 @@ func (d *dirStore) Stat(ctx context.Context, key string) (Info, error) {
 	if err := ctx.Err(); err != nil {
 		return Info{}, context.Cause(ctx)
 	}
-	fi, err := d.root.Lstat(key)
+	i, _, err := d.look(key)
 	if err != nil {
 		return Info{}, fmt.Errorf("archive: stat %s: %w", key, absent(err))
 	}
-	if !fi.Mode().IsRegular() {
-		return Info{}, fmt.Errorf("archive: stat %s: %w", key, ErrNotFound)
-	}
-	return dirInfo(key, fi), nil
+	return i, nil
 }
 
 func dirInfo(key string, fi fs.FileInfo) Info {

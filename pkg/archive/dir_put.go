@@ -51,7 +51,9 @@ func (d *dirStore) Put(ctx context.Context, key string, r io.Reader, size int64,
 	body := Checked(contextReader{ctx, r}, size, sha)
 	err = d.put(ctx, parent, name, body)
 	if errors.Is(err, fs.ErrExist) {
-		err = same(ctx, parent, name, body, size, sha)
+		if err = same(ctx, parent, name, body, size, sha); err == nil {
+			err = d.relock(ctx, key)
+		}
 	}
 	if err == nil {
 		err = parent.Sync()

@@ -79,7 +79,7 @@ func (s *s3Store) send(ctx context.Context, key string, body io.Reader, size int
 	opts.SetMatchETagExcept("*") // If-None-Match: *
 	var until time.Time
 	if s.mode != "" {
-		until = time.Now().UTC().Add(s.retain).Truncate(time.Second)
+		until = lockEnd(time.Now(), s.retain)
 		opts.Mode, opts.RetainUntilDate = s.mode, until
 	}
 	up, err := s.c.Client.PutObject(ctx, s.bucket, key, onlyReader{body}, size, opts)
@@ -104,7 +104,7 @@ func (s *s3Store) send(ctx context.Context, key string, body io.Reader, size int
 		return greffe.Object{}, fmt.Errorf("read back: %w", err)
 	}
 	if s.mode != "" && (i.Mode != s.mode.String() || i.RetainUntil.Before(until)) {
-		return greffe.Object{}, fmt.Errorf("%w: the server did not lock the object (mode %q until %v)", ErrUnavailable, i.Mode, i.RetainUntil)
+		return greffe.Object{}, fmt.Errorf("%w: %w (mode %q until %v)", ErrUnavailable, errNotLocked, i.Mode, i.RetainUntil)
 	}
 	return greffe.Object{Key: key, Version: i.Version, SHA256: sha, Size: size}, nil
 }
@@ -116,23 +116,48 @@ func checksum(sha greffe.Digest) string { return base64.StdEncoding.EncodeToStri
 // onlyReader hides everything but Read: minio-go would seek, size or close it.
 type onlyReader struct{ io.Reader }
 
-// same returns the version of key that holds size bytes of digest sha: nearly
+// same returns the version of key that holds size bytes of digest sha, locked as if
+// it arrived now. ErrExists when no version holds these bytes.
+func (s *s3Store) same(ctx context.Context, key string, size int64, sha greffe.Digest) (greffe.Object, error) {
+	i, err := s.find(ctx, key, size, sha)
+	if err != nil {
+		return greffe.Object{}, err
+	}
+	if s.mode != "" {
+		_, err = s.extend(ctx, i, lockEnd(time.Now(), s.retain))
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = fmt.Errorf("%w: eliminated at this moment: %w", ErrUnavailable, err)
+		case errors.Is(err, errNotLocked) && i.Mode == "":
+			// Some servers show no lock of a version that another one, or a delete
+			// marker, lies over. It was seen to be locked when it was stored: what is
+			// hidden by somebody must not keep a message from being archived.
+			err = nil
+		}
+	}
+	if err != nil {
+		return greffe.Object{}, fmt.Errorf("extend the lock: %w", err)
+	}
+	return greffe.Object{Key: key, Version: i.Version, SHA256: sha, Size: size}, nil
+}
+
+// find returns the version of key that holds size bytes of digest sha: nearly
 // always the newest one. When a later version or a delete marker was put over
 // it, the others are looked at. ErrExists when no version holds these bytes.
-func (s *s3Store) same(ctx context.Context, key string, size int64, sha greffe.Digest) (greffe.Object, error) {
+func (s *s3Store) find(ctx context.Context, key string, size int64, sha greffe.Digest) (Info, error) {
 	i, err := s.head(ctx, key, "")
 	if err == nil {
 		if err = s.holds(ctx, i, size, sha); err == nil {
-			return greffe.Object{Key: key, Version: i.Version, SHA256: sha, Size: size}, nil
+			return i, nil
 		}
 	}
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrExists) {
-		return greffe.Object{}, err
+		return Info{}, err
 	}
 	some := false
 	for v, err := range s.versions(ctx, key) {
 		if err != nil {
-			return greffe.Object{}, err
+			return Info{}, err
 		}
 		if v.Key != key {
 			break
@@ -144,16 +169,16 @@ func (s *s3Store) same(ctx context.Context, key string, size int64, sha greffe.D
 		some = true
 		i, err := s.head(ctx, key, version(v.VersionID))
 		if err != nil {
-			return greffe.Object{}, err
+			return Info{}, err
 		}
 		if s.holds(ctx, i, size, sha) == nil {
-			return greffe.Object{Key: key, Version: i.Version, SHA256: sha, Size: size}, nil
+			return i, nil
 		}
 	}
 	if !some {
-		return greffe.Object{}, fmt.Errorf("%w: the server refuses the key and shows nothing there", ErrUnavailable)
+		return Info{}, fmt.Errorf("%w: the server refuses the key and shows nothing there", ErrUnavailable)
 	}
-	return greffe.Object{}, ErrExists
+	return Info{}, ErrExists
 }
 
 // holds checks that an object is size bytes of digest sha: nil, or ErrExists.
@@ -228,6 +253,7 @@ func (s *s3Store) head(ctx context.Context, key, ver string) (Info, error) {
 		Object: greffe.Object{Key: key, Version: version(o.VersionID), Size: o.Size},
 		Stored: o.LastModified.UTC(),
 		Mode:   o.Metadata.Get("X-Amz-Object-Lock-Mode"),
+		Held:   o.Metadata.Get("X-Amz-Object-Lock-Legal-Hold") == "ON",
 	}
 	if sum, err := base64.StdEncoding.DecodeString(o.ChecksumSHA256); err == nil && len(sum) == 32 {
 		i.SHA256 = greffe.DigestFrom(sum)

@@ -34,18 +34,17 @@ type S3Config struct {
 	Retention time.Duration // from the moment an object is written; at least a second unless ModeNone
 }
 
-// maxRetention is the longest lock that is asked for: a lock with a wrong date
-// can never be taken back.
-const maxRetention = 200 * 366 * 24 * time.Hour
-
 // s3Store is the S3 driver. Each put carries the SHA-256 of its bytes
 // (x-amz-checksum-sha256, which servers check and keep), "If-None-Match: *" and,
 // unless the mode is none, an explicit retention date, whatever the bucket's
 // default is. Objects are read by version id: a delete marker or a later version
 // that somebody with the bucket's key may add hides nothing from Greffe.
 //
-// Give Greffe a key without s3:DeleteObject, s3:PutBucketVersioning and
-// s3:BypassGovernanceRetention.
+// Give Greffe a key without s3:DeleteObject, s3:DeleteObjectVersion,
+// s3:PutBucketVersioning and s3:BypassGovernanceRetention, and with
+// s3:GetObjectRetention, s3:PutObjectRetention, s3:GetObjectLegalHold and
+// s3:PutObjectLegalHold. Only elimination needs s3:DeleteObjectVersion: give it a key
+// of its own.
 type s3Store struct {
 	c      *minio.Core
 	trans  *http.Transport

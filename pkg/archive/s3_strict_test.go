@@ -44,6 +44,7 @@ type s3Version struct {
 	sum    string // base64
 	mode   string
 	until  time.Time
+	held   bool
 	stored time.Time
 }
 
@@ -108,12 +109,14 @@ func (s *strictS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprint(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>")
 	case key == "" && r.Method == http.MethodHead:
+	case q.Has("legal-hold"):
+		s.hold(w, r, key, lie)
 	case q.Has("retention"):
 		s.retention(w, r, key, lie)
 	case r.Method == http.MethodPut:
 		s.put(w, r, key, lie)
 	case r.Method == http.MethodDelete:
-		s.remove(w, key, q.Get("versionId"), lie)
+		s.remove(w, key, q.Get("versionId"), bypasses(r), lie)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		s.get(w, r, key, q.Get("versionId"), lie)
 	default:
@@ -123,7 +126,7 @@ func (s *strictS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *strictS3) put(w http.ResponseWriter, r *http.Request, key, lie string) {
 	sum := r.Header.Get("X-Amz-Checksum-Sha256")
-	if r.Header.Get("X-Amz-Object-Lock-Mode") != "" && sum == "" && r.Header.Get("Content-Md5") == "" {
+	if sum == "" && r.Header.Get("Content-Md5") == "" {
 		refuse(w, 400, "InvalidRequest") // AWS: "Content-MD5 OR x-amz-checksum- HTTP header is required"
 		return
 	}
@@ -231,6 +234,9 @@ func (s *strictS3) get(w http.ResponseWriter, r *http.Request, key, id, lie stri
 		h.Set("X-Amz-Object-Lock-Mode", got.mode)
 		h.Set("X-Amz-Object-Lock-Retain-Until-Date", got.until.Format(time.RFC3339))
 	}
+	if got.held {
+		h.Set("X-Amz-Object-Lock-Legal-Hold", "ON")
+	}
 	from, status := int64(0), http.StatusOK
 	if first, _, ok := strings.Cut(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-"); ok {
 		n, err := strconv.ParseInt(first, 10, 64)
@@ -253,7 +259,12 @@ func (s *strictS3) get(w http.ResponseWriter, r *http.Request, key, id, lie stri
 	}
 }
 
-func (s *strictS3) remove(w http.ResponseWriter, key, id, lie string) {
+// bypasses reports whether a request uses the right to lift governance.
+func bypasses(r *http.Request) bool {
+	return r.Header.Get("X-Amz-Bypass-Governance-Retention") == "true"
+}
+
+func (s *strictS3) remove(w http.ResponseWriter, key, id string, bypass bool, lie string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id == "" {
@@ -262,7 +273,8 @@ func (s *strictS3) remove(w http.ResponseWriter, key, id, lie string) {
 		return
 	}
 	v, ok := s.find(key, id)
-	if ok && v.until.After(time.Now()) && lie != "deletes" {
+	locked := ok && v.until.After(time.Now()) && (v.mode != "GOVERNANCE" || !bypass)
+	if ok && (locked || v.held) && lie != "deletes" {
 		refuse(w, 403, "AccessDenied")
 		return
 	}
@@ -286,13 +298,43 @@ func (s *strictS3) retention(w http.ResponseWriter, r *http.Request, key, lie st
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.find(key, r.URL.Query().Get("versionId"))
+	weaker := ok && v.mode != "" && (ask.RetainUntilDate.Before(v.until) || (ask.Mode != v.mode && v.mode == "COMPLIANCE"))
 	switch {
-	case !ok:
+	case !ok || v.id == "":
 		refuse(w, 404, "NoSuchKey")
-	case (ask.RetainUntilDate.Before(v.until) || ask.Mode != v.mode) && lie != "shortens":
+	case weaker && (v.mode != "GOVERNANCE" || !bypasses(r)) && lie != "shortens":
 		refuse(w, 403, "AccessDenied")
+	case !ask.RetainUntilDate.After(time.Now()):
+		refuse(w, 400, "InvalidArgument") // AWS: "The retain until date must be in the future!"
+	case lie == "forgets extension" && !v.until.IsZero():
 	default:
 		v.mode, v.until = ask.Mode, ask.RetainUntilDate
+	}
+	if lie == "loses answers" {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *strictS3) hold(w http.ResponseWriter, r *http.Request, key, lie string) {
+	var ask struct{ Status string }
+	if r.Header.Get("Content-Md5") == "" && r.Header.Get("X-Amz-Checksum-Sha256") == "" {
+		refuse(w, 400, "InvalidRequest")
+		return
+	}
+	if err := xml.NewDecoder(r.Body).Decode(&ask); err != nil || (ask.Status != "ON" && ask.Status != "OFF") {
+		refuse(w, 400, "MalformedXML")
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.find(key, r.URL.Query().Get("versionId"))
+	switch {
+	case !ok || v.id == "":
+		refuse(w, 404, "NoSuchKey")
+	case lie == "no holds":
+		refuse(w, 501, "NotImplemented")
+	default:
+		v.held = ask.Status == "ON"
 	}
 }
 

@@ -12,6 +12,26 @@
 // manifest is written last: a message with a manifest is complete. No key
 // carries a name, an INS or a subject.
 //
+// Every object is locked from the moment it is there: until then nothing of Greffe
+// removes it, and on S3 nobody can. A lock is extended and never shortened; the same
+// bytes arriving again extend it when theirs would end later. A lock of a month or
+// more ends at midnight UTC, so that what arrives ten times a day is extended once. A
+// legal hold keeps an object beyond its lock, until somebody takes the hold away.
+//
+// How to read the locks without Greffe: on S3 they are the retention and the legal
+// hold of the object version (Object Lock). In a directory, the file .retention at its
+// root says how long objects are locked, in lines that are only ever appended:
+//
+//	greffe-retention/1 from 2026-11-22T08:00:00Z 631152000
+//
+// An object is locked for the seconds of the last line that is not younger than its
+// modification time (of the first line, when all are younger). What was extended or
+// held has beside it a file .<name>.lock, appended to likewise: the latest "until" and
+// the last "hold" count.
+//
+//	greffe-lock/1 until 2056-11-22T00:00:00Z
+//	greffe-lock/1 hold on
+//
 // Dependencies: minio-go speaks the S3 protocol (signatures, checksums, Object
 // Lock, versions); golang.org/x/sys tells the free space of a file system and makes
 // files and links relative to a directory that is open.
@@ -32,21 +52,23 @@ import (
 // Duties of every driver, held by one suite of tests:
 //   - an object is there in full or not at all: nobody ever sees a part of one;
 //   - what Put, Stat or List showed survives a crash of the machine;
-//   - no method replaces, shortens or removes an object;
+//   - no method replaces or removes an object, or shortens its lock (what can
+//     remove one after its lock is Eliminator, apart);
 //   - methods may be called at once, from several processes too: of many Puts of
 //     one key exactly one stores its bytes;
 //   - memory does not grow with the size of an object;
-//   - errors are told apart by value: ErrKey, ErrDigest and ErrExists are final,
-//     ErrNotFound is an answer, ErrUnavailable means the same call may work later.
-//     An error of the reader that the caller passed comes back as it is, wrapped.
+//   - errors are told apart by value: ErrKey, ErrDigest, ErrExists, ErrLocked and ErrNoLock
+//     are final, ErrNotFound is an answer, ErrUnavailable means the same call may work
+//     later. An error of the reader that the caller passed comes back as it is, wrapped.
 //
 // A driver never tries a Put again by itself, because it cannot read r twice:
 // the caller does, and may, since a repeated Put is harmless. After an error that
 // is not final the object may be there in full: an answer can be lost.
 type Store interface {
 	// Put streams size bytes of digest sha from r to key and returns when they
-	// are durable. The same key with the same bytes again returns the object that
-	// is there; with other bytes it returns ErrExists. r is read to its end; when
+	// are durable and locked. The same key with the same bytes again returns the object
+	// that is there, its lock extended when one that begins now ends later; with other
+	// bytes it returns ErrExists. r is read to its end; when
 	// it gives more, less or other bytes than announced, ErrDigest is returned and
 	// nothing is stored. A key that is not made of the letters that the layout
 	// uses is refused with ErrKey.
@@ -64,9 +86,20 @@ type Store interface {
 	Stat(ctx context.Context, key string) (Info, error)
 
 	// List walks the objects whose key begins with prefix, in the order of the
-	// bytes of their keys. SHA256, RetainUntil and Mode are not filled in. After
-	// an error the walk ends.
+	// bytes of their keys. SHA256, RetainUntil, Mode and Held are not filled in.
+	// After an error the walk ends.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+
+	// Retain extends the lock of an object (the given version of it when o names one)
+	// so that it ends at until or later, to the second, and returns the object as it
+	// is locked then. A lock that ends later stays as it is: a zero until only asks. It
+	// is durable when it returns and may be repeated. ErrNotFound when there is no such
+	// object, ErrNoLock from a store that does not lock. At most 200 years from now.
+	Retain(ctx context.Context, o greffe.Object, until time.Time) (Info, error)
+
+	// Hold puts a legal hold on an object, or takes it away, and returns the object as
+	// it is then. Durable when it returns; may be repeated; errors as for Retain.
+	Hold(ctx context.Context, o greffe.Object, on bool) (Info, error)
 
 	// Check tries the store and says what works, what does not and what it cannot
 	// promise, in French. It may leave a small probe below "checks/" behind for
@@ -82,7 +115,23 @@ type Info struct {
 	greffe.Object
 	Stored      time.Time // when it was written, by the store's clock
 	RetainUntil time.Time // zero when nothing is locked
-	Mode        string    // COMPLIANCE, GOVERNANCE or empty
+	Mode        string    // COMPLIANCE, GOVERNANCE or empty: nothing but Greffe itself keeps the lock
+	Held        bool      // there is a legal hold
+}
+
+// Eliminator is a Store whose objects can be removed once nothing locks them. It is
+// apart from Store so that nobody who only stores and reads can remove anything; the
+// one path that uses it asks two persons first.
+type Eliminator interface {
+	Store
+
+	// Eliminate removes the given version of an object for good. The lock and the hold
+	// are looked at where they are kept, just before: ErrLocked while there is one of
+	// them, or when the store does not show that there ever was a lock; ErrNoLock from
+	// a store that does not lock, because nothing there keeps an object that arrives
+	// again meanwhile. ErrNotFound when there is none: after an error that is not final
+	// it may be gone.
+	Eliminate(ctx context.Context, o greffe.Object) error
 }
 
 // Check is one thing that was tried.
@@ -90,6 +139,10 @@ type Check struct {
 	Name string // French, a few words
 	OK   bool
 	Text string // French: what was found and, when not OK, what to do
+
+	// Later: not OK because the store did not answer. The same check may pass later;
+	// it says nothing about what the store promises.
+	Later bool
 }
 
 // Errors of a Store, to be told apart with errors.Is.
@@ -99,4 +152,6 @@ var (
 	ErrDigest      = errors.New("archive: bytes do not match their size or digest")
 	ErrKey         = errors.New("archive: not a key of the archive")
 	ErrUnavailable = errors.New("archive: store is not available")
+	ErrLocked      = errors.New("archive: object is locked or held")
+	ErrNoLock      = errors.New("archive: the store does not lock objects")
 )

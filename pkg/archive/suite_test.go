@@ -41,6 +41,11 @@ func testStore(t *testing.T, s Store) {
 	run("hostile keys are refused", testKeys)
 	run("a big object does not fill the memory", testBig)
 	run("what is not there is not found", testAbsent)
+	run("a lock is extended and never shortened", testRetain)
+	run("of racing extensions the latest stands", testRetainRace)
+	run("what arrives again is locked again", testRetainRepeat)
+	run("a hold is put and taken away", testHold)
+	run("nothing locked is removed", testEliminateRefused)
 }
 
 func put(t *testing.T, s Store, key string, b []byte) greffe.Object {

@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	ctx := t.Context()
 	var err error
-	if w.store, err = archive.OpenDir(filepath.Join(w.dir, "archive")); err != nil {
+	if w.store, err = archive.OpenDir(filepath.Join(w.dir, "archive"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })

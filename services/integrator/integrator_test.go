@@ -297,7 +297,7 @@ func TestDamagedArchiveIsAnIncident(t *testing.T) {
 	w := newWorld(t, "hl7v2")
 	dir := t.TempDir()
 	var err error
-	if w.store, err = archive.OpenDir(dir); err != nil {
+	if w.store, err = archive.OpenDir(dir, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	a := w.archive(document(1))

@@ -94,7 +94,7 @@ func newWorld(t testing.TB, protocol string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.bus.Close() })
-	if w.store, err = archive.OpenDir(t.TempDir()); err != nil {
+	if w.store, err = archive.OpenDir(t.TempDir(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })

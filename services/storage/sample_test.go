@@ -49,7 +49,7 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "archive")
-	store, err := archive.OpenDir(dir)
+	store, err := archive.OpenDir(dir, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,6 +37,9 @@ type Config struct {
 	// Concurrency is how many messages are stored at once, and as many raw
 	// messages are kept beside them; 0 means 4. Each takes up to 2 MiB of memory.
 	Concurrency int
+	// Proven makes Run begin only once the archive has proved, by its Check, that it
+	// refuses to delete and to shorten what is locked. For archives in compliance mode.
+	Proven bool
 }
 
 // Errors that a person may find in a dead letter.
@@ -59,6 +63,7 @@ type Storage struct {
 	store archive.Store
 	index *index.DB
 	log   *slog.Logger
+	pause time.Duration // before an archive that does not answer is asked again at start
 }
 
 // New makes the service; Run starts it. b, store and db stay the caller's.
@@ -66,12 +71,20 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = 4
 	}
-	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage"))}
+	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second}
 }
 
 // Run works until ctx is done, then returns nil. What was begun and not finished
-// is taken up by the next one.
+// is taken up by the next one. See Config.Proven for when it refuses to begin.
 func (s *Storage) Run(ctx context.Context) error {
+	if s.cfg.Proven {
+		if err := s.proven(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	consumer := func(name string) bus.Consumer {
 		return bus.Consumer{Name: name, Concurrency: s.cfg.Concurrency}
