@@ -56,6 +56,7 @@ type app struct {
 	schemas *xsd.Checker // of CDA; nil without
 	console *console.Console
 	fetcher *fetcher.Fetcher
+	sealer  *storage.Sealer
 
 	services []service
 	closers  []func() error // in the order of opening
@@ -211,7 +212,12 @@ func (a *app) build(name string) error {
 			Concurrency: 2 * a.workers(), Environment: ins.Environment(a.cfg.Identity.Environment), Authorities: signers, Schemas: a.schemas, Antivirus: av, Version: versionString(),
 		}, a.bus, a.pdf, a.log).Run
 	case "storage":
-		run = storage.New(storage.Config{Concurrency: 16, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance}, a.bus, a.store, a.db, a.log).Run
+		key, err := journalKey(a.cfg)
+		if err != nil {
+			return err
+		}
+		a.sealer = storage.NewSealer(a.store, a.db, key, a.log)
+		run = storage.New(storage.Config{Concurrency: 16, Sealer: a.sealer, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {
@@ -252,7 +258,22 @@ func (a *app) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	a.sealRest(ctx)
+	return err
+}
+
+// sealRest seals what the journal got since the last time, for a clean stop. What it
+// cannot seal in a moment is sealed at the next start.
+func (a *app) sealRest(ctx context.Context) {
+	if a.sealer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if _, err := a.sealer.SealAll(ctx); err != nil {
+		a.log.Error("the end of the journal is not sealed; the next start does it", "error", err)
+	}
 }
 
 // close closes what was opened, the last first.

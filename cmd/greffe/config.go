@@ -32,6 +32,7 @@ type Config struct {
 	Bus       BusConfig       `yaml:"bus" doc:"Bus NATS JetStream entre les services. Sans url : embarqué dans le processus, sans port ouvert."`
 	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir, que Greffe ne réécrit pas et n'efface pas avant terme, sans pouvoir en empêcher un administrateur."`
 	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
+	Journal   JournalConfig   `yaml:"journal" doc:"Journal de preuve : scellé dans l'archive chaque minute, signé, horodaté."`
 	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
 	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
 	Console   ConsoleConfig   `yaml:"console" doc:"Console web des secrétaires, des auditeurs et des administrateurs."`
@@ -140,6 +141,11 @@ type S3Config struct {
 // IndexConfig says where the index is.
 type IndexConfig struct {
 	DSN string `yaml:"dsn" doc:"postgres://greffe@hôte/greffe?sslmode=verify-full&passfile=/run/secrets/pgpass. Pas de mot de passe ici : passfile."`
+}
+
+// JournalConfig says how the journal is sealed.
+type JournalConfig struct {
+	Key string `yaml:"key" doc:"Fichier de la clé privée qui signe le journal (« greffe keys --new » en fait une). Vide : journal.key de data_dir, créé s'il manque ; des services séparés doivent le nommer. À sauvegarder hors de l'archive, lisible du seul service."`
 }
 
 // DIConfig is one record system.
@@ -378,6 +384,7 @@ func (c *Config) validate() []problem {
 		file("archive.s3.secret_key_file", c.Archive.S3.SecretKeyFile)
 		file("archive.s3.ca", c.Archive.S3.CA)
 	}
+	file("journal.key", c.Journal.Key)
 	if c.Index.DSN != "" {
 		u, err := url.Parse(c.Index.DSN)
 		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
@@ -454,6 +461,9 @@ func (c *Config) validateServices(services []string) []problem {
 	var out []problem
 	if c.Bus.URL == "" {
 		out = append(out, problem{"bus.url", "des services séparés ont besoin d'un bus partagé : donner l'adresse d'un serveur NATS"})
+	}
+	if c.Journal.Key == "" && slices.Contains(services, "storage") {
+		out = append(out, problem{"journal.key", "des services séparés ont besoin d'une clé de journal commune : « greffe keys --new FICHIER » en fait une"})
 	}
 	return out
 }

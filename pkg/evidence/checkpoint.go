@@ -220,7 +220,7 @@ func parseCheckpoint(text string) (*Checkpoint, error) {
 // the root that was signed: nil means that every entry so far is the one that was
 // sealed. facts is nil when the checkpoint names none. The error is ErrFormat,
 // ErrMismatch or greffe.ErrChain; after one, the tree is no longer of use.
-func (c *Checkpoint) Check(tree *Tree, segment, facts []byte) (*Segment, []Fact, error) {
+func (c *Checkpoint) Check(tree *Tree, segment, facts []byte) (*Segment, []greffe.Fact, error) {
 	if greffe.DigestOf(segment) != c.Segment.SHA256 {
 		return nil, nil, fmt.Errorf("%w: the segment %s was changed", ErrMismatch, c.Segment.Key)
 	}

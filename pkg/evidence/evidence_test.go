@@ -314,7 +314,7 @@ func TestFacts(t *testing.T) {
 	if d, detail := entries[1].FactDigest(); d != greffe.DigestOf(fact) || detail != "dpi T02" {
 		t.Errorf("%q %q", d, detail)
 	}
-	b, err := EncodeFacts([]Fact{{2, fact}})
+	b, err := EncodeFacts([]greffe.Fact{{Seq: 2, Text: fact}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,8 +328,8 @@ func TestFacts(t *testing.T) {
 	if err := CheckFacts(entries, facts); err != nil {
 		t.Error(err)
 	}
-	for name, list := range map[string][]Fact{
-		"missing": nil, "changed": {{2, []byte("{}")}}, "of another entry": {{3, fact}}, "more": {{2, fact}, {3, fact}},
+	for name, list := range map[string][]greffe.Fact{
+		"missing": nil, "changed": {{Seq: 2, Text: []byte("{}")}}, "of another entry": {{Seq: 3, Text: fact}}, "more": {{Seq: 2, Text: fact}, {Seq: 3, Text: fact}},
 	} {
 		if err := CheckFacts(entries, list); !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s: %v", name, err)

@@ -15,16 +15,9 @@ const (
 	MaxFacts = 256 << 20 // bytes of the file
 )
 
-// Fact is what an entry is about when the journal may not hold it: whole JSON, kept
-// beside the segment for rebuilding the index.
-type Fact struct {
-	Seq  int64
-	Text []byte // JSON; its SHA-256 is in Detail of the entry
-}
-
 // EncodeFacts returns the facts file of a segment whose entries have these facts, in
 // the order of Seq; nil when there are none.
-func EncodeFacts(facts []Fact) ([]byte, error) {
+func EncodeFacts(facts []greffe.Fact) ([]byte, error) {
 	var b bytes.Buffer
 	last := int64(0)
 	for _, f := range facts {
@@ -42,11 +35,11 @@ func EncodeFacts(facts []Fact) ([]byte, error) {
 
 // ParseFacts reads a facts file; ErrFormat for what EncodeFacts does not write. It
 // keeps b. CheckFacts compares them with their segment.
-func ParseFacts(b []byte) ([]Fact, error) {
+func ParseFacts(b []byte) ([]greffe.Fact, error) {
 	if len(b) > MaxFacts || len(b) > 0 && b[len(b)-1] != '\n' {
 		return nil, fmt.Errorf("%w: facts of %d bytes", ErrFormat, len(b))
 	}
-	var facts []Fact
+	var facts []greffe.Fact
 	last := int64(0)
 	for text := range bytes.Lines(b) {
 		rest, ok1 := bytes.CutPrefix(text, []byte(`{"seq":`))
@@ -58,7 +51,7 @@ func ParseFacts(b []byte) ([]Fact, error) {
 			return nil, fmt.Errorf("%w: line %d of facts", ErrFormat, len(facts)+1)
 		}
 		last = seq
-		facts = append(facts, Fact{seq, fact})
+		facts = append(facts, greffe.Fact{Seq: seq, Text: fact})
 	}
 	return facts, nil
 }
@@ -66,7 +59,7 @@ func ParseFacts(b []byte) ([]Fact, error) {
 // CheckFacts checks that the entries and the facts name each other: each fact has the
 // digest that its entry names, and no entry that names one is without. ErrMismatch
 // with the number of the first entry that does not.
-func CheckFacts(entries []greffe.Entry, facts []Fact) error {
+func CheckFacts(entries []greffe.Entry, facts []greffe.Fact) error {
 	for i := range entries {
 		e := &entries[i]
 		want, _ := e.FactDigest()

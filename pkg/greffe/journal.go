@@ -27,6 +27,13 @@ type Entry struct {
 	Hash Digest
 }
 
+// Fact is what an entry is about when the journal may not hold it: JSON, kept beside
+// the segments of the journal. Detail of the entry names its SHA-256: see WithFact.
+type Fact struct {
+	Seq  int64
+	Text []byte
+}
+
 // FirstPrev is Prev of the first entry of a journal.
 var FirstPrev = Digest(strings.Repeat("0", 2*sha256.Size))
 

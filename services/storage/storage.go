@@ -13,6 +13,8 @@
 // hole. The manifest is the commit point: once a message has one, it is the truth
 // about that message, also when the message is read again later.
 //
+// It seals the journal, too: see Sealer and package evidence.
+//
 // Verify compares the archive, its manifests and the index, and says which object
 // is missing or different.
 package storage
@@ -40,6 +42,9 @@ type Config struct {
 	// Proven makes Run begin only once the archive has proved, by its Check, that it
 	// refuses to delete and to shorten what is locked. For archives in compliance mode.
 	Proven bool
+	// Sealer seals the journal while the service runs; nil leaves it unsealed. It stays
+	// the caller's, who seals the rest at the end.
+	Sealer *Sealer
 }
 
 // Errors that a person may find in a dead letter.
@@ -58,12 +63,13 @@ var (
 // Storage is the service. Its methods may be called at once, and several
 // processes may run it on the same bus, archive and index.
 type Storage struct {
-	cfg   Config
-	bus   *bus.Bus
-	store archive.Store
-	index *index.DB
-	log   *slog.Logger
-	pause time.Duration // before an archive that does not answer is asked again at start
+	cfg     Config
+	bus     *bus.Bus
+	store   archive.Store
+	index   *index.DB
+	log     *slog.Logger
+	pause   time.Duration // before an archive that does not answer is asked again at start
+	sealing sealing
 }
 
 // New makes the service; Run starts it. b, store and db stay the caller's.
@@ -96,6 +102,9 @@ func (s *Storage) Run(ctx context.Context) error {
 	// The spooled copy goes only after "archived" is on the bus: a consumer of
 	// that event is what comes after it in any crash.
 	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Archived, consumer("storage-drop"), s.onArchived) })
+	if s.cfg.Sealer != nil {
+		g.Go(func() error { s.seals(ctx); return nil })
+	}
 	return g.Wait()
 }
 
