@@ -15,3 +15,9 @@ var InspectSchema []byte
 //
 //go:embed export.schema.json
 var ExportSchema []byte
+
+// VerifySchema is the JSON Schema (2020-12) of the object that "greffe verify --json"
+// writes.
+//
+//go:embed verify.schema.json
+var VerifySchema []byte

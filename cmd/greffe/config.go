@@ -33,6 +33,7 @@ type Config struct {
 	Archive   ArchiveConfig   `yaml:"archive" doc:"Archive à écriture unique. Sans s3.endpoint : le dossier archive/ de data_dir, que Greffe ne réécrit pas et n'efface pas avant terme, sans pouvoir en empêcher un administrateur."`
 	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
 	Journal   JournalConfig   `yaml:"journal" doc:"Journal de preuve : scellé dans l'archive chaque minute, signé, horodaté."`
+	Verify    VerifyConfig    `yaml:"verify" doc:"Vérification que le service storage fait de lui-même, une fois par jour. Son résultat est dans le journal et sur la page Système."`
 	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
 	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
 	Console   ConsoleConfig   `yaml:"console" doc:"Console web des secrétaires, des auditeurs et des administrateurs."`
@@ -148,6 +149,12 @@ type JournalConfig struct {
 	Key string `yaml:"key" doc:"Fichier de la clé privée qui signe le journal (« greffe keys --new » en fait une). Vide : journal.key de data_dir, créé s'il manque ; des services séparés doivent le nommer. À sauvegarder hors de l'archive, lisible du seul service."`
 }
 
+// VerifyConfig says when the archive is verified by itself.
+type VerifyConfig struct {
+	At     string  `yaml:"at" doc:"Heure, dans le fuseau de la machine. Vide : jamais, et rien ne prévient d'une altération."`
+	Sample Percent `yaml:"sample" doc:"Part des messages, tirée au hasard chaque jour, dont tous les octets sont relus. 5% : la plupart le sont au moins une fois par mois."`
+}
+
 // DIConfig is one record system.
 type DIConfig struct {
 	Name       string     `yaml:"name" doc:"Nom court et définitif : il entre dans les identifiants des envois."`
@@ -200,6 +207,7 @@ func defaults() Config {
 		Antivirus: AntivirusConfig{Timeout: Duration(5 * time.Minute), BaseAge: Duration(7 * day)},
 		Bus:       BusConfig{Replicas: 1},
 		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
+		Verify:    VerifyConfig{At: "02:00", Sample: 5},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
 		Console:   ConsoleConfig{Listen: "127.0.0.1:8080"},
 	}
@@ -288,6 +296,9 @@ func (c *Config) validate() []problem {
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	oneOf("identity.environment", c.Identity.Environment, "production", "test")
+	if _, err := time.Parse("15:04", c.Verify.At); err != nil && c.Verify.At != "" {
+		bad("verify.at", "une heure est attendue, par exemple 02:00 ; vide : jamais")
+	}
 	if c.Fetch.MaxSize < 1<<20 {
 		bad("fetch.max_size", "au moins 1MiB")
 	}

@@ -97,3 +97,26 @@ func (s *Size) UnmarshalYAML(n *yaml.Node) error {
 	}
 	return fmt.Errorf("%q n'est pas une taille avec son unité ; exemples : 512KiB, 100MiB, 1GiB", text)
 }
+
+// Percent is a part of a whole written with its sign: 5%, 0.5 %, 12,5%. More than
+// 0 and at most 100.
+type Percent float64
+
+// String returns the shortest form that reads back the same.
+func (p Percent) String() string { return strconv.FormatFloat(float64(p), 'f', -1, 64) + "%" }
+
+// MarshalYAML writes String.
+func (p Percent) MarshalYAML() (any, error) { return p.String(), nil }
+
+// UnmarshalYAML reads a part with its sign.
+func (p *Percent) UnmarshalYAML(n *yaml.Node) error { return p.set(n.Value) }
+
+func (p *Percent) set(s string) error {
+	number, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
+	v, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(number), ",", "."), 64)
+	if !ok || err != nil || !(v > 0 && v <= 100) {
+		return fmt.Errorf("%q n'est pas une part ; exemples : 5%%, 0,5%%, 100%%", s)
+	}
+	*p = Percent(v)
+	return nil
+}

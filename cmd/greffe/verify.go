@@ -3,38 +3,115 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"strconv"
+	"time"
 
 	"golang.org/x/term"
 
+	"greffe/pkg/archive"
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 	"greffe/services/storage"
 )
 
-type verifyOptions struct{ full bool }
+type verifyOptions struct {
+	full                         bool
+	since, sample, seed, message string
+}
 
 var verifyCommand = command{
-	name: "verify", args: "[--full] [--json]", summary: "vérifie que l'archive et l'index concordent",
+	name: "verify", args: "[--full] [--since DATE] [--sample N%] [--message ID] [--json]", summary: "vérifie que rien n'a été perdu ni changé",
 	help: `
-Parcourt tous les messages de l'index et tous les manifestes de l'archive : chaque message
-a son manifeste, chaque partie et chaque document son objet, chaque manifeste sa ligne
-d'index, et la chaîne du journal est intacte. Un objet de trop est signalé, il n'est pas une
-faute ; un objet qui manque ou qui diffère en est une.
+Vérifie chaque maillon, l'un contre l'autre, et le nomme :
 
-Avec --full, relit tous les octets et recalcule les empreintes.
+  archive ↔ manifestes       chaque message brut et chaque pièce est là, octets et verrou justes
+  manifestes ↔ index         l'index dit de chaque message ce que dit son manifeste
+  index ↔ journal            chaque message, document, envoi et décision a son entrée ;
+                             les états en découlent ; les compteurs sont justes
+  journal ↔ segments         le journal de l'index est celui qui a été scellé dans l'archive
+  segments ↔ points de contrôle   empreintes, racine de l'arbre, signature, suite sans trou
+  points de contrôle ↔ jetons     horodatage RFC 3161 : valide, lié aux plus anciens, sans trou
+
+Chaque anomalie dit quel maillon a cédé, où (clé de l'archive, message, entrée du journal) et
+que faire. Ce qui manque ou diffère est une faute ; un objet de trop est signalé et n'en est
+pas une.
+
+Avec --full, relit tous les octets de l'archive ; sans, les tailles et les empreintes que tient
+le stockage suffisent. Le journal scellé et les manifestes sont relus dans tous les cas.
+
+  --since 2026-11-01    les messages que le serveur de messagerie a datés de ce jour ou après,
+                        et le journal depuis ce jour
+  --sample 5%           une partie des messages, tirée au hasard ; le tirage est affiché, et
+                        --seed le refait
+  --message ID          un seul message et ce que le journal scellé dit de lui
+
+Le service storage fait de lui-même, chaque nuit, une vérification d'un échantillon (verify
+dans la configuration) ; son résultat est dans le journal et sur la page Système.
+
+Rien n'est modifié, sauf une entrée du journal qui dit que la vérification a eu lieu.
 Sort avec 1 au moindre doute.`,
 	flags: func(fs *flag.FlagSet, c *call) {
 		o := &verifyOptions{}
 		c.opt = o
 		fs.BoolVar(&o.full, "full", false, "relire tous les octets")
-		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
+		fs.StringVar(&o.since, "since", "", "seulement depuis le `JOUR` (AAAA-MM-JJ, UTC)")
+		fs.StringVar(&o.sample, "sample", "", "seulement une `PART` des messages, par exemple 5%")
+		fs.StringVar(&o.seed, "seed", "", "refaire le même `TIRAGE` que celui d'un rapport")
+		fs.StringVar(&o.message, "message", "", "seulement le message `ID`")
+		fs.BoolVar(&c.json, "json", false, "résultat en JSON (schéma : api/verify.schema.json)")
 	},
 	run: runVerify,
 }
 
+// options checks what was asked for.
+func (o *verifyOptions) options() (storage.VerifyOptions, error) {
+	opt := storage.VerifyOptions{Full: o.full, Seed: rand.Uint64(), Message: greffe.MessageID(o.message)}
+	bad := func(format string, args ...any) (storage.VerifyOptions, error) {
+		return opt, fmt.Errorf("%w : "+format, append([]any{errUsage}, args...)...)
+	}
+	if o.since != "" {
+		t, err := time.Parse(time.DateOnly, o.since)
+		if err != nil {
+			return bad("--since %q n'est pas une date ; attendu : AAAA-MM-JJ", o.since)
+		}
+		opt.Since = t
+	}
+	if o.sample != "" {
+		var p Percent
+		if err := p.set(o.sample); err != nil {
+			return bad("--sample : %s", err)
+		}
+		opt.Sample = float64(p)
+	}
+	if o.seed != "" {
+		seed, err := strconv.ParseUint(o.seed, 16, 64)
+		if err != nil || o.sample == "" {
+			return bad("--seed reprend le tirage d'un rapport (chiffres hexadécimaux), avec --sample")
+		}
+		opt.Seed = seed
+	}
+	if o.message != "" {
+		if !opt.Message.Valid() {
+			return bad("--message %q n'est pas l'identifiant d'un message", o.message)
+		}
+		if o.since != "" || o.sample != "" {
+			return bad("--message va sans --since ni --sample")
+		}
+	}
+	return opt, nil
+}
+
 func runVerify(ctx context.Context, c *call) error {
+	opt, err := c.opt.(*verifyOptions).options()
+	if err != nil {
+		return err
+	}
 	cfg, err := loadConfig(c.config, c.data)
 	if err != nil {
 		return err
@@ -48,8 +125,12 @@ func runVerify(ctx context.Context, c *call) error {
 		return err
 	}
 	bar := newProgress(c.err, "vérification")
-	rep, err := storage.Verify(ctx, a.store, a.db, storage.VerifyOptions{Full: c.opt.(*verifyOptions).full, Progress: bar.update})
+	opt.Progress = bar.update
+	rep, err := a.verify(ctx, opt)
 	bar.done()
+	if errors.Is(err, index.ErrNotFound) {
+		return fmt.Errorf("le message %s n'est ni dans l'index ni dans l'archive", opt.Message)
+	}
 	if err != nil {
 		return fmt.Errorf("vérification interrompue: %w", err)
 	}
@@ -64,6 +145,38 @@ func runVerify(ctx context.Context, c *call) error {
 		return errFound
 	}
 	return nil
+}
+
+// verify runs a verification with what the configuration promises, and notes its
+// result in the journal.
+func (a *app) verify(ctx context.Context, opt storage.VerifyOptions) (storage.Report, error) {
+	o := verifyConfig(a.cfg)
+	opt.Retention = o.Retention
+	rep, err := storage.Verify(ctx, a.store, a.db, opt)
+	if err != nil {
+		return rep, err
+	}
+	return rep, storage.NoteVerified(ctx, a.db, "greffe", rep)
+}
+
+// verifyConfig is what a verification has to know of the configuration.
+func verifyConfig(cfg *Config) storage.VerifyOptions {
+	var o storage.VerifyOptions
+	if cfg.Archive.Mode != archive.ModeNone {
+		o.Retention = time.Duration(cfg.Archive.Retention)
+	}
+	return o
+}
+
+// nightly is the verification that the storage service makes by itself.
+func nightly(cfg *Config) storage.Nightly {
+	at, err := time.Parse("15:04", cfg.Verify.At)
+	if err != nil { // empty: the configuration was checked
+		return storage.Nightly{}
+	}
+	n := storage.Nightly{On: true, At: time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute, Options: verifyConfig(cfg)}
+	n.Options.Full, n.Options.Sample = true, float64(cfg.Verify.Sample)
+	return n
 }
 
 // progress is one line on a terminal that says how far a long work is; nothing

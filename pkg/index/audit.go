@@ -287,3 +287,14 @@ func (db *DB) Recount(ctx context.Context) ([]string, error) {
 	slices.Sort(list)
 	return list, nil
 }
+
+// JournalOf returns the newest entries of one action about one subject, newest
+// first, at most limit (at most 1,000).
+func (db *DB) JournalOf(ctx context.Context, subject, action string, limit int) ([]Entry, error) {
+	list, err := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE subject = $1 AND action = $2 ORDER BY seq DESC LIMIT $3`,
+		subject, action, min(max(limit, 1), 1000))
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return list, nil
+}

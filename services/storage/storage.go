@@ -45,6 +45,8 @@ type Config struct {
 	// Sealer seals the journal while the service runs; nil leaves it unsealed. It stays
 	// the caller's, who seals the rest at the end.
 	Sealer *Sealer
+	// Nightly is the verification that the service makes by itself.
+	Nightly Nightly
 }
 
 // Errors that a person may find in a dead letter.
@@ -70,6 +72,14 @@ type Storage struct {
 	log     *slog.Logger
 	pause   time.Duration // before an archive that does not answer is asked again at start
 	sealing sealing
+	cfg   Config
+	bus   *bus.Bus
+	store archive.Store
+	index *index.DB
+	log   *slog.Logger
+	pause time.Duration // before an archive that does not answer is asked again at start
+
+	verified verified
 }
 
 // New makes the service; Run starts it. b, store and db stay the caller's.
@@ -104,6 +114,9 @@ func (s *Storage) Run(ctx context.Context) error {
 	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Archived, consumer("storage-drop"), s.onArchived) })
 	if s.cfg.Sealer != nil {
 		g.Go(func() error { s.seals(ctx); return nil })
+	}
+	if s.cfg.Nightly.On {
+		g.Go(func() error { s.nightly(ctx); return nil })
 	}
 	return g.Wait()
 }

@@ -480,7 +480,7 @@ func TestCrashPoints(t *testing.T) {
 			}
 			for _, hole := range mid.Holes {
 				// The one state that needs the repeat: committed, not yet indexed.
-				if hole.Kind != NotIndexed && hole.Kind != IndexDiffers {
+				if hole.Check != CheckIndexed && hole.Check != CheckRow {
 					t.Errorf("after step %d (stored %v): %s", n, stored, hole)
 				}
 			}

@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"iter"
-	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,16 +19,58 @@ import (
 	"greffe/pkg/index"
 )
 
-// VerifyOptions says how deep Verify looks.
+// VerifyOptions says how deep Verify looks, and at what.
 type VerifyOptions struct {
 	// Full reads every byte again and computes every digest. Otherwise objects
 	// are only looked up: that they are there, with the right size and, where the
 	// store keeps a checksum beside the bytes, with the right checksum. Manifests
-	// are always read.
+	// and the sealed journal are always read.
 	Full bool
+	// Since leaves out messages whose internal date is before it, and the journal of
+	// the days before it; zero: nothing.
+	Since time.Time
+	// JournalSince leaves out what the journal says from before it, when that is later.
+	JournalSince time.Time
+	// Sample looks at so many messages in a hundred, chosen by Seed; 0 or 100: all.
+	Sample float64
+	Seed   uint64
+	// Message looks at one message only, and at what the sealed journal says of it.
+	Message greffe.MessageID
+	// Retention is for how long each object must be locked, from when it was
+	// written; 0: no lock was promised.
+	Retention time.Duration
 	// Progress, when not nil, is called after each message of the index, one call
 	// at a time. total is an estimate, 0 when not known.
 	Progress func(done, total int)
+}
+
+// all reports whether nothing is left out.
+func (o *VerifyOptions) all() bool { return o.whole() && o.Since.IsZero() }
+
+// whole reports whether every message in range is looked at.
+func (o *VerifyOptions) whole() bool {
+	return o.Message == "" && (o.Sample <= 0 || o.Sample >= 100)
+}
+
+// chosen reports whether a message is looked at.
+func (o *VerifyOptions) chosen(id greffe.MessageID) bool {
+	if o.Message != "" {
+		return id == o.Message
+	}
+	if !o.Since.IsZero() && id.Time().Before(o.Since) {
+		return false
+	}
+	if o.whole() {
+		return true
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%x %s", o.Seed, id)
+	// FNV alone leaves the top bits of like texts alike.
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return float64(x>>11)/(1<<53)*100 < o.Sample
 }
 
 const (
@@ -35,27 +78,31 @@ const (
 	mostProblems  = 10_000 // listed of each sort
 )
 
-// Verify compares the archive, its manifests and the index, both ways, and the
-// chain of the journal. It writes nothing and may run while messages arrive. It
-// returns an error when it could not look (ErrUnavailable of the archive, a
-// failure of the index), not for what it finds.
+// Verify compares the archive, its manifests, the index, the journal, its sealed
+// segments, their checkpoints and the time stamps, link by link (see the table of
+// checks). It writes nothing and may run while messages arrive. It returns an error
+// when it could not look (ErrUnavailable of the archive, a failure of the index),
+// not for what it finds; index.ErrNotFound when opt.Message is nowhere.
 //
 // It holds 16 bytes and a map slot for each different object, about 50 MB for a
 // million of them.
 func Verify(ctx context.Context, store archive.Store, db *index.DB, opt VerifyOptions) (Report, error) {
-	v := &verifier{store: store, db: db, opt: opt, seen: make(map[[16]byte]bool)}
-	v.rep.Full, v.rep.Began = opt.Full, time.Now().UTC()
-	for _, step := range []func(context.Context) error{v.messages, v.contents, v.journal} {
+	v := &verifier{store: store, db: db, opt: opt, seen: make(map[[16]byte]bool), tally: make([]tally, len(checks))}
+	v.rep.Format, v.rep.Began = ReportFormat, time.Now().UTC()
+	v.rep.Scope = Scope{Full: opt.Full, Since: opt.Since.UTC(), Message: opt.Message}
+	if !opt.whole() && opt.Message == "" {
+		v.rep.Scope.Sample, v.rep.Scope.Seed = opt.Sample, strconv.FormatUint(opt.Seed, 16)
+	}
+	steps := []func(context.Context) error{v.messages, v.contents, v.tallies, v.journal}
+	if opt.Message != "" {
+		steps = []func(context.Context) error{v.one, v.journal}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return Report{}, err
+			return Report{}, fmt.Errorf("verify: %w", err)
 		}
 	}
-	v.rep.Took = time.Since(v.rep.Began)
-	for _, list := range [][]Problem{v.rep.Holes, v.rep.Surplus} {
-		slices.SortFunc(list, func(a, b Problem) int {
-			return cmp.Or(cmp.Compare(a.Message, b.Message), cmp.Compare(a.Part, b.Part), cmp.Compare(a.Key, b.Key))
-		})
-	}
+	v.finish()
 	return v.rep, nil
 }
 
@@ -66,28 +113,81 @@ type verifier struct {
 
 	mu    sync.Mutex // guards what follows
 	rep   Report
+	tally []tally           // by place of the check
 	seen  map[[16]byte]bool // objects that were looked at, by digest: whether they are good
 	done  int
 	total int
 }
 
-// add notes a problem.
+// tally counts what a check came to.
+type tally struct {
+	looked, failed int64
+	skipped        string
+}
+
+// held notes that a check held, n times.
+func (v *verifier) held(id CheckID, n int64) {
+	v.mu.Lock()
+	v.tally[place[id]].looked += n
+	v.mu.Unlock()
+}
+
+// skip notes why a check was left out.
+func (v *verifier) skip(why string, ids ...CheckID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, id := range ids {
+		v.tally[place[id]].skipped = why
+	}
+}
+
+// add notes that a check did not hold.
 func (v *verifier) add(p Problem, cause error) {
-	p.Text = sentences[p.Kind]
+	c := &checks[place[p.Check]]
+	p.Text, p.Todo = c.broken, c.todo
 	if cause != nil {
 		p.Cause = cause.Error()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	switch p.Kind {
-	case OrphanMessage, OrphanContent, OrphanForeignKey:
-		if v.rep.SurplusCount++; len(v.rep.Surplus) < mostProblems {
-			v.rep.Surplus = append(v.rep.Surplus, p)
+	t := &v.tally[place[p.Check]]
+	t.looked, t.failed = t.looked+1, t.failed+1
+	list, n := &v.rep.Holes, &v.rep.HoleCount
+	if p.Check.surplus() {
+		list, n = &v.rep.Surplus, &v.rep.SurplusCount
+	}
+	if *n++; len(*list) < mostProblems {
+		*list = append(*list, p)
+	}
+}
+
+// finish closes the report.
+func (v *verifier) finish() {
+	r := &v.rep
+	r.Took, r.Whole = time.Since(r.Began).Seconds(), r.OK()
+	for i, c := range checks {
+		t := v.tally[i]
+		res := Result{ID: c.id, Must: c.must, Looked: t.looked, Failed: t.failed, Status: StatusOK}
+		switch {
+		case t.failed > 0 && c.id.surplus():
+			res.Status = StatusSurplus
+		case t.failed > 0:
+			res.Status = StatusBroken
+		case t.looked == 0 && t.skipped != "":
+			res.Status, res.Skipped = StatusNone, t.skipped
+		case t.looked == 0:
+			res.Status, res.Skipped = StatusNone, "Rien à vérifier."
 		}
-	default:
-		if v.rep.HoleCount++; len(v.rep.Holes) < mostProblems {
-			v.rep.Holes = append(v.rep.Holes, p)
+		r.Checks = append(r.Checks, res)
+	}
+	for _, list := range []*[]Problem{&r.Holes, &r.Surplus} {
+		if *list == nil {
+			*list = []Problem{} // in JSON a list, never null
 		}
+		slices.SortStableFunc(*list, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(place[a.Check], place[b.Check]), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Document, b.Document),
+				cmp.Compare(a.Part, b.Part), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Key, b.Key))
+		})
 	}
 }
 
@@ -96,7 +196,7 @@ func (v *verifier) add(p Problem, cause error) {
 func (v *verifier) messages(ctx context.Context) error {
 	tally, _, err := v.db.Tally(ctx)
 	if err != nil {
-		return fmt.Errorf("verify: count messages: %w", err)
+		return fmt.Errorf("count messages: %w", err)
 	}
 	for _, n := range tally {
 		v.total += n
@@ -107,9 +207,9 @@ func (v *verifier) messages(ctx context.Context) error {
 	var strangers []folder // of the archive, not seen in the index
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(verifyWorkers)
-	walk := v.db.EachMessage(inner, func(d index.Detail) error {
-		for more && err == nil && ahead.id <= d.ID {
-			if ahead.id != d.ID {
+	walk := v.each(inner, func(id greffe.MessageID) error {
+		for more && err == nil && ahead.id <= id {
+			if ahead.id != id {
 				strangers = append(strangers, ahead)
 			}
 			ahead, err, more = next()
@@ -117,25 +217,48 @@ func (v *verifier) messages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.Go(func() error { return v.message(inner, d) })
+		if v.opt.chosen(id) {
+			g.Go(func() error { return v.message(inner, id) })
+		} else {
+			v.progress()
+		}
 		return nil
 	})
 	if err := errors.Join(g.Wait(), walk); err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return err
 	}
 	for ; more && err == nil; ahead, err, more = next() {
 		strangers = append(strangers, ahead)
 	}
 	if err != nil {
-		return fmt.Errorf("verify: %w", err)
+		return err
 	}
 	// Messages go on arriving: who was a stranger may be known by now.
 	for _, f := range strangers {
+		if !v.opt.Since.IsZero() && f.id.Time().Before(v.opt.Since) {
+			continue
+		}
 		if err := v.stranger(ctx, f); err != nil {
-			return fmt.Errorf("verify: %w", err)
+			return err
 		}
 	}
 	return nil
+}
+
+// each walks the ids of the index in their order.
+func (v *verifier) each(ctx context.Context, f func(greffe.MessageID) error) error {
+	for last := greffe.MessageID(""); ; {
+		list, err := v.db.MessageIDs(ctx, last, 1000)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, id := range list {
+			if err := f(id); err != nil {
+				return err
+			}
+		}
+		last = list[len(list)-1]
+	}
 }
 
 // folder is what the archive holds of one message.
@@ -155,9 +278,10 @@ func (v *verifier) folders(ctx context.Context) iter.Seq2[folder, error] {
 			}
 			id, manifest, ok := archive.KeyMessage(i.Key)
 			if !ok {
-				v.add(Problem{Kind: OrphanForeignKey, Key: i.Key}, nil)
+				v.add(Problem{Check: OrphanForeignKey, Key: i.Key}, nil)
 				continue
 			}
+			v.held(OrphanForeignKey, 1)
 			if f.id != "" && f.id != id {
 				if !yield(f, nil) {
 					return
@@ -172,119 +296,101 @@ func (v *verifier) folders(ctx context.Context) iter.Seq2[folder, error] {
 	}
 }
 
+// one looks at the one message that was asked for.
+func (v *verifier) one(ctx context.Context) error {
+	id, why := v.opt.Message, "Un seul message est vérifié."
+	v.total = 1
+	v.skip(why, CheckTally, OrphanContent, OrphanForeignKey)
+	ids, err := v.db.Audit(ctx, id)
+	if err == nil {
+		return v.message(ctx, ids.ID)
+	}
+	if !errors.Is(err, index.ErrNotFound) {
+		return err
+	}
+	f := folder{id: id}
+	for _, key := range []string{archive.RawKey(id), archive.ManifestKey(id)} {
+		switch _, err := v.store.Stat(ctx, key); {
+		case err == nil && key == archive.ManifestKey(id):
+			f.manifest = true
+		case err == nil || errors.Is(err, archive.ErrNotFound):
+		case errors.Is(err, archive.ErrKey):
+			return index.ErrNotFound
+		default:
+			return err
+		}
+	}
+	if _, err := v.store.Stat(ctx, archive.RawKey(id)); !f.manifest && errors.Is(err, archive.ErrNotFound) {
+		return index.ErrNotFound
+	}
+	return v.stranger(ctx, f)
+}
+
 // stranger looks once more at a message of the archive that the index did not show.
 func (v *verifier) stranger(ctx context.Context, f folder) error {
-	d, err := v.db.Message(ctx, f.id)
+	_, err := v.db.Audit(ctx, f.id)
 	switch {
 	case err == nil:
-		return v.message(ctx, d)
+		return v.message(ctx, f.id)
 	case !errors.Is(err, index.ErrNotFound):
 		return err
 	case !f.manifest:
-		v.add(Problem{Kind: OrphanMessage, Message: f.id, Key: archive.RawKey(f.id)}, nil)
+		v.add(Problem{Check: OrphanMessage, Message: f.id, Key: archive.RawKey(f.id)}, nil)
 		return nil
 	}
-	v.add(Problem{Kind: NotIndexed, Message: f.id, Key: archive.ManifestKey(f.id)}, nil)
+	v.add(Problem{Check: CheckIndexed, Message: f.id, Key: archive.ManifestKey(f.id)}, nil)
 	// What it names is not surplus.
 	m, _, err := archive.FindManifest(ctx, v.store, f.id)
 	switch {
 	case err == nil:
 		return v.objects(ctx, f.id, m.Raw, m.Objects)
 	case errors.Is(err, archive.ErrManifest), errors.Is(err, archive.ErrDigest):
-		v.add(Problem{Kind: DamagedManifest, Message: f.id, Key: archive.ManifestKey(f.id)}, err)
+		v.add(Problem{Check: CheckManifestBytes, Message: f.id, Key: archive.ManifestKey(f.id)}, err)
 		return nil
 	}
 	return err
-}
-
-// message compares one message of the index with its manifest and objects.
-func (v *verifier) message(ctx context.Context, d index.Detail) error {
-	err := v.compare(ctx, d)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.rep.Messages++
-	if d.ArchivedAt.IsZero() {
-		v.rep.Pending++
-	}
-	if v.done++; v.opt.Progress != nil {
-		v.opt.Progress(v.done, max(v.total, v.done))
-	}
-	return err
-}
-
-func (v *verifier) compare(ctx context.Context, d index.Detail) error {
-	if d.ArchivedAt.IsZero() {
-		// Only the raw message is promised so far.
-		return v.objects(ctx, d.ID, d.Raw, nil)
-	}
-	m, err := archive.ReadManifest(ctx, v.store, d.Manifest)
-	switch {
-	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrKey):
-		v.add(Problem{Kind: MissingManifest, Message: d.ID, Key: archive.ManifestKey(d.ID)}, err)
-		return v.objects(ctx, d.ID, d.Raw, d.Objects)
-	case errors.Is(err, archive.ErrDigest), errors.Is(err, archive.ErrManifest):
-		v.add(Problem{Kind: DamagedManifest, Message: d.ID, Key: d.Manifest.Key}, err)
-		return v.objects(ctx, d.ID, d.Raw, d.Objects)
-	case err != nil:
-		return err
-	}
-	if err := sameFacts(d, m); err != nil {
-		v.add(Problem{Kind: IndexDiffers, Message: d.ID, Key: d.Manifest.Key}, err)
-	}
-	return v.objects(ctx, d.ID, m.Raw, m.Objects)
-}
-
-// sameFacts compares what index and manifest say about where things are.
-func sameFacts(d index.Detail, m *archive.Manifest) error {
-	switch {
-	case m.Parsed.Received.ID != d.ID:
-		return errors.New("manifest of another message")
-	case m.Raw != d.Raw:
-		return errors.New("raw message")
-	case !maps.Equal(m.Objects, d.Objects):
-		return errors.New("objects of the parts")
-	case len(m.Parsed.Documents) != len(d.Documents):
-		return fmt.Errorf("%d documents in the manifest, %d in the index", len(m.Parsed.Documents), len(d.Documents))
-	}
-	for _, doc := range d.Documents {
-		if o, ok := m.Objects[doc.Facts.Part]; !ok || o != doc.Object {
-			return fmt.Errorf("object of document %s", doc.ID)
-		}
-		if o := m.Objects[doc.Facts.Body]; o != doc.BodyObject {
-			return fmt.Errorf("readable object of document %s", doc.ID)
-		}
-	}
-	return nil
 }
 
 // contents looks for objects below content/ that no message names.
 func (v *verifier) contents(ctx context.Context) error {
+	if !v.opt.all() {
+		v.skip("Seulement quand tous les messages sont vérifiés.", OrphanContent)
+		return nil
+	}
 	for i, err := range v.store.List(ctx, archive.ContentPrefix) {
 		if err != nil {
-			return fmt.Errorf("verify: %w", err)
+			return err
 		}
 		d, ok := archive.KeyDigest(i.Key)
 		if !ok {
-			v.add(Problem{Kind: OrphanForeignKey, Key: i.Key}, nil)
+			v.add(Problem{Check: OrphanForeignKey, Key: i.Key}, nil)
 			continue
 		}
 		mark, _ := slot(d)
-		if _, looked := v.seen[mark]; !looked {
-			v.add(Problem{Kind: OrphanContent, Key: i.Key}, nil)
+		if _, looked := v.seen[mark]; looked {
+			v.held(OrphanContent, 1)
+		} else {
+			v.add(Problem{Check: OrphanContent, Key: i.Key}, nil)
 		}
 	}
 	return nil
 }
 
-// journal checks the chain of the audit journal.
-func (v *verifier) journal(ctx context.Context) error {
-	err := v.db.VerifyJournal(ctx, func(n int64) { v.rep.Journal = n })
-	if errors.Is(err, index.ErrJournal) {
-		v.add(Problem{Kind: BrokenJournal}, err)
+// tallies compares the counts of the queue with its rows.
+func (v *verifier) tallies(ctx context.Context) error {
+	if !v.opt.whole() {
+		v.skip("Seulement quand tous les messages sont vérifiés.", CheckTally)
 		return nil
 	}
+	wrong, err := v.db.Recount(ctx)
 	if err != nil {
-		return fmt.Errorf("verify: journal: %w", err)
+		return err
+	}
+	for _, w := range wrong {
+		v.add(Problem{Check: CheckTally}, errors.New(w))
+	}
+	if len(wrong) == 0 {
+		v.held(CheckTally, 1)
 	}
 	return nil
 }

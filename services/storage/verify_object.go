@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
@@ -42,13 +43,20 @@ func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string,
 	problem := Problem{Message: id, Part: part, Key: o.Key}
 	switch {
 	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrKey):
-		problem.Kind = MissingObject
+		problem.Check = CheckObject
 		v.add(problem, nil)
 	case errors.Is(err, archive.ErrDigest):
-		problem.Kind = DamagedObject
+		problem.Check = CheckObjectBytes
+		v.held(CheckObject, 1)
 		v.add(problem, err)
 	case err != nil:
 		return err
+	default:
+		v.held(CheckObject, 1)
+		v.held(CheckObjectBytes, 1)
+		if err := v.retention(ctx, id, part, o); err != nil {
+			return err
+		}
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -63,6 +71,36 @@ func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string,
 	}
 	return nil
 }
+
+// retention looks whether an object is locked for as long as promised.
+func (v *verifier) retention(ctx context.Context, id greffe.MessageID, part string, o greffe.Object) error {
+	if v.opt.Retention == 0 {
+		v.skip("Aucun verrou n’est promis par cette configuration.", CheckRetention)
+		return nil
+	}
+	i, err := v.store.Stat(ctx, o.Key)
+	if err == nil && i.Version != o.Version {
+		i, err = v.store.Retain(ctx, o, time.Time{}) // another version lies over it: only asks
+	}
+	if errors.Is(err, archive.ErrNotFound) {
+		return nil // told of already
+	}
+	if err != nil {
+		return err
+	}
+	if until := i.Stored.Add(v.opt.Retention - lockSlack); i.RetainUntil.Before(until) {
+		why := fmt.Errorf("locked until %s, promised until %s", stamp(i.RetainUntil), stamp(i.Stored.Add(v.opt.Retention)))
+		if i.RetainUntil.IsZero() {
+			why = errors.New("not locked")
+		}
+		v.add(Problem{Check: CheckRetention, Message: id, Part: part, Key: o.Key}, why)
+		return nil
+	}
+	v.held(CheckRetention, 1)
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // slot is the beginning of a digest: enough to tell objects apart.
 func slot(d greffe.Digest) (s [16]byte, ok bool) {

@@ -4,13 +4,19 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"greffe/api"
 	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
@@ -45,35 +51,51 @@ func TestVerifyNamesTheDamage(t *testing.T) {
 	pdf := fakePDF(7, 20_000)
 	raw := fakeMail(pdf, fakeZip(t, fakeCDA(pdf), []byte("lisez-moi")))
 	content := archive.ContentKey(greffe.DigestOf(pdf))
+	schema := reportSchema(t)
 	for name, c := range map[string]struct {
 		damage      func(t *testing.T, h *house, r greffe.Received)
-		quick, full []Kind
+		quick, full []CheckID
 	}{
 		"nothing":          {func(*testing.T, *house, greffe.Received) {}, nil, nil},
-		"raw removed":      {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), remove) }, []Kind{MissingObject}, []Kind{MissingObject}},
-		"raw cut":          {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), cut) }, []Kind{DamagedObject}, []Kind{DamagedObject}},
-		"raw changed":      {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), flip) }, nil, []Kind{DamagedObject}},
-		"part removed":     {func(t *testing.T, h *house, _ greffe.Received) { h.overwrite(t, content, remove) }, []Kind{MissingObject, MissingObject}, []Kind{MissingObject, MissingObject}},
-		"part changed":     {func(t *testing.T, h *house, _ greffe.Received) { h.overwrite(t, content, flip) }, nil, []Kind{DamagedObject, DamagedObject}},
-		"manifest removed": {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.ManifestKey(r.ID), remove) }, []Kind{MissingManifest}, []Kind{MissingManifest}},
-		"manifest changed": {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.ManifestKey(r.ID), flip) }, []Kind{DamagedManifest}, []Kind{DamagedManifest}},
+		"raw removed":      {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), remove) }, []CheckID{CheckObject}, []CheckID{CheckObject}},
+		"raw cut":          {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), cut) }, []CheckID{CheckObjectBytes}, []CheckID{CheckObjectBytes}},
+		"raw changed":      {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.RawKey(r.ID), flip) }, nil, []CheckID{CheckObjectBytes}},
+		"part removed":     {func(t *testing.T, h *house, _ greffe.Received) { h.overwrite(t, content, remove) }, []CheckID{CheckObject, CheckObject}, []CheckID{CheckObject, CheckObject}},
+		"part changed":     {func(t *testing.T, h *house, _ greffe.Received) { h.overwrite(t, content, flip) }, nil, []CheckID{CheckObjectBytes, CheckObjectBytes}},
+		"manifest removed": {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.ManifestKey(r.ID), remove) }, []CheckID{CheckManifest}, []CheckID{CheckManifest}},
+		"manifest changed": {func(t *testing.T, h *house, r greffe.Received) { h.overwrite(t, archive.ManifestKey(r.ID), flip) }, []CheckID{CheckManifestBytes}, []CheckID{CheckManifestBytes}},
 		"manifest is other": {func(t *testing.T, h *house, r greffe.Received) {
 			h.overwrite(t, archive.ManifestKey(r.ID), func([]byte) []byte { return []byte("{}") })
-		}, []Kind{DamagedManifest}, []Kind{DamagedManifest}},
+		}, []CheckID{CheckManifestBytes}, []CheckID{CheckManifestBytes}},
 		"a row changed": {func(t *testing.T, h *house, _ greffe.Received) {
 			h.sql(t, `UPDATE message_facts SET objects_json = replace(objects_json, '"1"', '"9"')`)
-		}, []Kind{IndexDiffers}, []Kind{IndexDiffers}},
-		"a document removed from the index": {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `DELETE FROM documents`) }, []Kind{IndexDiffers}, []Kind{IndexDiffers}},
+		}, []CheckID{CheckRow}, []CheckID{CheckRow}},
+		"a document removed from the index": {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `DELETE FROM documents`) }, []CheckID{CheckRow, CheckState, CheckTally}, []CheckID{CheckRow, CheckState, CheckTally}},
 		"a line of the journal removed": {func(t *testing.T, h *house, _ greffe.Received) {
 			h.sql(t, `DROP TRIGGER journal_no_delete; DELETE FROM journal WHERE seq = 1`)
-		}, []Kind{BrokenJournal}, []Kind{BrokenJournal}},
+		}, []CheckID{CheckChain, CheckEntries}, []CheckID{CheckChain, CheckEntries}},
+		"a name changed in the index": {func(t *testing.T, h *house, _ greffe.Received) {
+			h.sql(t, `INSERT INTO document_names SELECT id, 'autre', '', '', '', 0 FROM documents`)
+		}, []CheckID{CheckRow}, []CheckID{CheckRow}},
+		"a state changed in the index":     {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `UPDATE documents SET state = 'intégré'`) }, []CheckID{CheckState, CheckTally, CheckTally}, []CheckID{CheckState, CheckTally, CheckTally}},
+		"an identity changed in the index": {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `UPDATE documents SET identity = 'autre'`) }, []CheckID{CheckRow}, []CheckID{CheckRow}},
+		"a sender changed in the index":    {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `UPDATE messages SET sender = 'autre'`) }, []CheckID{CheckRow}, []CheckID{CheckRow}},
+		"a count changed in the index": {func(t *testing.T, h *house, _ greffe.Received) {
+			h.sql(t, `UPDATE tallies SET n = n + 1 WHERE kind = 'document'`)
+		}, []CheckID{CheckTally}, []CheckID{CheckTally}},
+		"an entry changed": {func(t *testing.T, h *house, _ greffe.Received) {
+			h.sql(t, `DROP TRIGGER journal_no_update; UPDATE journal SET actor = 'autre' WHERE seq = 2`)
+		}, []CheckID{CheckChain}, []CheckID{CheckChain}},
+		"an outcome without its entry": {func(t *testing.T, h *house, _ greffe.Received) {
+			h.sql(t, `INSERT INTO outcomes SELECT id, 1, '{"state":"intégré","at":"2026-11-22T08:00:00Z"}' FROM documents`)
+		}, []CheckID{CheckEntries, CheckState}, []CheckID{CheckEntries, CheckState}},
 		"a stranger in the archive": {func(t *testing.T, h *house, _ greffe.Received) {
 			for key, b := range map[string]string{"content/zz": "x", "messages/readme.txt": "x", archive.ContentKey(greffe.DigestOf([]byte("surplus"))): "surplus", "checks/probe": "x"} {
 				if _, err := h.store.Put(t.Context(), key, strings.NewReader(b), int64(len(b)), greffe.DigestOf([]byte(b))); err != nil {
 					t.Fatal(err)
 				}
 			}
-		}, []Kind{OrphanForeignKey, OrphanContent, OrphanForeignKey}, []Kind{OrphanForeignKey, OrphanContent, OrphanForeignKey}},
+		}, []CheckID{OrphanForeignKey, OrphanContent, OrphanForeignKey}, []CheckID{OrphanForeignKey, OrphanContent, OrphanForeignKey}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,15 +105,18 @@ func TestVerifyNamesTheDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.damage(t, h, r)
-			for full, want := range map[bool][]Kind{false: c.quick, true: c.full} {
+			for full, want := range map[bool][]CheckID{false: c.quick, true: c.full} {
 				rep, err := Verify(t.Context(), h.store, h.db, VerifyOptions{Full: full})
 				if err != nil {
 					t.Fatal(err)
 				}
-				var got []Kind
+				if err := schema.Validate(asJSON(t, rep)); err != nil {
+					t.Errorf("not as api/verify.schema.json says: %v", err)
+				}
+				var got []CheckID
 				for _, p := range append(rep.Holes, rep.Surplus...) {
-					if got = append(got, p.Kind); p.Text == "" || !strings.Contains(rep.String(), p.Text) {
-						t.Errorf("%s is not explained:\n%s", p.Kind, rep)
+					if got = append(got, p.Check); p.Text == "" || !strings.Contains(rep.String(), p.Text) {
+						t.Errorf("%s is not explained:\n%s", p.Check, rep)
 					}
 				}
 				slices.Sort(got)
@@ -104,6 +129,119 @@ func TestVerifyNamesTheDamage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// reportSchema compiles the schema of reports.
+func reportSchema(t testing.TB) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(api.VerifySchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("verify.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("verify.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func asJSON(t testing.TB, v any) any {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// Each check has its sentences, once, and a report names every check.
+func TestChecksAreExplained(t *testing.T) {
+	t.Parallel()
+	for _, c := range checks {
+		if c.must == "" || c.broken == "" || c.todo == "" || strings.Contains(c.must+c.broken+c.todo, "'") {
+			t.Errorf("%s: %+v", c.id, c)
+		}
+	}
+	if len(place) != len(checks) {
+		t.Error("a check is listed twice")
+	}
+	h := newHouse(t)
+	if rep := h.verify(t); len(rep.Checks) != len(checks) || reportSchema(t).Validate(asJSON(t, rep)) != nil {
+		t.Errorf("report %+v", rep)
+	}
+}
+
+// The same seed chooses the same messages, about as many as asked for.
+func TestSample(t *testing.T) {
+	t.Parallel()
+	const n = 20_000
+	for _, part := range []float64{0.5, 5, 50} {
+		a, b, other := VerifyOptions{Sample: part, Seed: 7}, VerifyOptions{Sample: part, Seed: 7}, VerifyOptions{Sample: part, Seed: 8}
+		got, both := 0, 0
+		for i := range uint32(n) {
+			id := greffe.NewMessageID(greffe.Origin{UID: i}, "")
+			if a.chosen(id) != b.chosen(id) {
+				t.Fatal("not the same sample")
+			}
+			if a.chosen(id) {
+				got++
+				if other.chosen(id) {
+					both++
+				}
+			}
+		}
+		want := n * part / 100
+		if math.Abs(float64(got)-want) > 5*math.Sqrt(want) || float64(both) > float64(got)*part/100*2+10 {
+			t.Errorf("%v %%: %d of %d, %d with another seed too", part, got, n, both)
+		}
+	}
+}
+
+// One message, or the messages of some days.
+func TestVerifySome(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var ids []greffe.MessageID
+	for uid := range uint32(3) {
+		raw := sampleMail(t, uint64(uid), 1000)
+		r := h.receive(t, uid+1, raw)
+		if _, err := h.storeMessage(t.Context(), parse(t, r, raw)); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r.ID)
+	}
+	h.overwrite(t, archive.RawKey(ids[1]), flip)
+	day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		opt             VerifyOptions
+		messages, holes int
+	}{
+		"a good one":    {VerifyOptions{Full: true, Message: ids[0]}, 1, 0},
+		"the bad one":   {VerifyOptions{Full: true, Message: ids[1]}, 1, 1},
+		"all":           {VerifyOptions{Full: true}, 3, 1},
+		"since before":  {VerifyOptions{Full: true, Since: day.AddDate(0, 0, -2)}, 3, 1},
+		"since after":   {VerifyOptions{Full: true, Since: day}, 0, 0},
+		"everything":    {VerifyOptions{Full: true, Sample: 100}, 3, 1},
+		"hardly any":    {VerifyOptions{Full: true, Sample: 1e-9}, 0, 0},
+		"without bytes": {VerifyOptions{}, 3, 0},
+	} {
+		rep, err := Verify(t.Context(), h.store, h.db, c.opt)
+		if err != nil || rep.Messages != c.messages || rep.HoleCount != c.holes || rep.SurplusCount != 0 {
+			t.Errorf("%s: %v\n%s", name, err, rep)
+		}
+	}
+	if _, err := Verify(t.Context(), h.store, h.db, VerifyOptions{Message: greffe.NewMessageID(greffe.Origin{}, "")}); !errors.Is(err, index.ErrNotFound) {
+		t.Errorf("a message that is nowhere: %v", err)
 	}
 }
 
@@ -146,7 +284,7 @@ func TestVerifyWithoutIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.HoleCount != n || rep.Holes[0].Kind != NotIndexed || rep.SurplusCount != 1 || rep.Surplus[0].Kind != OrphanMessage {
+	if rep.HoleCount != n || rep.Holes[0].Check != CheckIndexed || rep.SurplusCount != 1 || rep.Surplus[0].Check != OrphanMessage {
 		t.Errorf("verify:\n%s", rep)
 	}
 	// With its index, only the kept one waits.
