@@ -65,13 +65,6 @@ var (
 // Storage is the service. Its methods may be called at once, and several
 // processes may run it on the same bus, archive and index.
 type Storage struct {
-	cfg     Config
-	bus     *bus.Bus
-	store   archive.Store
-	index   *index.DB
-	log     *slog.Logger
-	pause   time.Duration // before an archive that does not answer is asked again at start
-	sealing sealing
 	cfg   Config
 	bus   *bus.Bus
 	store archive.Store
@@ -79,6 +72,7 @@ type Storage struct {
 	log   *slog.Logger
 	pause time.Duration // before an archive that does not answer is asked again at start
 
+	sealing  sealing
 	verified verified
 }
 
