@@ -46,10 +46,13 @@ type house struct {
 	file  string // of the index
 }
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB) *house { return newHouseFor(t, time.Minute) }
+
+// newHouseFor is a house whose archive locks for that long.
+func newHouseFor(t testing.TB, retention time.Duration) *house {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "archive")
-	store, err := archive.OpenDir(dir, time.Minute)
+	store, err := archive.OpenDir(dir, retention)
 	if err != nil {
 		t.Fatal(err)
 	}

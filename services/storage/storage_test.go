@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -414,22 +415,49 @@ type step struct {
 type faulty struct {
 	archive.Store
 	step
-	puts int
+	mu   sync.Mutex
+	puts int // calls that change the archive, of any sort
 }
 
 var errStep = errors.New("the power went out")
 
-func (f *faulty) Put(ctx context.Context, key string, r io.Reader, size int64, sha greffe.Digest) (greffe.Object, error) {
+// fail counts the calls that change the archive and fails the one that it is the turn of.
+func (f *faulty) fail(do func() error) error {
+	f.mu.Lock()
 	n := f.puts
 	f.puts++
+	f.mu.Unlock()
 	if n == f.n && !f.stored {
-		return greffe.Object{}, errStep
+		return errStep
 	}
-	o, err := f.Store.Put(ctx, key, r, size, sha)
+	err := do()
 	if n == f.n && err == nil {
-		return greffe.Object{}, errStep
+		return errStep
 	}
-	return o, err
+	return err
+}
+
+func (f *faulty) Retain(ctx context.Context, o greffe.Object, until time.Time) (i archive.Info, err error) {
+	if until.IsZero() { // only asks
+		return f.Store.Retain(ctx, o, until)
+	}
+	return i, f.fail(func() error { i, err = f.Store.Retain(ctx, o, until); return err })
+}
+
+func (f *faulty) Hold(ctx context.Context, o greffe.Object, on bool) (i archive.Info, err error) {
+	return i, f.fail(func() error { i, err = f.Store.Hold(ctx, o, on); return err })
+}
+
+func (f *faulty) Eliminate(ctx context.Context, o greffe.Object) error {
+	return f.fail(func() error { return f.Store.(archive.Eliminator).Eliminate(ctx, o) })
+}
+
+func (f *faulty) Put(ctx context.Context, key string, r io.Reader, size int64, sha greffe.Digest) (o greffe.Object, err error) {
+	err = f.fail(func() error { o, err = f.Store.Put(ctx, key, r, size, sha); return err })
+	if err != nil {
+		return greffe.Object{}, err
+	}
+	return o, nil
 }
 
 // Each step fails twice, once before and once after it was done. Then everything

@@ -1,0 +1,188 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// Elimination is the removal of messages whose locks have ended, asked by one person
+// and confirmed by another.
+type Elimination struct {
+	ID          string
+	AskedAt     time.Time
+	AskedBy     string // login
+	ConfirmedAt time.Time
+	ConfirmedBy string    // login
+	DoneAt      time.Time // zero: not finished
+	Messages    []greffe.MessageID
+	Order       string        // JSON of what was confirmed; empty until then
+	Certificate greffe.Object // zero until done
+}
+
+// ErrSamePerson is returned when who asked would confirm.
+var ErrSamePerson = errors.New("index: who asked cannot confirm")
+
+// AskElimination records a request, with its journal entry.
+func (db *DB) AskElimination(ctx context.Context, e Elimination) error {
+	messages, err := encode(e.Messages)
+	if err != nil {
+		return fmt.Errorf("ask elimination: %w", err)
+	}
+	err = db.update(ctx, func(t *tx) error {
+		t.note(e.AskedBy, "elimination-asked", e.ID, "ok", fmt.Sprintf("messages=%d sha256=%s", len(e.Messages), greffe.DigestOf([]byte(messages))))
+		_, err := t.exec(`INSERT INTO eliminations (id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json)
+			VALUES ($1,$2,$3,0,'',0,$4,'','')`, e.ID, time.Now().UnixMilli(), clean(e.AskedBy, 256), messages)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ask elimination: %w", err)
+	}
+	return nil
+}
+
+// ConfirmElimination records who confirms and the order, with a journal entry for the
+// elimination and one for each message. What was confirmed before stays as it was and
+// is returned. ErrSamePerson when by asked for it, ErrNotFound when nobody did.
+func (db *DB) ConfirmElimination(ctx context.Context, id, by string, order string) (Elimination, error) {
+	e, err := db.Elimination(ctx, id)
+	switch {
+	case err != nil:
+		return Elimination{}, err
+	case strings.EqualFold(e.AskedBy, by):
+		return Elimination{}, fmt.Errorf("confirm elimination %s: %w", id, ErrSamePerson)
+	}
+	err = db.update(ctx, func(t *tx) error {
+		n, err := t.exec(`UPDATE eliminations SET confirmed_at=$2, confirmed_by=$3, order_json=$4 WHERE id=$1 AND confirmed_at=0`,
+			id, time.Now().UnixMilli(), clean(by, 256), order)
+		if err != nil || n == 0 {
+			return err
+		}
+		t.note(by, "elimination-confirmed", id, "ok", "sha256="+string(greffe.DigestOf([]byte(order))))
+		return nil
+	})
+	if err != nil {
+		return Elimination{}, fmt.Errorf("confirm elimination %s: %w", id, err)
+	}
+	return db.Elimination(ctx, id)
+}
+
+// EliminateMessage removes all that the index knows about a message, with the journal
+// entry "eliminated" that names the elimination. The journal keeps what it said of it
+// before. Repeating it changes nothing.
+func (db *DB) EliminateMessage(ctx context.Context, elimination, by string, id greffe.MessageID) error {
+	err := db.update(ctx, func(t *tx) error { return t.eliminate(elimination, by, id) })
+	if err != nil {
+		return fmt.Errorf("eliminate %s: %w", id, err)
+	}
+	return nil
+}
+
+func (t *tx) eliminate(elimination, by string, id greffe.MessageID) error {
+	rows, err := t.QueryContext(t.ctx, `SELECT 'message', mailbox, state FROM messages WHERE id = $1
+		UNION ALL SELECT 'document', mailbox, state FROM documents WHERE message_id = $1`, string(id))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	known := false
+	for rows.Next() {
+		var kind, mailbox string
+		var state greffe.State
+		if err := rows.Scan(&kind, &mailbox, &state); err != nil {
+			return err
+		}
+		known = true
+		t.count(kind, mailbox, state, -1)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || !known {
+		return err
+	}
+	const its = `IN (SELECT id FROM documents WHERE message_id = $1)`
+	for _, query := range []string{
+		// What it stood for may be delivered again, should it ever come again.
+		`DELETE FROM claims WHERE document_id ` + its,
+		`DELETE FROM decisions WHERE document_id ` + its,
+		`DELETE FROM outcomes WHERE document_id ` + its,
+		`DELETE FROM document_names WHERE document_id ` + its,
+		`DELETE FROM documents WHERE message_id = $1`,
+		`DELETE FROM message_words WHERE message_id = $1`,
+		`DELETE FROM message_facts WHERE message_id = $1`,
+		`DELETE FROM messages WHERE id = $1`,
+	} {
+		if _, err := t.exec(query, string(id)); err != nil {
+			return err
+		}
+	}
+	t.note(by, "eliminated", string(id), "ok", elimination)
+	return nil
+}
+
+// FinishElimination records the certificate, with its journal entry. Repeating it
+// changes nothing.
+func (db *DB) FinishElimination(ctx context.Context, id, by string, certificate greffe.Object) error {
+	text, err := encode(certificate)
+	if err != nil {
+		return fmt.Errorf("finish elimination %s: %w", id, err)
+	}
+	err = db.update(ctx, func(t *tx) error {
+		n, err := t.exec(`UPDATE eliminations SET done_at=$2, certificate_json=$3 WHERE id=$1 AND done_at=0`, id, time.Now().UnixMilli(), text)
+		if err == nil && n > 0 {
+			t.note(by, "elimination-certified", id, "ok", "sha256="+string(certificate.SHA256))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finish elimination %s: %w", id, err)
+	}
+	return nil
+}
+
+// Elimination returns one elimination; ErrNotFound when there is none.
+func (db *DB) Elimination(ctx context.Context, id string) (Elimination, error) {
+	list, err := db.eliminations(ctx, `WHERE id = $1`, id)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Elimination{}, fmt.Errorf("read elimination: %w", err)
+	}
+	return list[0], nil
+}
+
+// Eliminations returns the newest hundred eliminations, the newest first.
+func (db *DB) Eliminations(ctx context.Context) ([]Elimination, error) {
+	list, err := db.eliminations(ctx, `ORDER BY asked_at DESC, id LIMIT 100`)
+	if err != nil {
+		return nil, fmt.Errorf("read eliminations: %w", err)
+	}
+	return list, nil
+}
+
+func (db *DB) eliminations(ctx context.Context, where string, args ...any) ([]Elimination, error) {
+	rows, err := db.query(ctx, `SELECT id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json
+		FROM eliminations `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []Elimination
+	for rows.Next() {
+		var e Elimination
+		var asked, confirmed, done int64
+		var messages, certificate string
+		if err := rows.Scan(&e.ID, &asked, &e.AskedBy, &confirmed, &e.ConfirmedBy, &done, &messages, &e.Order, &certificate); err != nil {
+			return nil, err
+		}
+		e.AskedAt, e.ConfirmedAt, e.DoneAt = moment(asked), moment(confirmed), moment(done)
+		if err := errors.Join(decode(messages, &e.Messages), decode(certificate, &e.Certificate)); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
