@@ -34,6 +34,16 @@ type Fact struct {
 	Text []byte
 }
 
+// Matter is what the text of a fact says: what Greffe learnt or was told that no other
+// object of the archive holds. An index is rebuilt from manifests and these.
+type Matter struct {
+	Received    *Received  `json:"received,omitempty"` // entry "received", with Raw
+	Raw         *Object    `json:"raw,omitempty"`      // absent when the message was refused unread
+	Outcome     *Outcome   `json:"outcome,omitempty"`  // entry "delivered" of the document that it is about
+	DuplicateOf DocumentID `json:"duplicate_of,omitempty"`
+	Decision    *Decided   `json:"decision,omitempty"` // entry "decided"
+}
+
 // FirstPrev is Prev of the first entry of a journal.
 var FirstPrev = Digest(strings.Repeat("0", 2*sha256.Size))
 

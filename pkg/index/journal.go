@@ -21,6 +21,21 @@ func (t *tx) note(actor, action, subject, result, detail string) {
 	})
 }
 
+// noteFact is note for an entry that is about more than the journal may hold: its detail
+// gets the digest of the matter, which is kept whole beside it.
+func (t *tx) noteFact(actor, action, subject, result, detail string, m greffe.Matter) error {
+	text, err := encode(m)
+	if err != nil {
+		return err
+	}
+	t.note(actor, action, subject, result, greffe.WithFact(clean(detail, 256), greffe.DigestOf([]byte(text))))
+	if t.facts == nil {
+		t.facts = map[int]string{}
+	}
+	t.facts[len(t.entries)-1] = text
+	return nil
+}
+
 // writeEntries appends the gathered entries to the chain. Writers take turns, so
 // the newest entry it reads is the newest; were that ever untrue, the primary
 // key on seq would refuse the fork.
@@ -36,8 +51,12 @@ func (t *tx) writeEntries() error {
 	}
 	now := t.now()
 	rows := make([][]any, 0, len(t.entries))
-	for _, e := range t.entries {
+	var facts [][]any
+	for i, e := range t.entries {
 		seq++
+		if text, ok := t.facts[i]; ok {
+			facts = append(facts, []any{seq, text})
+		}
 		e.Seq, e.At, e.Prev = seq, now, greffe.Digest(prev)
 		for _, s := range []*string{&e.Actor, &e.Action, &e.Subject, &e.From, &e.Result, &e.Detail} {
 			*s = clean(*s, 256)
@@ -46,6 +65,9 @@ func (t *tx) writeEntries() error {
 		prev = string(e.Hash)
 		rows = append(rows, []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
 			string(e.Prev), string(e.Hash)})
+	}
+	if err := t.insert(`INSERT INTO journal_facts (seq, fact) VALUES `, facts, ``); err != nil {
+		return err
 	}
 	return t.insert(`INSERT INTO journal (seq, at, actor, action, subject, origin, result, detail, prev, hash) VALUES `, rows, ``)
 }

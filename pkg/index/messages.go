@@ -53,8 +53,11 @@ func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) 
 		return false, err
 	}
 	t.count("message", clean(r.Origin.Mailbox, 320), state, 1)
-	t.note("storage", "received", string(r.ID), string(state), detail)
-	return true, nil
+	m := greffe.Matter{Received: &r}
+	if !raw.IsZero() {
+		m.Raw = &raw
+	}
+	return true, t.noteFact("storage", "received", string(r.ID), string(state), detail, m)
 }
 
 // SaveArchived records a message, its parts and documents and the journal

@@ -81,7 +81,9 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if late {
 		detail += " (late)"
 	}
-	t.note("integrator", "delivered", string(id), string(o.State), detail)
+	if err := t.noteFact("integrator", "delivered", string(id), string(o.State), detail, greffe.Matter{Outcome: &o, DuplicateOf: duplicateOf}); err != nil {
+		return "", err
+	}
 	if late {
 		return message, nil
 	}
@@ -176,7 +178,7 @@ func (db *DB) SaveDecision(ctx context.Context, d greffe.Decided) (bool, error) 
 			return err
 		}
 		if recorded = n == 1; recorded {
-			t.note(d.By, "decided", string(d.Document), string(d.Verb), d.ID)
+			return t.noteFact(d.By, "decided", string(d.Document), string(d.Verb), clean(d.ID, 100), greffe.Matter{Decision: &d})
 		}
 		return nil
 	})

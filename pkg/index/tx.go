@@ -20,6 +20,7 @@ type tx struct {
 	ctx     context.Context
 	db      *DB
 	entries []Entry
+	facts   map[int]string // of entries, by their place
 	counts  map[count]int64
 	missing []string // statements that were not prepared yet
 	at      time.Time

@@ -65,8 +65,9 @@ func isLook(action string) bool {
 
 // sentence writes one entry for a person.
 func sentence(e index.Entry) historyLine {
+	_, detail := e.FactDigest()
 	l := historyLine{Seq: e.Seq, At: e.At, Who: e.Actor, From: e.From, Label: e.Subject,
-		Codes: strings.Trim(e.Action+" · "+e.Result+" · "+e.Detail, " ·")}
+		Codes: strings.Trim(e.Action+" · "+e.Result+" · "+detail, " ·")}
 	if w, ok := serviceWords[e.Actor]; ok {
 		l.Who = w
 	}

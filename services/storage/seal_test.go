@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -122,6 +123,46 @@ func TestTheJournalIsSealed(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	s := NewSealer(h.store, h.db, newJournalKey(t, "essai"), slog.New(slog.DiscardHandler))
+	r := h.receive(t, 1, sampleMail(t, 1, 1000))
+	if err := h.onReceived(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	p := parse(t, r, sampleMail(t, 1, 1000))
+	if _, err := h.onParsed(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	doc := greffe.NewDocumentID(r.ID, 1)
+	if _, err := h.db.SaveDecision(t.Context(), greffe.Decided{ID: "d1", Document: doc, Verb: greffe.VerbRetry, By: "anne", Reason: "essai"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.db.SaveOutcome(t.Context(), doc, greffe.Outcome{DI: "dpi", State: greffe.StateRefused, Code: "AE 902", Text: "é"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := judgeSeals(t, h.store, h.db)
+	first, err := h.db.SealOf(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, b, err := readObject(t.Context(), h.store, first.Facts.Key, evidence.MaxFacts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := evidence.ParseFacts(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all greffe.Matter
+	for _, f := range facts {
+		if err := json.Unmarshal(f.Text, &all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(facts) != 3 || all.Received.ID != r.ID || all.Raw.Key != archive.RawKey(r.ID) || all.Decision.Reason != "essai" || all.Outcome.Text != "é" {
+		t.Errorf("%d facts: %s", len(facts), b)
+	}
 	for _, n := range []int{3, 0, 1, 300} {
 		say(t, h.db, n)
 		sealed, err := s.SealAll(t.Context())
@@ -129,7 +170,7 @@ func TestTheJournalIsSealed(t *testing.T) {
 			t.Fatalf("%d entries sealed, want %d: %v", sealed, n, err)
 		}
 	}
-	if n := judgeSeals(t, h.store, h.db); n != 304 {
+	if n := judgeSeals(t, h.store, h.db); n != before+304 {
 		t.Errorf("%d entries sealed", n)
 	}
 	// Another process goes on, with another key of the same journal.
@@ -137,7 +178,7 @@ func TestTheJournalIsSealed(t *testing.T) {
 	if _, err := NewSealer(h.store, h.db, newJournalKey(t, "essai"), slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := judgeSeals(t, h.store, h.db); n != 306 {
+	if n := judgeSeals(t, h.store, h.db); n != before+306 {
 		t.Errorf("%d entries sealed", n)
 	}
 	// A key of another journal is not taken.
