@@ -1,215 +1,237 @@
-// Package notifier says which answer the sender of a message is owed once its
-// documents have their outcomes: a disposition notification (MDN, RFC 8098), the
-// "courriel standard" that reports a refusal, nothing, or a question to a person.
+// Package notifier answers the senders of messages once their documents have their
+// outcomes: a disposition notification (MDN, RFC 8098), the "courriel standard" that
+// reports a refusal, nothing, or a question to a person. It is the only code that
+// sends mail.
 //
-// It decides and does not send: sending mail is not in Greffe yet, and nothing
-// here pretends to. The decision is one table (rules), each row with the clause
-// it comes from: volet "Transmission au LPS", Référentiel socle MSSanté #2,
-// RFC 8098 and RFC 3834.
+// What is due is one table (due.go), each row with the clause it comes from: volet
+// "Transmission au LPS", Référentiel socle MSSanté #2, RFC 8098 and RFC 3834. Its
+// first rows are the guards against loops. What answers is the mailbox that received
+// the message, through the operator's submission server; a mailbox without one
+// answers nothing. Answers may carry the document they speak of, so they go to the
+// domains of the white list only, and without a white list nowhere.
+//
+// An answer is claimed in the index before it is sent and recorded after the server
+// has taken it. A crash in between repeats it with the same Message-ID.
+//
+// Dependency: github.com/emersion/go-smtp, the SMTP client of the family that go-imap
+// is of; it streams what it sends.
 package notifier
 
 import (
-	"slices"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"strings"
+	"time"
 
+	"greffe/pkg/archive"
+	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
-// Answer is what a sender is owed.
-type Answer string
+// Config says who answers and whom.
+type Config struct {
+	Mailboxes []Mailbox // those that answer
+	Own       []string  // addresses of all mailboxes of this installation
+	WhiteList string    // path of a file, see openWhiteList; empty: nobody is answered
+	// Sender says in whose name the envelope of an answer is: "null", as RFC 8098
+	// §2.1 asks for, or "mailbox" for submission servers that refuse the null address.
+	Sender  string
+	PerHour int    // answers to one address in an hour; 0 means 60
+	Agent   string // product and version, for Reporting-UA
+}
 
-// Answers.
+// Notifier is the service.
+type Notifier struct {
+	cfg   Config
+	bus   *bus.Bus
+	store archive.Store
+	index *index.DB
+	log   *slog.Logger
+	boxes map[string]Mailbox // by address, lower-case
+	white *whiteList
+	state *standing
+}
+
+// New checks cfg and makes the service; Run starts it. Its errors are mistakes of
+// the configuration, in French.
+func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) (*Notifier, error) {
+	if cfg.PerHour == 0 {
+		cfg.PerHour = 60
+	}
+	n := &Notifier{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "notifier")), boxes: map[string]Mailbox{}, white: &whiteList{path: cfg.WhiteList}, state: newStanding()}
+	for _, m := range cfg.Mailboxes {
+		if err := m.Valid(); err != nil {
+			return nil, fmt.Errorf("boîte %s : %w", m.Address, err)
+		}
+		n.boxes[strings.ToLower(m.Address)] = m
+	}
+	return n, nil
+}
+
+// Run works until ctx is done, then returns nil. What was begun and not finished is
+// taken up by the next one.
+func (n *Notifier) Run(ctx context.Context) error {
+	if len(n.boxes) > 0 {
+		done := make(chan struct{})
+		go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.state.list) }()
+		defer func() { <-done }()
+	}
+	return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
+}
+
 const (
-	None       Answer = "none"
-	Later      Answer = "later"       // not every document has its final outcome
-	MDNSuccess Answer = "mdn-success" // disposition processed
-	MDNError   Answer = "mdn-error"   // disposition processed/error, with the code
-	KO         Answer = "ko"          // "courriel standard" with the code
-	Ask        Answer = "ask"         // a person says whether an MDN may go
+	leaseTime = 30 * time.Second
+	leaseBusy = 2 * time.Second
+	giveUp    = 5 * 24 * time.Hour // RFC 5321 §4.5.4.1: four to five days
 )
 
-// Facts is all that the decision depends on.
-type Facts struct {
-	Message  greffe.Message
-	Outcomes []greffe.Outcome // the last one of each document, in their order
-	Own      []string         // addresses of our mailboxes
-	Answered bool             // this Message-ID and sender had an answer before
-	// Allowed reports whether a domain is on the white list of MSSanté: what we
-	// answer may carry the document. Nil allows none.
-	Allowed func(domain string) bool
+// onDelivered answers the sender of the document's message, when that is due.
+func (n *Notifier) onDelivered(ctx context.Context, e greffe.Delivered) error {
+	box, ok := n.boxes[strings.ToLower(e.Origin.Mailbox)]
+	if !ok || !e.Message.Final() {
+		return nil
+	}
+	m, err := n.index.Message(ctx, e.Document.Message())
+	if err != nil {
+		return fault("answer sender", err)
+	}
+	if m.Parsed == nil {
+		return nil
+	}
+	d := n.due(m)
+	if d.Answer == None || d.Answer == Later {
+		return nil
+	}
+	key := answerKey(m, d.To.Address)
+	lease, err := n.bus.Lease(ctx, "answer."+key, leaseTime)
+	if errors.Is(err, bus.ErrHeld) {
+		return bus.Later{After: leaseBusy, Reason: "another process answers this sender"}
+	}
+	if err != nil {
+		return fmt.Errorf("answer sender: %w: %w", bus.ErrUnavailable, err)
+	}
+	defer lease.Release()
+	return n.answer(lease.Context(), box, m, d, key)
 }
 
-// Decision is the answer that is due.
-type Decision struct {
-	Answer Answer
-	To     greffe.Address // of MDN, KO and Ask
-	Code   string         // of an error: the gravest application code, 900 to 906
-	Why    string         // French, for the history of the message
-	Rule   string         // row that decided
-}
-
-type rule struct {
-	name   string
-	when   func(f *Facts) bool
-	answer Answer
-	why    string
-}
-
-// rules are read from the top; the first whose condition holds decides. The
-// guards against loops come before anything that would answer.
-var rules = []rule{
-	{"answered", func(f *Facts) bool { return f.Answered }, None,
-		"Ce message a déjà reçu une réponse."}, // one answer per sender and Message-ID
-	{"robot", func(f *Facts) bool { return f.Message.Kind.Robot() }, None,
-		"Message d'un automate : il n'appelle pas de réponse."}, // RFC 8098 §3, RFC 3834 §2
-	{"auto-submitted", func(f *Facts) bool { return automatic(f.Message.AutoSubmit) }, None,
-		"Message envoyé automatiquement (Auto-Submitted) : il n'appelle pas de réponse."}, // RFC 3834 §2
-	{"no-return-path", func(f *Facts) bool { return bare(f.Message.ReturnPath) == "" }, None,
-		"Message sans adresse de retour : une réponse pourrait tourner en boucle."}, // RFC 8098 §2.1, RFC 3834 §2
-	{"ourselves", ourselves, None,
-		"Message de l'une de nos boîtes : Greffe ne se répond pas."},
-	{"patient", patient, None,
-		"Message d'un patient : rien ne lui est envoyé automatiquement."},
-	{"no-document", func(f *Facts) bool { return len(f.Outcomes) == 0 }, None,
-		"Message sans document : il n'y a rien à confirmer."},
-	{"not-allowed", func(f *Facts) bool { return !allowed(f) }, None,
-		"Le domaine du destinataire de la réponse n'est pas sur la liste blanche MSSanté."},
-
-	{"unfinished", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, unfinished) }, Later,
-		"Tous les documents du message n'ont pas encore de réponse du DI."},
-	// Technical errors are for the technical staff of the hospital (S-TX); what they
-	// mend is sent again, and only then is there something to say.
-	{"incident", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, incident) }, Later,
-		"Une erreur technique est en cours de traitement : l'émetteur n'en est pas informé."},
-	{"put-aside", func(f *Facts) bool { return !slices.ContainsFunc(f.Outcomes, answeredByDI) }, None,
-		"Aucun document n'a été présenté au DI : il n'y a rien à confirmer."},
-
-	// RFC 8098 §2.1: an MDN may go by itself only when Disposition-Notification-To is
-	// the address of Return-Path; several addresses, or another one, need a person.
-	{"mdn-other-address", func(f *Facts) bool { return asked(f) && !returns(f) }, Ask,
-		"L'accusé est demandé pour une autre adresse que celle de retour : une personne doit confirmer l'envoi."},
-	{"mdn-error", func(f *Facts) bool { return asked(f) && refused(f) }, MDNError,
-		"Accusé demandé : le DI a refusé au moins un document."},
-	{"mdn-success", asked, MDNSuccess,
-		"Accusé demandé : les documents sont dans le DI."},
-	{"ko", refused, KO,
-		"Aucun accusé demandé, mais le DI a refusé au moins un document : l'émetteur doit le savoir."},
-	{"nothing", func(*Facts) bool { return true }, None,
-		"Aucun accusé demandé et rien n'a été refusé."},
-}
-
-// Due returns the answer that is due now. It is asked again after each outcome.
-func Due(f Facts) Decision {
-	for _, r := range rules {
-		if !r.when(&f) {
-			continue
+// due decides about a message.
+func (n *Notifier) due(m index.Detail) Decision {
+	f := Facts{Message: m.Parsed.Message, Own: n.cfg.Own, Allowed: n.white.has}
+	for _, d := range m.Documents {
+		o := d.Outcome
+		if o.State == "" {
+			o.State = d.State
 		}
-		d := Decision{Answer: r.answer, Why: r.why, Rule: r.name}
-		switch r.answer {
-		case MDNSuccess, MDNError, KO, Ask:
-			d.To = target(&f)
-		}
-		if r.answer == MDNError || r.answer == KO || r.answer == Ask {
-			d.Code = gravest(f.Outcomes)
-		}
-		return d
+		f.Outcomes = append(f.Outcomes, o)
 	}
-	panic("notifier: the last rule always holds")
+	return Due(f)
 }
 
-// target is where the answer goes: the address that asked, else the sender.
-func target(f *Facts) greffe.Address {
-	if len(f.Message.ReceiptTo) > 0 {
-		return f.Message.ReceiptTo[0]
+// answer claims and sends the answer d.
+func (n *Notifier) answer(ctx context.Context, box Mailbox, m index.Detail, d Decision, key string) error {
+	a := index.Answer{
+		Key: key, Message: m.ID, Kind: string(d.Answer), State: index.AnswerDue, Code: d.Code, Recipient: d.To.Address,
+		MailID: strings.ToLower(string(m.ID)) + ".answer@" + domain(box.Address),
 	}
-	if len(f.Message.From) > 0 {
-		return f.Message.From[0]
+	if d.Answer == Ask {
+		a.State, a.Reason = index.AnswerAsked, d.Why
 	}
-	return greffe.Address{Address: bare(f.Message.ReturnPath)}
-}
-
-func asked(f *Facts) bool { return len(f.Message.ReceiptTo) > 0 }
-
-func returns(f *Facts) bool {
-	return len(f.Message.ReceiptTo) == 1 && strings.EqualFold(f.Message.ReceiptTo[0].Address, bare(f.Message.ReturnPath))
-}
-
-func automatic(header string) bool {
-	value, _, _ := strings.Cut(header, ";")
-	value = strings.TrimSpace(value)
-	return value != "" && !strings.EqualFold(value, "no")
-}
-
-// bare returns an address without angle brackets; "" for the null one.
-func bare(path string) string { return strings.Trim(strings.TrimSpace(path), "<>") }
-
-// addresses are all those that the answer could reach or that the message is from.
-func addresses(f *Facts) []string {
-	out := []string{bare(f.Message.ReturnPath), target(f).Address}
-	for _, a := range f.Message.From {
-		out = append(out, a.Address)
+	claimed, err := n.index.ClaimAnswer(ctx, a)
+	if err != nil {
+		return fault("answer sender", err)
 	}
-	return out
-}
-
-func ourselves(f *Facts) bool {
-	return slices.ContainsFunc(addresses(f), func(a string) bool {
-		return slices.ContainsFunc(f.Own, func(own string) bool { return strings.EqualFold(a, own) })
-	})
-}
-
-func patient(f *Facts) bool {
-	return f.Message.Kind == greffe.KindPatient || slices.ContainsFunc(addresses(f), func(a string) bool {
-		return strings.EqualFold(domain(a), "patient.mssante.fr")
-	})
-}
-
-func domain(address string) string {
-	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
-}
-
-func allowed(f *Facts) bool {
-	a := target(f).Address
-	return f.Allowed != nil && strings.Contains(a, "@") && f.Allowed(domain(a))
-}
-
-// unfinished reports whether a machine or a person still has to act: a document
-// that waits for a person is not refused yet.
-func unfinished(o greffe.Outcome) bool { return !o.State.Final() || o.State == greffe.StateTodo }
-
-func incident(o greffe.Outcome) bool { return o.State == greffe.StateIncident }
-
-// answeredByDI reports whether the DI has the document, from this message or an
-// earlier one, or refused it.
-func answeredByDI(o greffe.Outcome) bool {
-	return o.State == greffe.StateDelivered || o.State == greffe.StateDuplicate || o.State == greffe.StateRefused
-}
-
-func refused(f *Facts) bool {
-	return slices.ContainsFunc(f.Outcomes, func(o greffe.Outcome) bool { return o.State == greffe.StateRefused })
-}
-
-// gravity orders the application codes: what may concern the wrong patient
-// first. It is the house's order; the volet says nothing about several documents.
-var gravity = []string{"904", "902", "903", "905", "901", "900", "906"}
-
-// gravest returns the gravest application code among the refusals; 906 (other)
-// for a refusal without one of the table, "" without refusal.
-func gravest(outcomes []greffe.Outcome) string {
-	best := len(gravity)
-	for _, o := range outcomes {
-		if o.State != greffe.StateRefused {
-			continue
-		}
-		code := o.Code[strings.LastIndexByte(o.Code, ' ')+1:]
-		n := slices.Index(gravity, code)
-		if n < 0 {
-			n = len(gravity) - 1
-		}
-		best = min(best, n)
+	if claimed.Message != m.ID || claimed.State != index.AnswerDue {
+		return nil // a copy of the mail was answered, or this one
 	}
-	if best == len(gravity) {
-		return ""
+	sent, err := n.index.AnswersTo(ctx, d.To.Address, time.Now().Add(-time.Hour))
+	if err != nil {
+		return fault("answer sender", err)
 	}
-	return gravity[best]
+	if sent >= n.cfg.PerHour {
+		return bus.Later{After: 10 * time.Minute, Reason: "this address had its answers of the hour"}
+	}
+	from := box.Address
+	if n.cfg.Sender != "mailbox" {
+		from = ""
+	}
+	err = box.send(ctx, n.letter(box, m, d, claimed.MailID), from, m.Size, func() (io.ReadCloser, error) { return n.raw(ctx, m.Raw) })
+	a.Begun = claimed.Begun
+	switch {
+	case err == nil:
+		a.State = index.AnswerSent
+		n.state.clear(box.Address)
+	case errors.Is(err, archive.ErrDigest), errors.Is(err, archive.ErrNotFound):
+		return fmt.Errorf("answer sender: %w: %w", bus.ErrPermanent, err)
+	case errors.Is(err, archive.ErrUnavailable):
+		return fmt.Errorf("answer sender: %w: %w", bus.ErrUnavailable, err)
+	case errors.Is(err, errFinal):
+		a.State, a.Reason = index.AnswerFailed, "Le serveur de messagerie refuse cette réponse : prévenez l’expéditeur autrement."
+	case time.Since(claimed.Begun) > giveUp:
+		a.State, a.Reason = index.AnswerFailed, "La réponse n’a pas pu partir pendant cinq jours : prévenez l’expéditeur autrement."
+	default:
+		n.log.Warn("answer not sent", slog.String("message", string(m.ID)), slog.Any("error", err))
+		n.state.trouble(box, err)
+		return bus.Later{After: pause(time.Since(claimed.Begun)), Reason: "the mail server did not take the answer"}
+	}
+	if err := n.index.SaveAnswer(context.WithoutCancel(ctx), a); err != nil {
+		return fault("answer sender", err)
+	}
+	n.log.Info("sender answered", slog.String("message", string(m.ID)), slog.String("kind", a.Kind), slog.String("state", string(a.State)), slog.String("code", a.Code))
+	return nil
+}
+
+// pause is how long the next try waits: a minute, then half of what has passed, at
+// most an hour.
+func pause(elapsed time.Duration) time.Duration {
+	return min(max(elapsed/2, time.Minute), time.Hour)
+}
+
+// raw opens the archived message, checked at its end.
+func (n *Notifier) raw(ctx context.Context, o greffe.Object) (io.ReadCloser, error) {
+	f, err := n.store.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{archive.Checked(f, o.Size, o.SHA256), f}, nil
+}
+
+// letter writes what the answer says.
+func (n *Notifier) letter(box Mailbox, m index.Detail, d Decision, id string) *letter {
+	l := &letter{
+		kind: d.Answer, from: box.Address, to: d.To.Address, id: id, subject: m.Parsed.Message.Subject, marker: m.Parsed.Message.XDMMarker,
+		code: d.Code, label: labels[d.Code], at: time.Now(), agent: n.cfg.Agent, recipient: box.Address,
+	}
+	if ids := m.Parsed.Message.MessageIDs; len(ids) > 0 {
+		l.original = oneLine(ids[0], 900)
+	}
+	l.text = words(l, m)
+	return l
+}
+
+// answerKey names what is answered once: sender and Message-ID; without a
+// Message-ID the message itself.
+func answerKey(m index.Detail, to string) string {
+	what := string(m.ID)
+	if ids := m.Parsed.Message.MessageIDs; len(ids) > 0 && ids[0] != "" {
+		what = "<" + ids[0] + ">"
+	}
+	return string(greffe.DigestFrom(sum(strings.ToLower(to) + "\n" + what)))
+}
+
+func sum(s string) []byte { h := sha256.Sum256([]byte(s)); return h[:] }
+
+// fault says that the index is away, unless it answered that there is nothing.
+func fault(doing string, err error) error {
+	if errors.Is(err, index.ErrNotFound) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, bus.ErrUnavailable, err)
 }

@@ -1,0 +1,207 @@
+package notifier
+
+import (
+	"slices"
+	"strings"
+
+	"greffe/pkg/greffe"
+)
+
+// Answer is what a sender is owed.
+type Answer string
+
+// Answers.
+const (
+	None       Answer = "none"
+	Later      Answer = "later"       // not every document has its final outcome
+	MDNSuccess Answer = "mdn-success" // disposition processed
+	MDNError   Answer = "mdn-error"   // disposition processed/error, with the code
+	KO         Answer = "ko"          // "courriel standard" with the code
+	Ask        Answer = "ask"         // a person says whether an MDN may go
+)
+
+// Facts is all that the decision depends on.
+type Facts struct {
+	Message  greffe.Message
+	Outcomes []greffe.Outcome // the last one of each document, in their order
+	Own      []string         // addresses of our mailboxes
+	Answered bool             // this Message-ID and sender had an answer before
+	// Allowed reports whether a domain is on the white list of MSSanté: what we
+	// answer may carry the document. Nil allows none.
+	Allowed func(domain string) bool
+}
+
+// Decision is the answer that is due.
+type Decision struct {
+	Answer Answer
+	To     greffe.Address // of MDN, KO and Ask
+	Code   string         // of an error: the gravest application code, 900 to 906
+	Why    string         // French, for the history of the message
+	Rule   string         // row that decided
+}
+
+type rule struct {
+	name   string
+	when   func(f *Facts) bool
+	answer Answer
+	why    string
+}
+
+// rules are read from the top; the first whose condition holds decides. The
+// guards against loops come before anything that would answer.
+var rules = []rule{
+	{"answered", func(f *Facts) bool { return f.Answered }, None,
+		"Ce message a déjà reçu une réponse."}, // one answer per sender and Message-ID
+	{"robot", func(f *Facts) bool { return f.Message.Kind.Robot() }, None,
+		"Message d'un automate : il n'appelle pas de réponse."}, // RFC 8098 §3, RFC 3834 §2
+	{"auto-submitted", func(f *Facts) bool { return automatic(f.Message.AutoSubmit) }, None,
+		"Message envoyé automatiquement (Auto-Submitted) : il n'appelle pas de réponse."}, // RFC 3834 §2
+	{"no-return-path", func(f *Facts) bool { return bare(f.Message.ReturnPath) == "" }, None,
+		"Message sans adresse de retour : une réponse pourrait tourner en boucle."}, // RFC 8098 §2.1, RFC 3834 §2
+	{"ourselves", ourselves, None,
+		"Message de l'une de nos boîtes : Greffe ne se répond pas."},
+	{"patient", patient, None,
+		"Message d'un patient : rien ne lui est envoyé automatiquement."},
+	{"no-document", func(f *Facts) bool { return len(f.Outcomes) == 0 }, None,
+		"Message sans document : il n'y a rien à confirmer."},
+	{"not-allowed", func(f *Facts) bool { return !allowed(f) }, None,
+		"Le domaine du destinataire de la réponse n'est pas sur la liste blanche MSSanté."},
+
+	{"unfinished", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, unfinished) }, Later,
+		"Tous les documents du message n'ont pas encore de réponse du DI."},
+	// Technical errors are for the technical staff of the hospital (S-TX); what they
+	// mend is sent again, and only then is there something to say.
+	{"incident", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, incident) }, Later,
+		"Une erreur technique est en cours de traitement : l'émetteur n'en est pas informé."},
+	{"put-aside", func(f *Facts) bool { return !slices.ContainsFunc(f.Outcomes, answeredByDI) }, None,
+		"Aucun document n'a été présenté au DI : il n'y a rien à confirmer."},
+
+	// RFC 8098 §2.1: an MDN may go by itself only when Disposition-Notification-To is
+	// the address of Return-Path; several addresses, or another one, need a person.
+	{"mdn-other-address", func(f *Facts) bool { return asked(f) && !returns(f) }, Ask,
+		"L'accusé est demandé pour une autre adresse que celle de retour : une personne doit confirmer l'envoi."},
+	{"mdn-error", func(f *Facts) bool { return asked(f) && refused(f) }, MDNError,
+		"Accusé demandé : le DI a refusé au moins un document."},
+	{"mdn-success", asked, MDNSuccess,
+		"Accusé demandé : les documents sont dans le DI."},
+	{"ko", refused, KO,
+		"Aucun accusé demandé, mais le DI a refusé au moins un document : l'émetteur doit le savoir."},
+	{"nothing", func(*Facts) bool { return true }, None,
+		"Aucun accusé demandé et rien n'a été refusé."},
+}
+
+// Due returns the answer that is due now. It is asked again after each outcome.
+func Due(f Facts) Decision {
+	for _, r := range rules {
+		if !r.when(&f) {
+			continue
+		}
+		d := Decision{Answer: r.answer, Why: r.why, Rule: r.name}
+		switch r.answer {
+		case MDNSuccess, MDNError, KO, Ask:
+			d.To = target(&f)
+		}
+		if r.answer == MDNError || r.answer == KO || r.answer == Ask {
+			d.Code = gravest(f.Outcomes)
+		}
+		return d
+	}
+	panic("notifier: the last rule always holds")
+}
+
+// target is where the answer goes: the address that asked, else the sender.
+func target(f *Facts) greffe.Address {
+	if len(f.Message.ReceiptTo) > 0 {
+		return f.Message.ReceiptTo[0]
+	}
+	if len(f.Message.From) > 0 {
+		return f.Message.From[0]
+	}
+	return greffe.Address{Address: bare(f.Message.ReturnPath)}
+}
+
+func asked(f *Facts) bool { return len(f.Message.ReceiptTo) > 0 }
+
+func returns(f *Facts) bool {
+	return len(f.Message.ReceiptTo) == 1 && strings.EqualFold(f.Message.ReceiptTo[0].Address, bare(f.Message.ReturnPath))
+}
+
+func automatic(header string) bool {
+	value, _, _ := strings.Cut(header, ";")
+	value = strings.TrimSpace(value)
+	return value != "" && !strings.EqualFold(value, "no")
+}
+
+// bare returns an address without angle brackets; "" for the null one.
+func bare(path string) string { return strings.Trim(strings.TrimSpace(path), "<>") }
+
+// addresses are all those that the answer could reach or that the message is from.
+func addresses(f *Facts) []string {
+	out := []string{bare(f.Message.ReturnPath), target(f).Address}
+	for _, a := range f.Message.From {
+		out = append(out, a.Address)
+	}
+	return out
+}
+
+func ourselves(f *Facts) bool {
+	return slices.ContainsFunc(addresses(f), func(a string) bool {
+		return slices.ContainsFunc(f.Own, func(own string) bool { return strings.EqualFold(a, own) })
+	})
+}
+
+func patient(f *Facts) bool {
+	return f.Message.Kind == greffe.KindPatient || slices.ContainsFunc(addresses(f), func(a string) bool {
+		return strings.EqualFold(domain(a), "patient.mssante.fr")
+	})
+}
+
+func domain(address string) string {
+	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
+}
+
+func allowed(f *Facts) bool {
+	a := target(f).Address
+	return f.Allowed != nil && strings.Contains(a, "@") && f.Allowed(domain(a))
+}
+
+// unfinished reports whether a machine or a person still has to act: a document
+// that waits for a person is not refused yet.
+func unfinished(o greffe.Outcome) bool { return !o.State.Final() || o.State == greffe.StateTodo }
+
+func incident(o greffe.Outcome) bool { return o.State == greffe.StateIncident }
+
+// answeredByDI reports whether the DI has the document, from this message or an
+// earlier one, or refused it.
+func answeredByDI(o greffe.Outcome) bool {
+	return o.State == greffe.StateDelivered || o.State == greffe.StateDuplicate || o.State == greffe.StateRefused
+}
+
+func refused(f *Facts) bool {
+	return slices.ContainsFunc(f.Outcomes, func(o greffe.Outcome) bool { return o.State == greffe.StateRefused })
+}
+
+// gravity orders the application codes: what may concern the wrong patient
+// first. It is the house's order; the volet says nothing about several documents.
+var gravity = []string{"904", "902", "903", "905", "901", "900", "906"}
+
+// gravest returns the gravest application code among the refusals; 906 (other)
+// for a refusal without one of the table, "" without refusal.
+func gravest(outcomes []greffe.Outcome) string {
+	best := len(gravity)
+	for _, o := range outcomes {
+		if o.State != greffe.StateRefused {
+			continue
+		}
+		code := o.Code[strings.LastIndexByte(o.Code, ' ')+1:]
+		n := slices.Index(gravity, code)
+		if n < 0 {
+			n = len(gravity) - 1
+		}
+		best = min(best, n)
+	}
+	if best == len(gravity) {
+		return ""
+	}
+	return gravity[best]
+}
