@@ -27,12 +27,13 @@ import (
 	"greffe/services/console"
 	"greffe/services/fetcher"
 	"greffe/services/integrator"
+	"greffe/services/notifier"
 	"greffe/services/parser"
 	"greffe/services/storage"
 )
 
 // serviceNames are the services in the order of the flow of a message.
-var serviceNames = []string{"fetcher", "parser", "storage", "integrator", "console"}
+var serviceNames = []string{"fetcher", "parser", "storage", "integrator", "notifier", "console"}
 
 // needs says what each service may touch: the parser, which opens hostile
 // input, reaches nothing but the bus.
@@ -41,6 +42,7 @@ var needs = map[string]struct{ archive, index, pdf bool }{
 	"parser":     {pdf: true},
 	"storage":    {archive: true, index: true},
 	"integrator": {archive: true, index: true},
+	"notifier":   {archive: true, index: true},
 	"console":    {archive: true, index: true},
 }
 
@@ -224,6 +226,12 @@ func (a *app) build(name string) error {
 			return err
 		}
 		run = i.Run
+	case "notifier":
+		n, err := notifier.New(notifierConfig(a.cfg), a.bus, a.store, a.db, a.log)
+		if err != nil {
+			return err
+		}
+		run = n.Run
 	case "console":
 		cc, err := consoleConfig(a.cfg)
 		if err != nil {
@@ -340,6 +348,17 @@ func integratorConfig(cfg *Config) integrator.Config {
 			MLLP:      integrator.MLLP{Address: d.MLLP.Address, TLS: d.MLLP.TLS, CA: d.MLLP.CA, Certificate: d.MLLP.Certificate, Timeout: time.Duration(d.MLLP.Timeout)},
 			FHIR:      integrator.FHIR{Base: d.FHIR.Base, Mode: d.FHIR.Mode, TokenFile: d.FHIR.TokenFile, CA: d.FHIR.CA, Certificate: d.FHIR.Certificate, Timeout: time.Duration(d.FHIR.Timeout)},
 		})
+	}
+	return out
+}
+
+func notifierConfig(cfg *Config) notifier.Config {
+	out := notifier.Config{WhiteList: cfg.Answers.WhiteList, Sender: cfg.Answers.Sender, PerHour: cfg.Answers.PerHour, Agent: "Greffe " + versionString()}
+	for _, m := range cfg.Mailboxes {
+		out.Own = append(out.Own, m.Address)
+		if m.SMTP != "" {
+			out.Mailboxes = append(out.Mailboxes, notifier.Mailbox{Address: m.Address, URL: m.SMTP, CA: m.CA, Certificate: m.Certificate, Auth: mss.Auth(m.Auth)})
+		}
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"greffe/pkg/index"
 	"greffe/services/fetcher"
 	"greffe/services/integrator"
+	"greffe/services/notifier"
 )
 
 var checkCommand = command{
@@ -114,6 +115,13 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 			return out
 		})
 	}
+	trials = append(trials, func(ctx context.Context) []result {
+		var out []result
+		for _, r := range notifier.CheckAnswers(ctx, notifierConfig(cfg)) {
+			out = append(out, result{"réponses aux expéditeurs", r.Name, r.OK, r.Text})
+		}
+		return out
+	})
 	lists := make([][]result, len(trials))
 	var wg sync.WaitGroup
 	for i, f := range trials {

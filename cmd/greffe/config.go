@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"greffe/pkg/clamd"
+	"greffe/pkg/mss"
 	"greffe/pkg/xsd"
+	"greffe/services/notifier"
 )
 
 // Config is the whole configuration: one YAML file, strict. Each field carries
@@ -36,6 +38,7 @@ type Config struct {
 	Verify    VerifyConfig    `yaml:"verify" doc:"Vérification que le service storage fait de lui-même, une fois par jour. Son résultat est dans le journal et sur la page Système."`
 	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
 	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
+	Answers   AnswersConfig   `yaml:"answers" doc:"Réponses aux expéditeurs : accusés (MDN) demandés et avis de refus (KO), depuis les boîtes qui ont un serveur smtp. Une seule réponse par message, jamais à un automate ni à un patient."`
 	Console   ConsoleConfig   `yaml:"console" doc:"Console web des secrétaires, des auditeurs et des administrateurs."`
 }
 
@@ -52,7 +55,8 @@ type MailboxConfig struct {
 	IMAP        string        `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
 	CA          string        `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
 	Certificate string        `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
-	Auth        AuthConfig    `yaml:"auth" doc:"Connexion à la boîte."`
+	Auth        AuthConfig    `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
+	SMTP        string        `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
 	Folders     []string      `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
 	Service     ServiceConfig `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
 	OnArchived  MarkConfig    `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
@@ -188,6 +192,13 @@ type FHIRConfig struct {
 	ReadToken   string   `yaml:"read_token_file" doc:"Fichier du jeton que le DI présente à la console pour lire un document (mode reference)."`
 }
 
+// AnswersConfig says whom Greffe may write to.
+type AnswersConfig struct {
+	WhiteList string `yaml:"white_list" doc:"Fichier des domaines de l'espace de confiance MSSanté : listeblanchemssante.xml, ou un domaine par ligne. Relu quand il change ; une liste qui perd d'un coup plus d'un dixième de ses domaines est refusée. Vide : aucune réponse ne part."`
+	Sender    string `yaml:"sender" doc:"Expéditeur d'enveloppe : null (RFC 8098, aucune boucle possible) | mailbox (serveurs qui refusent l'adresse nulle)"`
+	PerHour   int    `yaml:"per_hour" doc:"Réponses à une même adresse en une heure, au plus ; les suivantes attendent."`
+}
+
 // ConsoleConfig says how the console is reached.
 type ConsoleConfig struct {
 	Listen      string `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
@@ -209,6 +220,7 @@ func defaults() Config {
 		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
 		Verify:    VerifyConfig{At: "02:00", Sample: 5},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
+		Answers:   AnswersConfig{Sender: "null", PerHour: 60},
 		Console:   ConsoleConfig{Listen: "127.0.0.1:8080"},
 	}
 }
@@ -343,6 +355,11 @@ func (c *Config) validate() []problem {
 		if u, err := url.Parse(m.IMAP); err != nil || u.Hostname() == "" || (u.Scheme != "imaps" && u.Scheme != "imap") || (u.Path != "" && u.Path != "/") || u.User != nil {
 			bad(key+"imap", "imaps://hôte:port ou imap://hôte:port (STARTTLS) est attendu")
 		}
+		if m.SMTP != "" {
+			if err := (notifier.Mailbox{Address: m.Address, URL: m.SMTP, Certificate: m.Certificate, Auth: mss.Auth(m.Auth)}).ValidURL(); err != nil {
+				bad(key+"smtp", "smtps://hôte:port ou smtp://hôte:port (STARTTLS) est attendu")
+			}
+		}
 		file(key+"ca", m.CA)
 		file(key+"certificate", m.Certificate)
 		oneOf(key+"auth.mechanism", m.Auth.Mechanism, "external", "plain", "login", "oauthbearer", "xoauth2")
@@ -362,6 +379,11 @@ func (c *Config) validate() []problem {
 		}
 		file(key+"auth.password_file", m.Auth.PasswordFile)
 		file(key+"auth.token_file", m.Auth.TokenFile)
+	}
+	file("answers.white_list", c.Answers.WhiteList)
+	oneOf("answers.sender", c.Answers.Sender, "null", "mailbox")
+	if c.Answers.PerHour < 1 {
+		bad("answers.per_hour", "1 ou plus")
 	}
 	if c.Bus.URL != "" {
 		for _, s := range strings.Split(c.Bus.URL, ",") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -127,10 +128,15 @@ type demoLogin struct{ title, login, password string }
 type demo struct {
 	app    *app
 	mail   *sandbox.MailServer
+	out    *sandbox.Submission
 	di     *sandbox.DI
 	logins []demoLogin
 	sent   int // messages put into mailboxes
 }
+
+// demoOutside is the mailbox of all who write to the demo: what is answered to them
+// arrives there.
+const demoOutside = "correspondants@exterieur.example"
 
 // demoRetry is how long the demo waits for a DI: shorter than a real one, so
 // that a person sees the document go on.
@@ -163,8 +169,16 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 	for _, m := range sandbox.Mailboxes() {
 		mail.Users = append(mail.Users, sandbox.MailUser{Name: m.Address, Password: password})
 	}
+	mail.Users = append(mail.Users, sandbox.MailUser{Name: demoOutside, Password: password})
 	if d.mail, err = sandbox.StartMailServer(ctx, mail); err != nil {
 		return d, err
+	}
+	if d.out, err = sandbox.StartSubmission(ctx, d.mail, demoOutside); err != nil {
+		return d, err
+	}
+	cfg.Answers.WhiteList = filepath.Join(dir, "white-list")
+	if err := os.WriteFile(cfg.Answers.WhiteList, []byte(sandbox.WhiteList()), 0o600); err != nil {
+		return d, fmt.Errorf("liste blanche: %w", err)
 	}
 	if d.di, err = sandbox.StartDI(sandbox.DIConfig{Patients: sandbox.KnownPatients()}); err != nil {
 		return d, err
@@ -178,7 +192,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 			}
 		}
 		cfg.Mailboxes = append(cfg.Mailboxes, MailboxConfig{
-			Address: m.Address, Kind: m.Kind, IMAP: "imaps://" + d.mail.Addr(), CA: d.mail.CAFile(),
+			Address: m.Address, Kind: m.Kind, IMAP: "imaps://" + d.mail.Addr(), SMTP: "smtps://" + d.out.Addr(), CA: d.mail.CAFile(),
 			Auth:    AuthConfig{Mechanism: "plain", PasswordFile: passwordFile},
 			Folders: m.Folders, Service: ServiceConfig{Code: m.Service, Name: m.Name}, OnArchived: MarkConfig{Keyword: "$Archived"},
 			OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
@@ -328,6 +342,15 @@ func (d *demo) table(ctx context.Context, out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	receipts, refusals := 0, 0
+	for _, m := range d.out.Sent() {
+		if bytes.Contains(m.Raw[:min(len(m.Raw), 2000)], []byte("[KO_")) {
+			refusals++
+		} else {
+			receipts++
+		}
+	}
+	fmt.Fprintf(out, "\nRéponses aux expéditeurs : %d accusés d'intégration, %d refus\n", receipts, refusals)
 	if m < d.sent {
 		return fmt.Errorf("%d messages sur %d sont arrivés", m, d.sent)
 	}
@@ -341,6 +364,9 @@ func (d *demo) close() error {
 	}
 	if d.di != nil {
 		errs = append(errs, d.di.Close())
+	}
+	if d.out != nil {
+		errs = append(errs, d.out.Close())
 	}
 	if d.mail != nil {
 		errs = append(errs, d.mail.Close())

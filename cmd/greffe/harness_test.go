@@ -74,6 +74,7 @@ type installation struct {
 	cfg  *Config
 	mail mailServer
 	di   *sandbox.DI
+	out  *sandbox.Submission // where answers to senders go
 	log  *slog.Logger
 
 	mu   sync.Mutex
@@ -119,6 +120,7 @@ func install(t testing.TB, dep deployment) *installation {
 func (in *installation) useSandboxMail(dir string) {
 	in.t.Helper()
 	mc := sandbox.MailConfig{Dir: dir}
+	mc.Users = append(mc.Users, sandbox.MailUser{Name: outside, Password: "pw"})
 	for _, m := range sandbox.Mailboxes() {
 		mc.Users = append(mc.Users, sandbox.MailUser{Name: m.Address, Password: "pw"})
 	}
@@ -128,6 +130,7 @@ func (in *installation) useSandboxMail(dir string) {
 	}
 	in.t.Cleanup(func() { srv.Close() })
 	in.mail = sandboxMail{srv}
+	defer in.useSubmission(srv)
 	password := in.file("password", "pw\n")
 	for _, m := range sandbox.Mailboxes() {
 		for _, f := range m.Folders {
@@ -138,6 +141,26 @@ func (in *installation) useSandboxMail(dir string) {
 			}
 		}
 		in.addMailbox(m, "imaps://"+srv.Addr(), srv.CAFile(), AuthConfig{Mechanism: "plain", PasswordFile: password}, "")
+	}
+}
+
+// outside stands for everybody who writes to the mailboxes.
+const outside = "correspondants@exterieur.example"
+
+// useSubmission lets the mailboxes that log in with a password answer, through the
+// submission server beside srv; the correspondents of the samples are on the white list.
+func (in *installation) useSubmission(srv *sandbox.MailServer) {
+	in.t.Helper()
+	var err error
+	if in.out, err = sandbox.StartSubmission(context.Background(), srv, outside); err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() { in.out.Close() })
+	in.cfg.Answers.WhiteList = in.file("white-list", sandbox.WhiteList())
+	for i := range in.cfg.Mailboxes {
+		if m := &in.cfg.Mailboxes[i]; m.Auth.Mechanism == "plain" {
+			m.SMTP = []string{"smtps://" + in.out.Addr(), "smtp://" + in.out.StartTLSAddr()}[i%2]
+		}
 	}
 }
 
@@ -164,6 +187,30 @@ func (in *installation) useRealServers(dir string) {
 	in.cfg.Antivirus.Clamd = env["GREFFE_TEST_CLAMD"]
 	boxes := map[string]string{}
 	password := in.file("password", env["GREFFE_TEST_DOVECOT_PASSWORD"])
+	// The operator's submission server is the sandbox's: it knows the same users.
+	operator := filepath.Join(in.cfg.DataDir, "operator")
+	if err := os.MkdirAll(operator, 0o700); err != nil {
+		in.t.Fatal(err)
+	}
+	mc := sandbox.MailConfig{Dir: operator, Users: []sandbox.MailUser{{Name: outside, Password: "pw"}}}
+	for i := range sandbox.Mailboxes() {
+		mc.Users = append(mc.Users, sandbox.MailUser{Name: fmt.Sprintf("test%d@ch.example", i+3), Password: env["GREFFE_TEST_DOVECOT_PASSWORD"]})
+	}
+	srv, err := sandbox.StartMailServer(context.Background(), mc)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() { srv.Close() })
+	defer in.useSubmission(srv)
+	var authorities []byte
+	for _, path := range []string{env["GREFFE_TEST_DOVECOT_CA"], srv.CAFile()} {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			in.t.Fatal(err)
+		}
+		authorities = append(append(authorities, pem...), '\n')
+	}
+	ca := in.file("authorities.pem", string(authorities))
 	for i, m := range sandbox.Mailboxes() {
 		user := fmt.Sprintf("test%d@ch.example", i+3) // 1 and 2 are for the tests of the fetcher
 		boxes[m.Address] = user
@@ -172,7 +219,7 @@ func (in *installation) useRealServers(dir string) {
 			auth = AuthConfig{Mechanism: "external", Username: user}
 			cert = filepath.Join(filepath.Dir(env["GREFFE_TEST_DOVECOT_CERT"]), user+".pem")
 		}
-		in.addMailbox(m, "imaps://"+env["GREFFE_TEST_DOVECOT_ADDR"], env["GREFFE_TEST_DOVECOT_CA"], auth, cert)
+		in.addMailbox(m, "imaps://"+env["GREFFE_TEST_DOVECOT_ADDR"], ca, auth, cert)
 	}
 	in.mail = &dovecot{t: in.t, addr: env["GREFFE_TEST_DOVECOT_ADDR"], ca: env["GREFFE_TEST_DOVECOT_CA"], password: env["GREFFE_TEST_DOVECOT_PASSWORD"], boxes: boxes}
 	in.mail.(*dovecot).empty()

@@ -18,6 +18,7 @@ ceux-là ; ils se retrouvent alors par le bus partagé (bus.url).
   parser      lit les messages et leurs pièces jointes
   storage     écrit l'archive et l'index
   integrator  remet les documents aux dossiers informatisés
+  notifier    répond aux expéditeurs (accusés, avis de refus)
   console     pages web
 
 S'arrête proprement sur interruption (Ctrl-C, SIGTERM) ; un arrêt brutal ne perd rien.`,

@@ -30,6 +30,7 @@ var stories = []struct {
 	{"the secretary sees the queue and reads a document", secretaryReads},
 	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
 	{"every look is in the journal", looksAreJournalled},
+	{"senders get the one answer that is due", sendersAreAnswered},
 	{"a copy is one document on screen, two files in the archive", twinsAreArchived},
 }
 
@@ -56,12 +57,15 @@ func TestStories(t *testing.T) {
 				t.Run(story.name, func(t *testing.T) { story.tell(t, s) })
 			}
 			// A restart finds nothing to do: nothing comes twice.
-			before := s.di.Stats()
+			before, answers := s.di.Stats(), len(s.out.Sent())
 			s.halt()
 			s.start()
 			s.idle()
 			if after := s.di.Stats(); after.Messages != before.Messages {
 				t.Errorf("the DI was sent %d messages more after a restart", after.Messages-before.Messages)
+			}
+			if n := len(s.out.Sent()); n != answers {
+				t.Errorf("%d answers more after a restart", n-answers)
 			}
 			s.halt()
 			s.verify()

@@ -1,5 +1,7 @@
 package sandbox
 
+import "strings"
+
 // Mailbox is a mailbox that the samples arrive in.
 type Mailbox struct {
 	Address string
@@ -15,4 +17,10 @@ func Mailboxes() []Mailbox {
 		{MailboxService, "organisational", "3435", "Cardiologie", []string{"INBOX", FolderDoctor}},
 		{MailboxDPI, "applicative", "", "", []string{"INBOX"}},
 	}
+}
+
+// WhiteList returns the domains of those who write to the mailboxes, one a line, as
+// the white list of MSSanté would name them.
+func WhiteList() string {
+	return strings.Join([]string{"cabinet-martel.example", "labo-odet.example", "imagerie-rade.example", "ch-test-sur-mer.example", "operateur.mssante.example", "ch-exemple.mssante.example"}, "\n") + "\n"
 }

@@ -46,6 +46,7 @@ var sentences = map[string]string{
 	"integrity":  "a constaté une altération de l’archive",
 	"replayed":   "a relancé un traitement en échec",
 	"sealed":     "a scellé le journal",
+	"notified":   "a répondu à l’expéditeur",
 	"settled":    "a rangé le message dans la boîte aux lettres",
 }
 
@@ -80,6 +81,11 @@ func sentence(e index.Entry) historyLine {
 		text, l.Grave = "connexion refusée", true
 	case e.Action == "login" && e.Result == "locked":
 		text, l.Grave = "connexion bloquée après trop d’essais", true
+	case e.Action == "notified" && e.Result == string(index.AnswerFailed):
+		text, l.Grave = "n’a pas pu répondre à l’expéditeur", true
+	case e.Action == "notified" && e.Result == string(index.AnswerAsked):
+		text = "n’a pas répondu à l’expéditeur : l’accusé est demandé pour une autre adresse"
+	case e.Action == "notified":
 	case e.Action == "denied", e.Action == "integrity":
 		l.Grave = true
 	case verbWords[greffe.Verb(e.Result)] != "":

@@ -15,6 +15,7 @@ type messagePage struct {
 	Findings []greffe.Finding
 	Parts    []partView
 	Attempts []attemptView
+	Answers  []index.Answer
 	History  []historyLine
 	Stream   string
 	Rev      int
@@ -72,6 +73,9 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	for _, a := range m.Outcomes {
 		n := slices.IndexFunc(m.Documents, func(d index.Document) bool { return d.ID == a.Document })
 		p.Attempts = append(p.Attempts, attemptView{Attempt: a, N: n + 1})
+	}
+	if p.Answers, err = c.db.Answers(r.Context(), m.ID); err != nil {
+		return err
 	}
 	title := "Message"
 	if m.Subject != "" {

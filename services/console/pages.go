@@ -120,6 +120,7 @@ func (p *pages) funcs() template.FuncMap {
 		"patient":    patientName,
 		"person":     personName,
 		"title":      docTitle,
+		"answer":     answerText,
 		"size":       size,
 		"number":     number,
 		"plural":     plural,

@@ -8,6 +8,7 @@ import (
 	_ "time/tzdata" // hospital time, also where the system has no zone files
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
 // paris is the time that users read; everything else is UTC.
@@ -237,4 +238,13 @@ func docTitle(d greffe.Document) string {
 		return d.Type.Label
 	}
 	return d.Format.French()
+}
+
+// answerText says how far an answer to a sender is.
+func answerText(a index.Answer) string {
+	what := map[string]string{"mdn-success": "Accusé d’intégration", "mdn-error": "Accusé de refus", "ko": "Avis de refus", "ask": "Accusé demandé pour une autre adresse"}[a.Kind]
+	how := map[index.AnswerState]string{
+		index.AnswerDue: "à envoyer", index.AnswerAsked: "non envoyé", index.AnswerSent: "envoyé", index.AnswerFailed: "refusé par le serveur",
+	}[a.State]
+	return what + " : " + how
 }

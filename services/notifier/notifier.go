@@ -76,11 +76,13 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 // Run works until ctx is done, then returns nil. What was begun and not finished is
 // taken up by the next one.
 func (n *Notifier) Run(ctx context.Context) error {
-	if len(n.boxes) > 0 {
-		done := make(chan struct{})
-		go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.state.list) }()
-		defer func() { <-done }()
+	if len(n.boxes) == 0 {
+		<-ctx.Done()
+		return nil
 	}
+	done := make(chan struct{})
+	go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.state.list) }()
+	defer func() { <-done }()
 	return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
 }
 
@@ -93,8 +95,8 @@ const (
 // onDelivered answers the sender of the document's message, when that is due.
 func (n *Notifier) onDelivered(ctx context.Context, e greffe.Delivered) error {
 	box, ok := n.boxes[strings.ToLower(e.Origin.Mailbox)]
-	if !ok || !e.Message.Final() {
-		return nil
+	if !ok || !e.Message.Final() || time.Since(e.Outcome.At) > giveUp {
+		return nil // the last: sending was off for days, and nobody waits for the answer any more
 	}
 	m, err := n.index.Message(ctx, e.Document.Message())
 	if err != nil {

@@ -34,6 +34,12 @@ func (m Mailbox) Valid() error {
 	return m.Auth.Valid(m.Certificate)
 }
 
+// ValidURL reports, in French, what is wrong with the address of the server.
+func (m Mailbox) ValidURL() error {
+	_, _, _, err := m.endpoint()
+	return err
+}
+
 func (m Mailbox) endpoint() (host, address string, implicit bool, err error) {
 	u, err := url.Parse(m.URL)
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || (u.Scheme != "smtps" && u.Scheme != "smtp") {

@@ -1,11 +1,14 @@
 package notifier
 
 import (
+	"crypto/x509"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/emersion/go-smtp"
 
 	"greffe/pkg/bus"
 	"greffe/pkg/mss"
@@ -44,16 +47,29 @@ func (s *standing) clear(mailbox string) { s.set(mailbox, nil) }
 
 // trouble notes why a mailbox cannot send now.
 func (s *standing) trouble(m Mailbox, err error) {
+	s.set(m.Address, &bus.Standing{Service: "notifier", Instance: m.Address, Trouble: sentence(m, err), Since: time.Now().UTC()})
+}
+
+// sentence says in French why a mailbox cannot send and what to do.
+func sentence(m Mailbox, err error) string {
 	_, address, _, _ := m.endpoint()
 	var file *mss.FileError
-	text := "Le serveur d’envoi " + address + " n’a pas pris les réponses aux expéditeurs : Greffe réessaie de lui-même. Si cela dure, vérifier l’adresse, le pare-feu et l’identification (réglage smtp de la boîte), ou prévenir l’opérateur."
+	var unknown x509.UnknownAuthorityError
+	var answer *smtp.SMTPError
+	server := "Le serveur d’envoi " + address + " "
 	switch {
 	case errors.Is(err, mss.ErrExpired):
-		text = "Le certificat client " + m.Certificate + " est expiré ou pas encore valable : le faire renouveler auprès de l’IGC-Santé et remplacer le fichier."
+		return "Le certificat client " + m.Certificate + " est expiré ou pas encore valable : le faire renouveler auprès de l’IGC-Santé et remplacer le fichier."
 	case errors.As(err, &file):
-		text = "Le fichier " + file.Path + " ne peut pas être lu : vérifier qu’il existe, que Greffe a le droit de le lire et qu’il a le contenu attendu."
+		return "Le fichier " + file.Path + " ne peut pas être lu : vérifier qu’il existe, que Greffe a le droit de le lire et qu’il a le contenu attendu."
+	case errors.As(err, &unknown):
+		return server + "présente un certificat d’une autorité inconnue : vérifier le réglage « ca » (chaîne IGC-Santé) et l’adresse du serveur."
+	case errors.Is(err, errStartTLS):
+		return server + "ne propose pas STARTTLS, qui est exigé : utiliser smtps:// ou prévenir l’opérateur."
+	case errors.As(err, &answer) && answer.Code == 535:
+		return server + "refuse l’identification de cette boîte : vérifier le réglage « auth » et ses fichiers."
 	}
-	s.set(m.Address, &bus.Standing{Service: "notifier", Instance: m.Address, Trouble: text, Since: time.Now().UTC()})
+	return server + "n’a pas pris les réponses aux expéditeurs : Greffe réessaie de lui-même. Si cela dure, vérifier l’adresse, le pare-feu et l’identification, ou prévenir l’opérateur."
 }
 
 func (s *standing) list() []bus.Standing {

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"regexp"
+	"strings"
+	"testing"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+	"greffe/pkg/sandbox"
+)
+
+// sendersAreAnswered reads what came back to the correspondents: who asked for a
+// receipt has one, who was refused knows why, nobody else hears anything.
+func sendersAreAnswered(t *testing.T, s *scene) {
+	answers := map[string]*mail.Message{} // by Message-ID of what is answered
+	for _, m := range s.out.Sent() {
+		if m.From != "" {
+			t.Errorf("the envelope of an answer is from %q: it could come back", m.From)
+		}
+		msg, err := mail.ReadMessage(bytes.NewReader(m.Raw))
+		if err != nil {
+			t.Fatalf("%v\n%.500s", err, m.Raw)
+		}
+		to := msg.Header.Get("In-Reply-To")
+		if answers[to] != nil {
+			t.Errorf("%s was answered twice", to)
+		}
+		answers[to] = msg
+	}
+	mdn, ko := 0, 0
+	for _, x := range s.samples {
+		d := s.details[x.Name]
+		if d.Parsed == nil || len(d.Parsed.Message.MessageIDs) == 0 {
+			continue
+		}
+		id := "<" + d.Parsed.Message.MessageIDs[0] + ">"
+		answer := answers[id]
+		refused := d.State == greffe.StateRefused
+		all := true
+		for _, doc := range d.Documents {
+			all = all && (doc.State == greffe.StateDelivered || doc.State == greffe.StateDuplicate)
+		}
+		asked := len(d.Parsed.Message.ReceiptTo) == 1
+		switch {
+		case s.configured(d.Origin.Mailbox) == "":
+			continue
+		case d.Parsed.Message.Kind != greffe.KindDelivery && d.Parsed.Message.Kind != greffe.KindForward && d.Parsed.Message.Kind != greffe.KindReply, len(d.Documents) == 0:
+			if answer != nil && !sharedID(s, x.Name, id) {
+				t.Errorf("%s: a %s was answered", x.Name, d.Parsed.Message.Kind)
+			}
+			continue
+		case refused && answer == nil:
+			t.Errorf("%s: refused, and the sender does not know", x.Name)
+			continue
+		case all && asked && answer == nil:
+			t.Errorf("%s: integrated, and the receipt that was asked for was not sent", x.Name)
+			continue
+		case all && !asked && answer != nil && !sharedID(s, x.Name, id):
+			t.Errorf("%s: answered without having been asked", x.Name)
+		}
+		if answer == nil {
+			continue
+		}
+		if !sharedID(s, x.Name, id) { // of two copies either may be the one that is answered
+			checkAnswer(t, x.Name, answer, x.Raw, refused, s.dep.real)
+		}
+		if refused {
+			ko++
+		} else {
+			mdn++
+		}
+	}
+	if mdn < 5 || ko < 1 {
+		t.Errorf("%d receipts and %d refusals: the samples have more", mdn, ko)
+	}
+}
+
+// sharedID reports whether another sample has the same Message-ID.
+func sharedID(s *scene, name, id string) bool {
+	for other, d := range s.details {
+		if other != name && d.Parsed != nil && len(d.Parsed.Message.MessageIDs) > 0 && "<"+d.Parsed.Message.MessageIDs[0]+">" == id {
+			return true
+		}
+	}
+	return false
+}
+
+// configured returns the submission server of a mailbox.
+func (in *installation) configured(box string) string {
+	for _, m := range in.cfg.Mailboxes {
+		if strings.EqualFold(m.Address, box) {
+			return m.SMTP
+		}
+	}
+	return ""
+}
+
+var errorLine = regexp.MustCompile(`(?m)^Error: 90[0-6]\^[^^]+\^applicationErrorCondition\| E\^Error\^errorSeverity\r$`)
+
+// checkAnswer looks at one answer as its reader does.
+func checkAnswer(t *testing.T, name string, m *mail.Message, raw []byte, refused, rewritten bool) {
+	t.Helper()
+	if m.Header.Get("Auto-Submitted") != "auto-replied" || m.Header.Get("Disposition-Notification-To") != "" {
+		t.Errorf("%s: %v", name, m.Header)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil || strings.HasPrefix(subject, "[KO Intégration système !][90") != refused {
+		t.Errorf("%s: subject %q, %v", name, subject, err)
+	}
+	media, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	var parts [][]byte
+	var types []string
+	r := multipart.NewReader(m.Body, params["boundary"])
+	for {
+		p, err := r.NextPart()
+		if err != nil {
+			if err != io.EOF {
+				t.Errorf("%s: %v", name, err)
+			}
+			break
+		}
+		b, err := io.ReadAll(p)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		parts, types = append(parts, b), append(types, p.Header.Get("Content-Type"))
+	}
+	last := len(parts) - 1
+	switch {
+	case media == "multipart/report":
+		if len(parts) != 3 || types[1] != "message/disposition-notification" || params["report-type"] != "disposition-notification" {
+			t.Errorf("%s: parts %q", name, types)
+			return
+		}
+		fields := string(parts[1])
+		if !strings.Contains(fields, "Original-Message-ID: "+m.Header.Get("In-Reply-To")+"\r\n") || strings.Contains(fields, "processed/error\r\n") != refused || errorLine.MatchString(fields) != refused {
+			t.Errorf("%s: %s", name, fields)
+		}
+	case media == "multipart/mixed" && refused:
+		if len(parts) != 2 {
+			t.Errorf("%s: parts %q", name, types)
+			return
+		}
+	default:
+		t.Errorf("%s: %s", name, media)
+		return
+	}
+	want := bytes.ReplaceAll(bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+	if types[last] != "message/rfc822" || (!rewritten && !bytes.Equal(bytes.TrimRight(parts[last], "\r\n"), bytes.TrimRight(want, "\r\n"))) {
+		t.Errorf("%s: what is answered is not in the answer, byte for byte (%d and %d bytes)", name, len(parts[last]), len(want))
+	}
+}
+
+// TestAnswersWaitForTheirServer: a submission server that is away or full gets the
+// answer later, once; one that refuses for good is not asked again, and a person can
+// see it.
+func TestAnswersWaitForTheirServer(t *testing.T) {
+	t.Parallel()
+	in := install(t, deployment{name: "all in one"})
+	in.out.Refuse(550)
+	var unknown sandbox.Sample
+	for _, x := range sandbox.Samples(sandbox.SampleOptions{}) {
+		if strings.Contains(x.Name, "902") {
+			unknown = x
+		}
+	}
+	if _, err := in.mail.Append(unknown.Mailbox, unknown.Folder, unknown.Raw, unknown.At); err != nil {
+		t.Fatal(err)
+	}
+	in.start()
+	defer in.halt()
+	in.settled(1)
+	var id greffe.MessageID
+	in.until("the refusal is known", func() (bool, string) {
+		ctx := context.Background()
+		if err := in.db().EachMessage(ctx, detailID(&id)); err != nil {
+			return false, err.Error()
+		}
+		list, err := in.db().Answers(ctx, id)
+		if err != nil || len(list) != 1 {
+			return false, "no answer yet"
+		}
+		return list[0].State == "failed" && list[0].Reason != "", string(list[0].State)
+	})
+	if n := len(in.out.Sent()); n != 0 {
+		t.Errorf("%d mails were taken by a server that refuses", n)
+	}
+}
+
+func detailID(id *greffe.MessageID) func(index.Detail) error {
+	return func(d index.Detail) error { *id = d.ID; return nil }
+}
