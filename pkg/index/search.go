@@ -107,10 +107,25 @@ func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, er
 			return nil, "", err
 		}
 	}
+	query, a, err := queueQuery(f, words, rare, n+1)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := db.messages(ctx, query, a...)
+	if err != nil || len(list) <= n {
+		return list, "", err
+	}
+	last := list[n-1]
+	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+}
+
+// queueQuery returns the query for n rows of the queue: from the messages that hold
+// the rare word, when there is one, else from the newest on.
+func queueQuery(f MessageFilter, words []string, rare string, n int) (string, arguments, error) {
 	var a arguments
 	in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
 	if err != nil {
-		return nil, "", err
+		return "", nil, err
 	}
 	for _, w := range words {
 		if w != rare {
@@ -120,7 +135,7 @@ func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, er
 	}
 	var with, page string
 	if rare == "" {
-		page = newest("messages", queueBranches(&a, f.States, f.Mailboxes), in, n+1)
+		page = newest("messages", queueBranches(&a, f.States, f.Mailboxes), in, n)
 	} else {
 		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
 			` AND word < ` + a.add(after(rare)) + `) `
@@ -132,15 +147,10 @@ func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, er
 		}
 		// CROSS JOIN keeps SQLite from turning the join round.
 		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s
-			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n+1)
+			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n)
 	}
-	list, err := db.messages(ctx, with+`SELECT `+messageColumns+` FROM (`+page+`) AS q CROSS JOIN messages m
-		WHERE m.id = q.id ORDER BY q.received_at DESC, q.id DESC`, a...)
-	if err != nil || len(list) <= n {
-		return list, "", err
-	}
-	last := list[n-1]
-	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+	return with + `SELECT ` + messageColumns + ` FROM (` + page + `) AS q CROSS JOIN messages m
+		WHERE m.id = q.id ORDER BY q.received_at DESC, q.id DESC`, a, nil
 }
 
 // queueBranches returns the conditions that lead into the indexes on state and
@@ -211,11 +221,25 @@ func (db *DB) Documents(ctx context.Context, f DocumentFilter) ([]Document, stri
 
 func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string, error) {
 	n := pageSize(f.Limit)
+	query, a, err := documentQuery(f, n+1)
+	if err != nil {
+		return nil, "", err
+	}
+	list, err := db.documents(ctx, query, a...)
+	if err != nil || len(list) <= n {
+		return list, "", err
+	}
+	last := list[n-1]
+	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+}
+
+// documentQuery returns the query for the newest n documents of a search.
+func documentQuery(f DocumentFilter, n int) (string, arguments, error) {
 	ins := insKey(f.INS)
 	words := strings.Fields(normalise(clean(f.Name, 200)))
 	words = words[:min(len(words), 6)]
 	if ins != "" && len(ins) < 13 || f.Name != "" && len(strings.Join(words, "")) < 2 {
-		return nil, "", ErrTooShort
+		return "", nil, ErrTooShort
 	}
 	var a arguments
 	byName := ins == "" && len(words) > 0
@@ -225,7 +249,7 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 	}
 	in, err := window(&a, "received_at", id, f.From, f.To, f.Before)
 	if err != nil {
-		return nil, "", err
+		return "", nil, err
 	}
 	narrow := in
 	byMailbox := ins == "" && !byName && f.BirthDate == "" && len(f.Mailboxes) > 0
@@ -242,7 +266,7 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 		for _, m := range f.Mailboxes {
 			branches = append(branches, "mailbox = "+a.add(m))
 		}
-		page = newest("documents", branches, in, n+1)
+		page = newest("documents", branches, in, n)
 	case ins != "":
 		to := ins
 		if len(ins) == 13 {
@@ -252,24 +276,19 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 		if len(words) > 0 {
 			where += " AND id IN (SELECT document_id FROM (" + namesQuery(&a, words, "") + ") AS h)"
 		}
-		page = newest("documents", []string{where}, narrow, n+1)
+		page = newest("documents", []string{where}, narrow, n)
 	case byName:
 		// A document is found at most twice (two family names) by each of the
 		// branches: that many rows hold enough different ones.
 		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (SELECT document_id, received_at FROM (%s) AS h
 			ORDER BY received_at DESC, document_id DESC LIMIT %d) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
-			namesQuery(&a, words, narrow), 2*len(words)*(n+1), n+1)
+			namesQuery(&a, words, narrow), 2*len(words)*(n), n)
 	default:
-		page = newest("documents", []string{"1 = 1"}, narrow, n+1)
+		page = newest("documents", []string{"1 = 1"}, narrow, n)
 	}
-	list, err := db.documents(ctx, `WITH page AS MATERIALIZED (`+page+`) SELECT `+documentColumns+
+	return `WITH page AS MATERIALIZED (` + page + `) SELECT ` + documentColumns +
 		` FROM page CROSS JOIN documents d CROSS JOIN messages m WHERE d.id = page.id AND m.id = d.message_id
-		ORDER BY page.received_at DESC, page.id DESC`, a...)
-	if err != nil || len(list) <= n {
-		return list, "", err
-	}
-	last := list[n-1]
-	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+		ORDER BY page.received_at DESC, page.id DESC`, a, nil
 }
 
 // namesQuery returns a query for the documents whose patient has a family name
