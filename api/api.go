@@ -21,3 +21,9 @@ var ExportSchema []byte
 //
 //go:embed verify.schema.json
 var VerifySchema []byte
+
+// CompletenessSchema is the JSON Schema (2020-12) of what "greffe completeness --json"
+// writes.
+//
+//go:embed completeness.schema.json
+var CompletenessSchema []byte

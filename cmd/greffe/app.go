@@ -219,7 +219,7 @@ func (a *app) build(name string) error {
 			return err
 		}
 		a.sealer = storage.NewSealer(a.store, a.db, key, a.log)
-		run = storage.New(storage.Config{Concurrency: 16, Sealer: a.sealer, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log).Run
+		run = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {

@@ -25,6 +25,7 @@ import (
 type Config struct {
 	DataDir   string          `yaml:"data_dir" doc:"Dossier des données de cette installation : bus, archive et index embarqués y vivent. À sauvegarder."`
 	Log       LogConfig       `yaml:"log" doc:"Journal technique, sur la sortie d'erreur. Il ne contient ni nom, ni INS, ni objet de message."`
+	Timezone  string          `yaml:"timezone" doc:"Fuseau horaire de l'établissement, par exemple Europe/Paris ou Indian/Reunion : les constats de complétude sont faits par jour de ce fuseau."`
 	Mailboxes []MailboxConfig `yaml:"mailboxes" doc:"Boîtes aux lettres MSSanté à relever. La boîte n'est modifiée qu'après archivage, et seulement si on_… le demande."`
 	Fetch     FetchConfig     `yaml:"fetch" doc:"Relève des boîtes."`
 	Identity  IdentityConfig  `yaml:"identity" doc:"Identité des patients."`
@@ -211,6 +212,7 @@ func defaults() Config {
 	return Config{
 		DataDir:   "/var/lib/greffe",
 		Log:       LogConfig{Level: "info", Format: "text"},
+		Timezone:  "Europe/Paris",
 		Fetch:     FetchConfig{MaxSize: 100 << 20, Reconcile: Duration(5 * time.Minute), Retake: Duration(15 * time.Minute)},
 		Identity:  IdentityConfig{Environment: "production"},
 		Parser:    ParserConfig{PDFTimeout: Duration(10 * time.Second), PDFMemory: 1 << 30},
@@ -307,6 +309,9 @@ func (c *Config) validate() []problem {
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
+	if _, err := time.LoadLocation(c.Timezone); c.Timezone == "" || c.Timezone == "Local" || err != nil {
+		bad("timezone", "un fuseau de la base IANA est attendu, par exemple Europe/Paris")
+	}
 	oneOf("identity.environment", c.Identity.Environment, "production", "test")
 	if _, err := time.Parse("15:04", c.Verify.At); err != nil && c.Verify.At != "" {
 		bad("verify.at", "une heure est attendue, par exemple 02:00 ; vide : jamais")

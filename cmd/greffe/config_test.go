@@ -22,7 +22,7 @@ func writeConfig(t *testing.T, text string) string {
 func TestConfigurationMistakesNameFileLineKeyAndWhatWasExpected(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ yaml, want string }{
-		"unknown key":         {"data_dir: /d\nmailbox: []\n", ":2 : mailbox : clé inconnue ; clés admises ici : data_dir, log, mailboxes"},
+		"unknown key":         {"data_dir: /d\nmailbox: []\n", ":2 : mailbox : clé inconnue ; clés admises ici : data_dir, log, timezone, mailboxes"},
 		"unknown nested key":  {"fetch:\n  maxsize: 1MiB\n", ":2 : fetch.maxsize : clé inconnue ; clés admises ici : max_size"},
 		"in a list":           {"mailboxes:\n  - address: a@b.example\n    imap: imaps://h\n    auth: { mechanism: plain }\n", ":4 : mailboxes[0].auth.password_file : le mécanisme plain demande"},
 		"no unit":             {"fetch:\n  reconcile: 5\n", ":2 : fetch.reconcile : \"5\" n'est pas une durée"},

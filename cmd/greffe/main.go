@@ -50,7 +50,7 @@ type call struct {
 	in     io.Reader
 }
 
-var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, selftestCommand, verifyCommand, exportCommand, replayCommand, keysCommand, usersCommand, versionCommand}
+var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, selftestCommand, verifyCommand, completenessCommand, exportCommand, replayCommand, keysCommand, usersCommand, versionCommand}
 
 func main() {
 	pdf.ServeIfWorker() // the PDF worker is this program, started again by the parser
@@ -155,7 +155,7 @@ func (c *call) parse(cmd command, args []string) error {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "greffe : archive les documents reçus par MSSanté et les remet au dossier du patient.\n\nUsage : greffe COMMANDE [options]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-12s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\n« greffe COMMANDE --help » explique une commande.\nCodes de sortie : 0 tout va bien, 1 quelque chose ne va pas, 2 mauvais usage.\n")
 }

@@ -31,6 +31,7 @@ var stories = []struct {
 	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
 	{"every look is in the journal", looksAreJournalled},
 	{"senders get the one answer that is due", sendersAreAnswered},
+	{"what each server listed is archived, day by day", daysAreComplete},
 	{"a copy is one document on screen, two files in the archive", twinsAreArchived},
 }
 

@@ -34,7 +34,19 @@ var (
 	Archived  = Topic[greffe.Archived]{"archived", func(e greffe.Archived) string { return string(e.ID) + "/" + e.Spool }}
 	Delivered = Topic[greffe.Delivered]{"delivered", deliveredID}
 	Decided   = Topic[greffe.Decided]{"decided", func(e greffe.Decided) string { return e.ID }}
+	Listed    = Topic[greffe.Listed]{"listed", listedID}
 )
+
+// listedID names a list by the digest of the folder, whose name may hold one of a
+// person, and by when it was made.
+func listedID(e greffe.Listed) string {
+	first := uint32(0)
+	if len(e.Messages) > 0 {
+		first = e.Messages[0].UID
+	}
+	folder := greffe.DigestOf(fmt.Appendf(nil, "%d:%s%s", len(e.Mailbox), e.Mailbox, e.Folder))
+	return fmt.Sprintf("%s.%d.%d.%d", folder[:24], e.UIDValidity, first, e.At.UnixNano())
+}
 
 func deliveredID(e greffe.Delivered) string {
 	return strings.Join([]string{

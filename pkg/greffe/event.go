@@ -28,6 +28,24 @@ type Received struct {
 	At      time.Time `json:"at"` // when the fetcher took it, UTC
 }
 
+// Listed says what a comparison of one folder with its server saw there. The fetcher
+// publishes it before it takes anything of it; storage keeps it, so that what was seen
+// can be counted against what is archived.
+type Listed struct {
+	Mailbox     string    `json:"mailbox"`
+	Folder      string    `json:"folder"`
+	UIDValidity uint32    `json:"uidvalidity"`
+	Messages    []Sight   `json:"messages,omitempty"` // not known to be archived, and not listed before by this process
+	Complete    bool      `json:"complete,omitempty"` // with this one all that the folder held at At was listed
+	At          time.Time `json:"at"`                 // when the server was asked, UTC
+}
+
+// Sight is a message as a server lists it.
+type Sight struct {
+	UID          uint32    `json:"uid"`
+	InternalDate time.Time `json:"internal_date,omitzero"` // UTC; zero when the server does not say
+}
+
 // Parsed is all that was read in a message.
 type Parsed struct {
 	Received  Received   `json:"received"`

@@ -52,6 +52,9 @@ func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) 
 		VALUES ($1,$2,$3,'','','')`, string(r.ID), received, rawJSON); err != nil {
 		return false, err
 	}
+	if err := t.list(r.Origin, r.ID, r.At); err != nil {
+		return false, err
+	}
 	t.count("message", clean(r.Origin.Mailbox, 320), state, 1)
 	m := greffe.Matter{Received: &r}
 	if !raw.IsZero() {

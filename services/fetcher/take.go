@@ -55,6 +55,10 @@ type folder struct {
 	taken    map[uint32]attempt // published, not yet known to be archived
 	suspects map[uint32]attempt // could not be read
 	careful  int                // messages still to be read one at a time, to learn which one breaks
+
+	listed    uidSet    // told of as seen, by this process
+	listedAll time.Time // when that all was told of was last told
+	undated   bool      // asking for dates broke the connection: the next list goes without
 }
 
 type attempt struct {
@@ -72,6 +76,7 @@ func (w *watcher) reconcile(ctx context.Context, s *session, fo *folder) error {
 	if err := w.renew(ctx, fo, b.validity); err != nil {
 		return ourSide{err}
 	}
+	asked := time.Now().UTC()
 	server, err := s.uids(b)
 	if err != nil {
 		return err
@@ -88,12 +93,16 @@ func (w *watcher) reconcile(ctx context.Context, s *session, fo *folder) error {
 			return ourSide{err}
 		}
 		archived = archived.minus(lost)
+		fo.listed = fo.listed.minus(lost)
 	}
 	left := server.minus(archived)
 	fo.forget(left)
 	fo.seen, fo.waiting = b, left.count()
 	now := time.Now()
 	fo.due = now.Add(24 * time.Hour)
+	if left, err = w.list(ctx, s, fo, left, asked); err != nil {
+		return err
+	}
 	var chunk []uint32
 	flush := func() error {
 		if len(chunk) == 0 {
@@ -152,6 +161,7 @@ func (w *watcher) renew(ctx context.Context, fo *folder, validity uint32) error 
 	}
 	// Published before this start and perhaps on its way: given the full delay.
 	fo.taken, fo.suspects, fo.careful = make(map[uint32]attempt), make(map[uint32]attempt), 0
+	fo.listed, fo.listedAll = nil, time.Time{}
 	now := time.Now()
 	archived, err := w.f.ledger.archived(ctx, w.mb.Address, fo.name, validity)
 	if err != nil {

@@ -47,6 +47,11 @@ type Config struct {
 	Sealer *Sealer
 	// Nightly is the verification that the service makes by itself.
 	Nightly Nightly
+
+	// Watched are the mailboxes whose days are stated, with their folders; Zone is the
+	// time zone that their days are of, nil for UTC.
+	Watched []index.Watched
+	Zone    *time.Location
 }
 
 // Errors that a person may find in a dead letter.
@@ -81,6 +86,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = 4
 	}
+	if cfg.Zone == nil {
+		cfg.Zone = time.UTC
+	}
 	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second}
 }
 
@@ -112,6 +120,8 @@ func (s *Storage) Run(ctx context.Context) error {
 	if s.cfg.Nightly.On {
 		g.Go(func() error { s.nightly(ctx); return nil })
 	}
+	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Listed, consumer("storage-listed"), s.onListed) })
+	g.Go(func() error { s.stateDays(ctx); return nil })
 	return g.Wait()
 }
 

@@ -1,0 +1,72 @@
+package storage
+
+import (
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// TestDaysAreStated: a day is stated once it has ended and every folder was compared with
+// its server since, or when that did not happen for two hours; late messages make it be
+// stated again.
+func TestDaysAreStated(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.cfg.Zone = paris
+	w := index.Watched{Address: "a@ch.example", Folders: []string{"INBOX"}}
+	midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, paris) // the end of the day
+	said := func(now time.Time) (results []string) {
+		t.Helper()
+		for range 2 { // two services
+			if err := h.stateMailbox(t.Context(), w, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, err := h.db.JournalAfter(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if e.Action == "stated" {
+				results = append(results, e.Detail[:10]+" "+e.Result)
+			}
+		}
+		return results
+	}
+	want := func(now time.Time, want ...string) {
+		t.Helper()
+		if got := said(now); len(got) != len(want) || len(got) > 0 && got[len(got)-1] != want[len(want)-1] {
+			t.Errorf("at %v: %q, want %q", now, got, want)
+		}
+	}
+	list := func(at time.Time, uids ...uint32) {
+		t.Helper()
+		l := greffe.Listed{Mailbox: w.Address, Folder: "INBOX", UIDValidity: 1, Complete: true, At: at}
+		for _, uid := range uids {
+			l.Messages = append(l.Messages, greffe.Sight{UID: uid, InternalDate: midnight.Add(-time.Hour)})
+		}
+		if err := h.onListed(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list(midnight.Add(-30*time.Minute), 1)
+	want(midnight.Add(-time.Minute))
+	want(midnight.Add(time.Hour)) // waits for a comparison
+	want(midnight.Add(3*time.Hour), "2026-11-22 missing")
+	o := greffe.Origin{Mailbox: w.Address, Folder: "INBOX", UIDValidity: 1, UID: 1, InternalDate: midnight.Add(-time.Hour)}
+	raw := greffe.DigestOf([]byte("mail"))
+	if err := h.db.SaveReceived(t.Context(), greffe.Received{ID: greffe.NewMessageID(o, raw), Origin: o, SHA256: raw, Size: 4, At: midnight}, greffe.Object{Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	want(midnight.Add(4*time.Hour), "2026-11-22 missing", "2026-11-22 incomplete")
+	list(midnight.Add(5 * time.Hour))
+	want(midnight.Add(6*time.Hour), "2026-11-22 missing", "2026-11-22 incomplete", "2026-11-22 ok")
+	list(midnight.Add(7*time.Hour), 2)
+	want(midnight.Add(8*time.Hour), "2026-11-22 missing", "2026-11-22 incomplete", "2026-11-22 ok", "2026-11-22 missing")
+}
