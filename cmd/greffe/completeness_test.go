@@ -20,13 +20,13 @@ import (
 // daysAreComplete: for each mailbox and day, as many messages were listed as were put
 // there, and none is missing.
 func daysAreComplete(t *testing.T, s *scene) {
-	want := map[string]map[time.Time]int{}
+	want, zone := map[string]map[time.Time]int{}, s.cfg.zone()
 	for _, x := range s.samples {
-		y, m, d := x.At.In(s.cfg.zone()).Date()
+		y, m, d := x.At.In(zone).Date()
 		if want[x.Mailbox] == nil {
 			want[x.Mailbox] = map[time.Time]int{}
 		}
-		want[x.Mailbox][time.Date(y, m, d, 0, 0, 0, 0, s.cfg.zone())]++
+		want[x.Mailbox][time.Date(y, m, d, 0, 0, 0, 0, zone)]++
 	}
 	for _, w := range watched(s.cfg) {
 		for day, n := range want[w.Address] {
