@@ -141,7 +141,7 @@ func (c *Console) sessionState(w http.ResponseWriter, r *http.Request, _ *visit)
 // must not send people elsewhere.
 func localPath(p string) string {
 	u, err := url.Parse(p)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") ||
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") || !strings.HasPrefix(u.Path, "/") ||
 		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(p, "\\\r\n\t") {
 		return ""
 	}

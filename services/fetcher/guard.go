@@ -38,6 +38,8 @@ type guard struct {
 	since  time.Time     // when waiting began
 	window int           // bytes since left was last refilled
 	cause  error         // why the connection ended
+
+	lines lines // what was read; Read's alone
 }
 
 func newGuard(c net.Conn, stall time.Duration, head string) *guard {
@@ -102,7 +104,7 @@ func (g *guard) Read(p []byte) (int, error) {
 		n := copy(p, g.head)
 		g.head = g.head[n:]
 		g.mu.Unlock()
-		return n, nil
+		return n, g.lines.see(p[:n])
 	}
 	// One byte over the budget tells a flood from an answer that just fits.
 	if room := g.budget + 1; int64(len(p)) > room {
@@ -123,9 +125,12 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 	flood := g.budget < 0
 	g.mu.Unlock()
+	odd := g.lines.see(p[:n])
 	switch {
 	case flood:
 		err = errFlood
+	case odd != nil:
+		err, n = odd, 0 // the client must not see it
 	case err == nil:
 		return n, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):

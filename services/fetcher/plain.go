@@ -74,6 +74,8 @@ func sentence(err error, mb Mailbox) string {
 		return "Un dossier annonce un nombre de messages invraisemblable (plus d'un million) : le vider de ses anciens messages ou prévenir l'opérateur."
 	case errors.Is(err, errStalled):
 		return onServer + "a cessé de répondre en cours d'échange : Greffe réessaie de lui-même. Si cela dure, prévenir l'opérateur."
+	case errors.Is(err, errCapability):
+		return onServer + "annonce ses capacités d'une façon qu'aucun serveur IMAP n'emploie ; la connexion a été coupée. Prévenir l'opérateur."
 	case errors.Is(err, errFlood):
 		return onServer + "a envoyé bien plus que demandé ; la connexion a été coupée. Si cela se répète, prévenir l'opérateur."
 	case errors.Is(err, errCut):
