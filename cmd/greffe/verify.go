@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"greffe/pkg/archive"
+	"greffe/pkg/evidence"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 	"greffe/services/storage"
@@ -151,7 +152,7 @@ func runVerify(ctx context.Context, c *call) error {
 // result in the journal.
 func (a *app) verify(ctx context.Context, opt storage.VerifyOptions) (storage.Report, error) {
 	o := verifyConfig(a.cfg)
-	opt.Retention = o.Retention
+	opt.Retention, opt.Keys = o.Retention, o.Keys
 	rep, err := storage.Verify(ctx, a.store, a.db, opt)
 	if err != nil {
 		return rep, err
@@ -164,6 +165,12 @@ func verifyConfig(cfg *Config) storage.VerifyOptions {
 	var o storage.VerifyOptions
 	if cfg.Archive.Mode != archive.ModeNone {
 		o.Retention = time.Duration(cfg.Archive.Retention)
+	}
+	// Without the key at hand, those in the archive tell what signed what.
+	if key, err := readKey(keyPath(cfg)); err == nil {
+		if v, err := evidence.ParsePublicKey(key.Public()); err == nil {
+			o.Keys = append(o.Keys, v)
+		}
 	}
 	return o
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/sync/errgroup"
 
 	"greffe/pkg/archive"
@@ -39,6 +40,9 @@ type VerifyOptions struct {
 	// Retention is for how long each object must be locked, from when it was
 	// written; 0: no lock was promised.
 	Retention time.Duration
+	// Keys are those that the newest checkpoint must be signed with one of; none: any
+	// whose public key is in the archive.
+	Keys []note.Verifier
 	// Progress, when not nil, is called after each message of the index, one call
 	// at a time. total is an estimate, 0 when not known.
 	Progress func(done, total int)
