@@ -172,15 +172,28 @@ func readManifest(ctx context.Context, s Store, o greffe.Object) (*Manifest, gre
 	if len(b) > maxManifest {
 		return nil, greffe.Object{}, fmt.Errorf("archive: manifest %s: %w: over %d bytes", o.Key, ErrManifest, maxManifest)
 	}
-	var m Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, greffe.Object{}, fmt.Errorf("archive: manifest %s: %w: %w", o.Key, ErrManifest, err)
-	}
-	if err := m.validate(); err != nil {
+	m, err := ParseManifest(b)
+	if err != nil {
 		return nil, greffe.Object{}, fmt.Errorf("archive: manifest %s: %w", o.Key, err)
 	}
 	if ManifestKey(m.Parsed.Received.ID) != o.Key {
 		return nil, greffe.Object{}, fmt.Errorf("archive: manifest %s: %w: is about another message", o.Key, ErrManifest)
 	}
-	return &m, greffe.Object{Key: o.Key, Version: o.Version, SHA256: greffe.DigestOf(b), Size: int64(len(b))}, nil
+	return m, greffe.Object{Key: o.Key, Version: o.Version, SHA256: greffe.DigestOf(b), Size: int64(len(b))}, nil
+}
+
+// ParseManifest reads the bytes of a manifest and checks what it says against itself.
+// ErrManifest when it is none, or has more than 64 MiB.
+func ParseManifest(b []byte) (*Manifest, error) {
+	if len(b) > maxManifest {
+		return nil, fmt.Errorf("%w: over %d bytes", ErrManifest, maxManifest)
+	}
+	var m Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if err := m.validate(); err != nil {
+		return nil, err
+	}
+	return &m, nil
 }
