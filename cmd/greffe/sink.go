@@ -60,45 +60,69 @@ func (s *dirSink) add(name string, r io.Reader) (greffe.Digest, error) {
 func (s *dirSink) finish() error { return s.root.Close() }
 func (s *dirSink) abandon()      { s.root.Close() } // what is there stays for who looks; it has no SHA256SUMS
 
-// zipSink is a ZIP under a name of its own until it is complete.
-type zipSink struct {
+// partialFile is a file under a name of its own until it is complete.
+type partialFile struct {
+	*os.File
 	name string
-	f    *os.File
-	z    *evidence.ZipWriter
 }
 
-func newZipSink(name string) (*zipSink, error) {
+const partial = ".partiel"
+
+func newPartialFile(name string) (*partialFile, error) {
 	if _, err := os.Lstat(name); err == nil {
 		return nil, fmt.Errorf("%s existe déjà ; donnez un autre nom", name)
 	}
-	f, err := os.OpenFile(name+".partiel", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(name+partial, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s.partiel existe déjà : une autre commande l'écrit, ou a été interrompue ; supprimez-le dans ce cas", name)
+		return nil, fmt.Errorf("%s%s existe déjà : une autre commande l'écrit, ou a été interrompue ; supprimez-le dans ce cas", name, partial)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("créer %s : %s", name, reason(err))
 	}
-	return &zipSink{name, f, evidence.NewZipWriter(f)}, nil
+	return &partialFile{f, name}, nil
+}
+
+// finish makes the file durable under its name, which it never takes from another.
+func (p *partialFile) finish() error {
+	if err := errors.Join(p.Sync(), p.Close()); err != nil {
+		return err
+	}
+	// A link never replaces, a rename does; not every file system has links.
+	switch err := os.Link(p.name+partial, p.name); {
+	case err == nil:
+		return os.Remove(p.name + partial)
+	case errors.Is(err, os.ErrExist):
+		return fmt.Errorf("%s existe déjà ; le résultat est dans %s%s", p.name, p.name, partial)
+	}
+	return os.Rename(p.name+partial, p.name)
+}
+
+// abandon removes the file unless it was finished.
+func (p *partialFile) abandon() {
+	if p.Close() == nil {
+		os.Remove(p.name + partial)
+	}
+}
+
+// zipSink is a ZIP.
+type zipSink struct {
+	*partialFile
+	z *evidence.ZipWriter
+}
+
+func newZipSink(name string) (*zipSink, error) {
+	f, err := newPartialFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &zipSink{f, evidence.NewZipWriter(f)}, nil
 }
 
 func (s *zipSink) add(name string, r io.Reader) (greffe.Digest, error) { return s.z.Add(name, r) }
 
 func (s *zipSink) finish() error {
-	if err := errors.Join(s.z.Close(), s.f.Sync(), s.f.Close()); err != nil {
+	if err := s.z.Close(); err != nil {
 		return err
 	}
-	// A link never replaces, a rename does; not every file system has links.
-	if err := os.Link(s.name+".partiel", s.name); err == nil || errors.Is(err, os.ErrExist) {
-		if err != nil {
-			return fmt.Errorf("%s existe déjà ; donnez un autre nom", s.name)
-		}
-		return os.Remove(s.name + ".partiel")
-	}
-	return os.Rename(s.name+".partiel", s.name)
-}
-
-func (s *zipSink) abandon() {
-	if s.f.Close() == nil { // not finished
-		os.Remove(s.name + ".partiel")
-	}
+	return s.partialFile.finish()
 }

@@ -24,10 +24,11 @@ import (
 type verifyOptions struct {
 	full                         bool
 	since, sample, seed, message string
+	pack                         packOptions
 }
 
 var verifyCommand = command{
-	name: "verify", args: "[--full] [--since DATE] [--sample N%] [--message ID] [--json]", summary: "vérifie que rien n'a été perdu ni changé",
+	name: "verify", args: "[--full] [--since DATE] [--sample N%] [--message ID] [--json] | --pack PACK.zip --key CLE.pub --tsa-ca AUTORITE.pem [--json]", summary: "vérifie que rien n'a été perdu ni changé",
 	help: `
 Vérifie chaque maillon, l'un contre l'autre, et le nomme :
 
@@ -51,7 +52,7 @@ le stockage suffisent. Le journal scellé et les manifestes sont relus dans tous
   --sample 5%           une partie des messages, tirée au hasard ; le tirage est affiché, et
                         --seed le refait
   --message ID          un seul message et ce que le journal scellé dit de lui
-
+` + packHelp + `
 Le service storage fait de lui-même, chaque nuit, une vérification d'un échantillon (verify
 dans la configuration) ; son résultat est dans le journal et sur la page Système.
 
@@ -65,6 +66,7 @@ Sort avec 1 au moindre doute.`,
 		fs.StringVar(&o.sample, "sample", "", "seulement une `PART` des messages, par exemple 5%")
 		fs.StringVar(&o.seed, "seed", "", "refaire le même `TIRAGE` que celui d'un rapport")
 		fs.StringVar(&o.message, "message", "", "seulement le message `ID`")
+		o.pack.flags(fs)
 		fs.BoolVar(&c.json, "json", false, "résultat en JSON (schéma : api/verify.schema.json)")
 	},
 	run: runVerify,
@@ -109,7 +111,13 @@ func (o *verifyOptions) options() (storage.VerifyOptions, error) {
 }
 
 func runVerify(ctx context.Context, c *call) error {
-	opt, err := c.opt.(*verifyOptions).options()
+	o := c.opt.(*verifyOptions)
+	if pack, err := o.pack.used(); err != nil {
+		return err
+	} else if pack {
+		return runVerifyPack(ctx, c, &o.pack)
+	}
+	opt, err := o.options()
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -320,7 +319,7 @@ func (p *pack) readEntries() error {
 	s := bufio.NewScanner(p.open(f))
 	s.Buffer(make([]byte, 0, maxLine+2), maxLine+2)
 	s.Split(wholeLines)
-	var before greffe.Entry
+	before := greffe.Entry{Hash: greffe.FirstPrev}
 	for s.Scan() {
 		if len(p.leaves) == maxPackEntries {
 			p.checks.Fail("journal.format", f.name, "plus de %d lignes", maxPackEntries)
@@ -527,15 +526,11 @@ func (p *pack) readProofs() error {
 // coverage says which lines have a certain date.
 func (p *pack) coverage() {
 	covered := 0
-	for _, l := range p.leaves {
-		if l.seq > p.stamped {
-			p.checks.Warn("token.coverage", entriesName, "la ligne %d n’est couverte par aucun jeton", l.seq)
-		} else {
-			covered++
-		}
+	for covered < len(p.leaves) && p.leaves[covered].seq <= p.stamped {
+		covered++
 	}
 	p.checks.OK("token.coverage", covered)
+	if n := len(p.leaves); covered < n {
+		p.checks.Warn("token.coverage", entriesName, "%d lignes, de la ligne %d à la ligne %d, ne sont couvertes par aucun jeton", n-covered, p.leaves[covered].seq, p.leaves[n-1].seq)
+	}
 }
-
-// farApart is the delay between a checkpoint and its time stamp that is worth a word.
-const farApart = 25 * time.Hour

@@ -25,8 +25,10 @@ const (
 // PackReport is what VerifyPack found.
 type PackReport struct {
 	Verdict Status  `json:"verdict"`
-	Checks  []Check `json:"checks"`           // made now; then those of the record that were made beside the archive
-	Record  *Record `json:"record,omitempty"` // as preuve.json says it; nil when it cannot be read
+	Checks  []Check `json:"checks"` // made now; then those of the record that were made beside the archive
+	// Unchecked: something could not be checked for want of a key or of an authority.
+	Unchecked bool    `json:"unchecked,omitempty"`
+	Record    *Record `json:"record,omitempty"` // as preuve.json says it; nil when it cannot be read
 }
 
 // VerifyPack checks a pack of size bytes with nothing but what it holds and trust. It
@@ -69,6 +71,7 @@ func VerifyPack(ctx context.Context, r io.ReaderAt, size int64, trust Trust, pro
 		return PackReport{}, fmt.Errorf("evidence: read pack: %w", err)
 	}
 	rep := PackReport{Checks: checks.list(whereReader, wherePack)}
+	rep.Unchecked = len(trust.Keys) == 0 || trust.Authorities == nil && len(rec.Stamps) > 0
 	if claimed.Format == PackFormat {
 		rep.Record = &claimed
 		for _, k := range claimed.Checks {
