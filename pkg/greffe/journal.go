@@ -42,6 +42,7 @@ type Matter struct {
 	Outcome     *Outcome   `json:"outcome,omitempty"`  // entry "delivered" of the document that it is about
 	DuplicateOf DocumentID `json:"duplicate_of,omitempty"`
 	Decision    *Decided   `json:"decision,omitempty"` // entry "decided"
+	Answer      *Answer    `json:"answer,omitempty"`   // entry "notified"
 }
 
 // FirstPrev is Prev of the first entry of a journal.

@@ -5,40 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"greffe/pkg/greffe"
 )
 
-// AnswerState is how far an answer to a sender is.
-type AnswerState string
-
-// States of an answer. The last three are final.
-const (
-	AnswerDue    AnswerState = "due"    // to be sent, or being sent
-	AnswerAsked  AnswerState = "asked"  // a person has to say whether it may go
-	AnswerSent   AnswerState = "sent"   // the operator's server has taken it
-	AnswerFailed AnswerState = "failed" // the server refused it for good
-)
-
-// Answer is one mail that Greffe owes or has sent to the sender of a message.
-type Answer struct {
-	Key       string // opaque: what is answered once
-	Message   greffe.MessageID
-	Kind      string // mdn-success, mdn-error, ko
-	State     AnswerState
-	Code      string // application code of an error
-	Recipient string
-	MailID    string    // Message-ID of the mail, without angle brackets
-	Reason    string    // French; why it failed or waits
-	Begun     time.Time // when it was first due
-	At        time.Time // of the state
-}
-
 // ClaimAnswer records that an answer is due, unless one with its key is known, and
 // returns the one that is recorded: that of another message when a copy of the same
 // mail was answered.
-func (db *DB) ClaimAnswer(ctx context.Context, a Answer) (Answer, error) {
+func (db *DB) ClaimAnswer(ctx context.Context, a greffe.Answer) (greffe.Answer, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	err := db.update(ctx, func(t *tx) error {
 		n, err := t.exec(`INSERT INTO answers (key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at)
@@ -48,30 +24,30 @@ func (db *DB) ClaimAnswer(ctx context.Context, a Answer) (Answer, error) {
 			return err
 		}
 		if n > 0 {
-			if a.State == AnswerAsked {
-				t.note("notifier", "notified", string(a.Message), string(a.State), a.Kind+" "+clean(a.Code, 60))
-			}
 			a.Begun, a.At = now, now
+			if a.State == greffe.AnswerAsked {
+				return t.noteAnswer(a)
+			}
 			return nil
 		}
 		var begun, at int64
-		a = Answer{Key: a.Key}
+		a = greffe.Answer{Key: a.Key}
 		err = t.row([]any{&a.Message, &a.Kind, &a.State, &a.Code, &a.Recipient, &a.MailID, &a.Reason, &begun, &at},
 			`SELECT message_id, kind, state, code, recipient, mail_id, reason, begun_at, at FROM answers WHERE key = $1`, a.Key)
 		a.Begun, a.At = moment(begun), moment(at)
 		return err
 	})
 	if err != nil {
-		return Answer{}, fmt.Errorf("claim answer: %w", err)
+		return greffe.Answer{}, fmt.Errorf("claim answer: %w", err)
 	}
 	return a, nil
 }
 
 // SaveAnswer records what became of a claimed answer, with its journal entry when
 // the state is another one. ErrNotFound when it was not claimed.
-func (db *DB) SaveAnswer(ctx context.Context, a Answer) error {
+func (db *DB) SaveAnswer(ctx context.Context, a greffe.Answer) error {
 	err := db.update(ctx, func(t *tx) error {
-		var before AnswerState
+		var before greffe.AnswerState
 		err := t.row([]any{&before}, `SELECT state FROM answers WHERE key = $1`, a.Key)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
@@ -79,12 +55,13 @@ func (db *DB) SaveAnswer(ctx context.Context, a Answer) error {
 		if err != nil {
 			return err
 		}
+		a.At = time.Now().UTC().Truncate(time.Millisecond)
 		if _, err := t.exec(`UPDATE answers SET kind=$2, state=$3, code=$4, recipient=$5, reason=$6, at=$7 WHERE key=$1`,
-			a.Key, a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.Reason, 1000), millis(time.Now())); err != nil {
+			a.Key, a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.Reason, 1000), millis(a.At)); err != nil {
 			return err
 		}
 		if before != a.State {
-			t.note("notifier", "notified", string(a.Message), string(a.State), a.Kind+" "+clean(a.Code, 60))
+			return t.noteAnswer(a)
 		}
 		return nil
 	})
@@ -94,17 +71,21 @@ func (db *DB) SaveAnswer(ctx context.Context, a Answer) error {
 	return nil
 }
 
+func (t *tx) noteAnswer(a greffe.Answer) error {
+	return t.noteFact("notifier", "notified", string(a.Message), string(a.State), strings.TrimSpace(a.Kind+" "+clean(a.Code, 60)), greffe.Matter{Answer: &a})
+}
+
 // Answers returns the answers of a message, oldest first.
-func (db *DB) Answers(ctx context.Context, id greffe.MessageID) ([]Answer, error) {
+func (db *DB) Answers(ctx context.Context, id greffe.MessageID) ([]greffe.Answer, error) {
 	rows, err := db.query(ctx, `SELECT key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at
 		FROM answers WHERE message_id = $1 ORDER BY begun_at, key`, string(id))
 	if err != nil {
 		return nil, fmt.Errorf("read answers: %w", err)
 	}
 	defer rows.Close()
-	var list []Answer
+	var list []greffe.Answer
 	for rows.Next() {
-		var a Answer
+		var a greffe.Answer
 		var begun, at int64
 		if err := rows.Scan(&a.Key, &a.Message, &a.Kind, &a.State, &a.Code, &a.Recipient, &a.MailID, &a.Reason, &begun, &at); err != nil {
 			return nil, fmt.Errorf("read answers: %w", err)

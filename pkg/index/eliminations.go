@@ -110,6 +110,7 @@ func (t *tx) eliminate(elimination, by string, id greffe.MessageID) error {
 		`DELETE FROM outcomes WHERE document_id ` + its,
 		`DELETE FROM document_names WHERE document_id ` + its,
 		`DELETE FROM documents WHERE message_id = $1`,
+		`DELETE FROM answers WHERE message_id = $1`,
 		`DELETE FROM message_words WHERE message_id = $1`,
 		`DELETE FROM message_facts WHERE message_id = $1`,
 		`DELETE FROM messages WHERE id = $1`,

@@ -81,9 +81,9 @@ func sentence(e index.Entry) historyLine {
 		text, l.Grave = "connexion refusée", true
 	case e.Action == "login" && e.Result == "locked":
 		text, l.Grave = "connexion bloquée après trop d’essais", true
-	case e.Action == "notified" && e.Result == string(index.AnswerFailed):
+	case e.Action == "notified" && e.Result == string(greffe.AnswerFailed):
 		text, l.Grave = "n’a pas pu répondre à l’expéditeur", true
-	case e.Action == "notified" && e.Result == string(index.AnswerAsked):
+	case e.Action == "notified" && e.Result == string(greffe.AnswerAsked):
 		text = "n’a pas répondu à l’expéditeur : l’accusé est demandé pour une autre adresse"
 	case e.Action == "notified":
 	case e.Action == "denied", e.Action == "integrity":

@@ -15,7 +15,7 @@ type messagePage struct {
 	Findings []greffe.Finding
 	Parts    []partView
 	Attempts []attemptView
-	Answers  []index.Answer
+	Answers  []greffe.Answer
 	History  []historyLine
 	Stream   string
 	Rev      int

@@ -8,7 +8,6 @@ import (
 	_ "time/tzdata" // hospital time, also where the system has no zone files
 
 	"greffe/pkg/greffe"
-	"greffe/pkg/index"
 )
 
 // paris is the time that users read; everything else is UTC.
@@ -241,10 +240,10 @@ func docTitle(d greffe.Document) string {
 }
 
 // answerText says how far an answer to a sender is.
-func answerText(a index.Answer) string {
+func answerText(a greffe.Answer) string {
 	what := map[string]string{"mdn-success": "Accusé d’intégration", "mdn-error": "Accusé de refus", "ko": "Avis de refus", "ask": "Accusé demandé pour une autre adresse"}[a.Kind]
-	how := map[index.AnswerState]string{
-		index.AnswerDue: "à envoyer", index.AnswerAsked: "non envoyé", index.AnswerSent: "envoyé", index.AnswerFailed: "refusé par le serveur",
+	how := map[greffe.AnswerState]string{
+		greffe.AnswerDue: "à envoyer", greffe.AnswerAsked: "non envoyé", greffe.AnswerSent: "envoyé", greffe.AnswerFailed: "refusé par le serveur",
 	}[a.State]
 	return what + " : " + how
 }

@@ -136,18 +136,18 @@ func (n *Notifier) due(m index.Detail) Decision {
 
 // answer claims and sends the answer d.
 func (n *Notifier) answer(ctx context.Context, box Mailbox, m index.Detail, d Decision, key string) error {
-	a := index.Answer{
-		Key: key, Message: m.ID, Kind: string(d.Answer), State: index.AnswerDue, Code: d.Code, Recipient: d.To.Address,
+	a := greffe.Answer{
+		Key: key, Message: m.ID, Kind: string(d.Answer), State: greffe.AnswerDue, Code: d.Code, Recipient: d.To.Address,
 		MailID: strings.ToLower(string(m.ID)) + ".answer@" + domain(box.Address),
 	}
 	if d.Answer == Ask {
-		a.State, a.Reason = index.AnswerAsked, d.Why
+		a.State, a.Reason = greffe.AnswerAsked, d.Why
 	}
 	claimed, err := n.index.ClaimAnswer(ctx, a)
 	if err != nil {
 		return fault("answer sender", err)
 	}
-	if claimed.Message != m.ID || claimed.State != index.AnswerDue {
+	if claimed.Message != m.ID || claimed.State != greffe.AnswerDue {
 		return nil // a copy of the mail was answered, or this one
 	}
 	sent, err := n.index.AnswersTo(ctx, d.To.Address, time.Now().Add(-time.Hour))
@@ -165,16 +165,16 @@ func (n *Notifier) answer(ctx context.Context, box Mailbox, m index.Detail, d De
 	a.Begun = claimed.Begun
 	switch {
 	case err == nil:
-		a.State = index.AnswerSent
+		a.State = greffe.AnswerSent
 		n.state.clear(box.Address)
 	case errors.Is(err, archive.ErrDigest), errors.Is(err, archive.ErrNotFound):
 		return fmt.Errorf("answer sender: %w: %w", bus.ErrPermanent, err)
 	case errors.Is(err, archive.ErrUnavailable):
 		return fmt.Errorf("answer sender: %w: %w", bus.ErrUnavailable, err)
 	case errors.Is(err, errFinal):
-		a.State, a.Reason = index.AnswerFailed, "Le serveur de messagerie refuse cette réponse : prévenez l’expéditeur autrement."
+		a.State, a.Reason = greffe.AnswerFailed, "Le serveur de messagerie refuse cette réponse : prévenez l’expéditeur autrement."
 	case time.Since(claimed.Begun) > giveUp:
-		a.State, a.Reason = index.AnswerFailed, "La réponse n’a pas pu partir pendant cinq jours : prévenez l’expéditeur autrement."
+		a.State, a.Reason = greffe.AnswerFailed, "La réponse n’a pas pu partir pendant cinq jours : prévenez l’expéditeur autrement."
 	default:
 		n.log.Warn("answer not sent", slog.String("message", string(m.ID)), slog.Any("error", err))
 		n.state.trouble(box, err)
