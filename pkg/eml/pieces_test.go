@@ -171,7 +171,8 @@ func FuzzPieces(f *testing.F) {
 				return b.String()
 			}
 			a := read(bytes.NewReader(raw))
-			if media == MediaUU && total > len(raw) {
+			// A line that lost its end is filled up with one group of three bytes.
+			if media == MediaUU && total > 3*len(raw) {
 				t.Errorf("%d bytes out of %d", total, len(raw))
 			}
 			numbers = 0
