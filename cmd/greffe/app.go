@@ -219,7 +219,11 @@ func (a *app) build(name string) error {
 			return err
 		}
 		a.sealer = storage.NewSealer(a.store, a.db, key, a.log)
-		run = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log).Run
+		stamper, err := newStamper(a)
+		if err != nil {
+			return err
+		}
+		run = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log).Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {
@@ -269,6 +273,25 @@ func (a *app) run(ctx context.Context) error {
 	err := g.Wait()
 	a.sealRest(ctx)
 	return err
+}
+
+// newStamper returns what has the journal stamped, nil when no authority is configured.
+func newStamper(a *app) (*storage.Stamper, error) {
+	if a.cfg.Journal.Timestamp.URL == "" {
+		return nil, nil
+	}
+	ta, err := authority(a.cfg)
+	if err != nil {
+		return nil, err
+	}
+	return storage.NewStamper(a.store, a.db, ta, a.log), nil
+}
+
+// authority returns the time-stamping authority that is configured.
+func authority(cfg *Config) (storage.Authority, error) {
+	ts := cfg.Journal.Timestamp
+	roots, err := authorities(ts.CA)
+	return storage.Authority{URL: ts.URL, Roots: roots, Policy: ts.Policy, Every: time.Duration(ts.Every)}, err
 }
 
 // sealRest seals what the journal got since the last time, for a clean stop. What it

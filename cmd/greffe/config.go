@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"greffe/pkg/clamd"
+	"greffe/pkg/evidence"
 	"greffe/pkg/mss"
 	"greffe/pkg/xsd"
 	"greffe/services/notifier"
@@ -151,7 +152,16 @@ type IndexConfig struct {
 
 // JournalConfig says how the journal is sealed.
 type JournalConfig struct {
-	Key string `yaml:"key" doc:"Fichier de la clé privée qui signe le journal (« greffe keys --new » en fait une). Vide : journal.key de data_dir, créé s'il manque ; des services séparés doivent le nommer. À sauvegarder hors de l'archive, lisible du seul service."`
+	Key       string          `yaml:"key" doc:"Fichier de la clé privée qui signe le journal (« greffe keys --new » en fait une). Vide : journal.key de data_dir, créé s'il manque ; des services séparés doivent le nommer. À sauvegarder hors de l'archive, lisible du seul service."`
+	Timestamp TimestampConfig `yaml:"timestamp" doc:"Autorité d'horodatage (RFC 3161) du journal scellé. Ne sort de l'établissement qu'une empreinte SHA-256."`
+}
+
+// TimestampConfig says who stamps the journal.
+type TimestampConfig struct {
+	URL    string   `yaml:"url" doc:"https://… de l'autorité. Vide : le journal n'est pas horodaté. Injoignable : le scellement continue, le retard est montré et rattrapé."`
+	CA     string   `yaml:"ca" doc:"Fichier PEM des autorités dont doit venir le certificat qui signe les jetons."`
+	Policy string   `yaml:"policy" doc:"Politique demandée et exigée (OID), par exemple 1.2.250.1.1.1. Vide : celle de l'autorité."`
+	Every  Duration `yaml:"every" doc:"Délai entre deux jetons, 24h au plus."`
 }
 
 // VerifyConfig says when the archive is verified by itself.
@@ -223,6 +233,7 @@ func defaults() Config {
 		Verify:    VerifyConfig{At: "02:00", Sample: 5},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
 		Answers:   AnswersConfig{Sender: "null", PerHour: 60},
+		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
 		Console:   ConsoleConfig{Listen: "127.0.0.1:8080"},
 	}
 }
@@ -423,6 +434,21 @@ func (c *Config) validate() []problem {
 		file("archive.s3.ca", c.Archive.S3.CA)
 	}
 	file("journal.key", c.Journal.Key)
+	if ts := c.Journal.Timestamp; ts.URL != "" {
+		if u, err := url.Parse(ts.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
+			bad("journal.timestamp.url", "https://hôte/chemin est attendu, sans mot de passe")
+		}
+		if ts.CA == "" {
+			bad("journal.timestamp.ca", "nécessaire avec url : le certificat de l'autorité qui signe les jetons")
+		}
+		if _, err := evidence.ParsePolicy(ts.Policy); err != nil {
+			bad("journal.timestamp.policy", "un OID est attendu, par exemple 1.2.250.1.1.1")
+		}
+		if ts.Every < Duration(time.Minute) || ts.Every > Duration(day) {
+			bad("journal.timestamp.every", "entre 1m et 24h")
+		}
+	}
+	file("journal.timestamp.ca", c.Journal.Timestamp.CA)
 	if c.Index.DSN != "" {
 		u, err := url.Parse(c.Index.DSN)
 		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {

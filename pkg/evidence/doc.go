@@ -56,7 +56,15 @@
 // above, or is larger than its limit, is refused with ErrFormat. Functions may be
 // called at once; values that are shared must not be changed.
 //
-// Dependencies: golang.org/x/mod has the tree (sumdb/tlog) and the note (sumdb/note) of
+// # Time stamps
+//
+// A .stamp is the text that Stamp documents, a .tsr the whole answer (TimeStampResp of
+// RFC 3161) of an authority to a request over the SHA-256 of those bytes.
+//
+// Dependencies: smallstep/pkcs7 checks the signature of a token (CMS); it is the fork of the
+// package that is looked after. The rest of RFC 3161 is small and ours, because package
+// asn1 refuses the times with fractions that authorities give; digitorus/timestamp is the
+// authority of the tests. golang.org/x/mod has the tree (sumdb/tlog) and the note (sumdb/note) of
 // the Go checksum database, in wide use and with a public specification.
 package evidence
 

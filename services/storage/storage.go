@@ -45,6 +45,8 @@ type Config struct {
 	// Sealer seals the journal while the service runs; nil leaves it unsealed. It stays
 	// the caller's, who seals the rest at the end.
 	Sealer *Sealer
+	// Stamper has the sealed journal time-stamped; nil does without. Only with a Sealer.
+	Stamper *Stamper
 	// Nightly is the verification that the service makes by itself.
 	Nightly Nightly
 
