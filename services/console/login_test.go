@@ -210,7 +210,7 @@ func TestPasswordHash(t *testing.T) {
 	if !strings.HasPrefix(h, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Errorf("hash %q", h)
 	}
-	if !checkPassword(h, password) || checkPassword(h, password+"x") {
+	if !CheckPassword(h, password) || CheckPassword(h, password+"x") {
 		t.Error("the password is not recognised, or another is")
 	}
 	if other, _ := HashPassword(password); other == h {
@@ -218,7 +218,7 @@ func TestPasswordHash(t *testing.T) {
 	}
 	for _, bad := range []string{"", "x", "$argon2i$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$" + strings.Repeat("A", 43), "$argon2id$v=19$m=99999999,t=2,p=1$c2FsdHNhbHQ$" + strings.Repeat("A", 43),
 		"$argon2id$v=19$m=19456,t=0,p=1$c2FsdHNhbHQ$" + strings.Repeat("A", 43), "$argon2id$v=19$m=19456,t=2,p=0$c2FsdHNhbHQ$" + strings.Repeat("A", 43), "$argon2id$v=19$m=19456,t=2,p=1$$", "$argon2id$$$$"} {
-		if checkPassword(bad, password) {
+		if CheckPassword(bad, password) {
 			t.Errorf("hash %q matches", bad)
 		}
 	}

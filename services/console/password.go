@@ -51,9 +51,9 @@ func encodeHash(pw string, salt []byte) string {
 		b64.EncodeToString(salt), b64.EncodeToString(key))
 }
 
-// checkPassword reports whether pw has the hash phc. A hash that cannot be read, or
+// CheckPassword reports whether pw has the hash phc. A hash that cannot be read, or
 // whose parameters would take more than 256 MiB or 16 passes, matches nothing.
-func checkPassword(phc, pw string) bool {
+func CheckPassword(phc, pw string) bool {
 	f := strings.Split(phc, "$")
 	if len(f) != 6 || f[0] != "" || f[1] != "argon2id" || len(pw) > maxPassword {
 		return false
@@ -95,8 +95,8 @@ func (c *Console) verify(ctx context.Context, phc, pw string) (bool, error) {
 		return false, ctx.Err()
 	}
 	if phc == "" {
-		checkPassword(nobody(), pw)
+		CheckPassword(nobody(), pw)
 		return false, nil
 	}
-	return checkPassword(phc, pw), nil
+	return CheckPassword(phc, pw), nil
 }
