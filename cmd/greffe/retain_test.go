@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"greffe/api"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 	"greffe/services/console"
@@ -251,6 +252,9 @@ func TestRetainEliminates(t *testing.T) {
 	if err := json.Unmarshal(b, &certificate); err != nil || certificate.AskedBy != "alice" || certificate.ConfirmedBy != "bob" || string(certificate.Messages[0].ID) != id {
 		t.Errorf("%v, %s", err, b)
 	}
+	schema := compileSchema(t, "elimination.schema.json", api.EliminationSchema)
+	holds(t, schema, b)
+	holds(t, schema, []byte(e.Order))
 	for _, word := range []string{doc.Facts.Patient.BirthFamily, doc.Facts.Title} {
 		if word != "" && strings.Contains(string(b), word) {
 			t.Errorf("the certificate holds %q", word)

@@ -7,12 +7,14 @@ import (
 )
 
 // Prefixes of the layout. Everything that the archive promises to keep is below
-// one of the first three; probes of Check are below the last.
+// one of the first four; probes of Check are below the last.
 const (
 	MessagesPrefix = "messages/"
 	ContentPrefix  = "content/"
 	JournalPrefix  = "journal/" // see package evidence
-	checksPrefix   = "checks/"
+	// EliminationsPrefix is where an elimination leaves its order and its certificate.
+	EliminationsPrefix = "eliminations/"
+	checksPrefix       = "checks/"
 )
 
 const (

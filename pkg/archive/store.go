@@ -7,12 +7,14 @@
 //	messages/2026/11/22/<message id>/message.eml     the message as the mail server gave it
 //	messages/2026/11/22/<message id>/manifest.json   what it held and where each piece is (see Manifest)
 //	content/ab/<SHA-256>                             the bytes of a part, once however often they came
+//	journal/…                                        the sealed journal (see package evidence)
+//	eliminations/2046/11/22/<id>.certificate.json    what was removed, by whom (api/elimination.schema.json)
 //
 // The date is the one that the mail server gave to the message, in UTC. The
 // manifest is written last: a message with a manifest is complete. No key
 // carries a name, an INS or a subject.
 //
-// Every object is locked from the moment it is there: until then nothing of Greffe
+// Every object is locked from the moment it is there: until the end nothing of Greffe
 // removes it, and on S3 nobody can. A lock is extended and never shortened; the same
 // bytes arriving again extend it when theirs would end later. A lock of a month or
 // more ends at midnight UTC, so that what arrives ten times a day is extended once. A

@@ -48,6 +48,14 @@ var sentences = map[string]string{
 	"sealed":     "a scellé le journal",
 	"notified":   "a répondu à l’expéditeur",
 	"settled":    "a rangé le message dans la boîte aux lettres",
+	"retained":   "a prolongé la conservation du message",
+	"held":       "a gelé le message",
+	"released":   "a libéré le message gelé",
+	"eliminated": "a éliminé le message, dont la conservation était terminée",
+
+	"elimination-asked":     "a demandé une élimination",
+	"elimination-confirmed": "a confirmé une élimination",
+	"elimination-certified": "a certifié une élimination",
 }
 
 var serviceWords = map[string]string{

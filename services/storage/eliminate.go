@@ -259,7 +259,7 @@ func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, 
 	if err := json.Unmarshal([]byte(asked.Order), &e); err != nil {
 		return fail(err)
 	}
-	key := "eliminations/" + asked.AskedAt.Format("2006/01/02/") + id
+	key := archive.EliminationsPrefix + asked.AskedAt.Format("2006/01/02/") + id
 	if !asked.DoneAt.IsZero() {
 		return readCertificate(ctx, store, asked.Certificate)
 	}
