@@ -27,6 +27,7 @@ var VerifySchema []byte
 //
 //go:embed completeness.schema.json
 var CompletenessSchema []byte
+
 // EliminationSchema is the JSON Schema (2020-12) of the order and the certificate that an
 // elimination leaves in the archive.
 //

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -347,6 +348,7 @@ func TestElimination(t *testing.T) {
 	if _, err := h.db.Message(t.Context(), a.ID); !errors.Is(err, index.ErrNotFound) {
 		t.Errorf("the index still knows it: %v", err)
 	}
+	h.traces(t, a.ID)
 	if tally, _, err := h.db.Tally(t.Context()); err != nil || tally[greffe.StateDelivered] != 2 {
 		t.Errorf("tally %v, %v", tally, err)
 	}
@@ -360,6 +362,43 @@ func TestElimination(t *testing.T) {
 		t.Errorf("the repeat: %+v, %+v, %v", again, o, err)
 	}
 	h.verify(t)
+}
+
+// traces looks through every table for what is left of a message that was eliminated:
+// its id may stay where it says that it was here, and nowhere else.
+func (h *house) traces(t *testing.T, id greffe.MessageID) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+h.file+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	names := func(query string, args ...any) (list []string) {
+		rows, err := db.Query(query, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s string
+			if err := rows.Scan(&s); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, s)
+		}
+		return list
+	}
+	for _, table := range names(`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`) {
+		switch table {
+		case "journal", "journal_facts", "eliminations", "listed":
+			continue
+		}
+		for _, column := range names(`SELECT name FROM pragma_table_info($1)`, table) {
+			for range names(`SELECT 'x' FROM "`+table+`" WHERE CAST("`+column+`" AS TEXT) LIKE $1`, string(id)+"%") {
+				t.Errorf("%s.%s still names the message", table, column)
+			}
+		}
+	}
 }
 
 // A message that another one began to share after the request keeps what is shared.
