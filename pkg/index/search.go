@@ -221,7 +221,17 @@ func (db *DB) Documents(ctx context.Context, f DocumentFilter) ([]Document, stri
 
 func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string, error) {
 	n := pageSize(f.Limit)
-	query, a, err := documentQuery(f, n+1)
+	words := strings.Fields(normalise(clean(f.Name, 200)))
+	parts := nameParts(words[:min(len(words), 6)])
+	if ins := insKey(f.INS); ins != "" && len(ins) < 13 || f.Name != "" && len(parts) == 0 {
+		return nil, "", ErrTooShort
+	}
+	if insKey(f.INS) == "" && f.BirthDate == "" {
+		if err := db.weigh(ctx, f, parts); err != nil {
+			return nil, "", err
+		}
+	}
+	query, a, err := documentQuery(f, parts, n+1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -234,81 +244,134 @@ func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string,
 }
 
 // documentQuery returns the query for the newest n documents of a search.
-func documentQuery(f DocumentFilter, n int) (string, arguments, error) {
-	ins := insKey(f.INS)
-	words := strings.Fields(normalise(clean(f.Name, 200)))
-	words = words[:min(len(words), 6)]
-	if ins != "" && len(ins) < 13 || f.Name != "" && len(strings.Join(words, "")) < 2 {
-		return "", nil, ErrTooShort
-	}
+func documentQuery(f DocumentFilter, parts []namePart, n int) (string, arguments, error) {
 	var a arguments
-	byName := ins == "" && len(words) > 0
-	id := "id"
-	if byName {
-		id = "document_id"
-	}
-	in, err := window(&a, "received_at", id, f.From, f.To, f.Before)
-	if err != nil {
-		return "", nil, err
-	}
-	narrow := in
-	byMailbox := ins == "" && !byName && f.BirthDate == "" && len(f.Mailboxes) > 0
-	if len(f.Mailboxes) > 0 && !byMailbox {
-		narrow += " AND mailbox IN (" + marks(&a, f.Mailboxes) + ")"
-	}
-	if f.BirthDate != "" {
-		narrow += " AND birth_date = " + a.add(clean(f.BirthDate, 8))
-	}
 	var page string
+	ins := insKey(f.INS)
 	switch {
-	case byMailbox: // one index range for each
+	case ins == "" && len(parts) > 0:
+		narrow, err := narrowed(&a, f, "document_id")
+		if err != nil {
+			return "", nil, err
+		}
+		// A document is found at most twice (two family names) by each part: that many
+		// rows hold enough different ones.
+		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (%s) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
+			namesQuery(&a, parts, narrow, 2*n), n)
+	case ins == "" && f.BirthDate == "" && len(f.Mailboxes) > 0: // one index range for each mailbox
+		in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
+		if err != nil {
+			return "", nil, err
+		}
 		var branches []string
 		for _, m := range f.Mailboxes {
 			branches = append(branches, "mailbox = "+a.add(m))
 		}
 		page = newest("documents", branches, in, n)
-	case ins != "":
-		to := ins
-		if len(ins) == 13 {
-			to = after(ins)
+	default:
+		narrow, err := narrowed(&a, f, "id")
+		if err != nil {
+			return "", nil, err
 		}
-		where := "ins >= " + a.add(ins) + " AND ins <= " + a.add(to)
-		if len(words) > 0 {
-			where += " AND id IN (SELECT document_id FROM (" + namesQuery(&a, words, "") + ") AS h)"
+		where := "1 = 1"
+		switch {
+		case len(ins) == 13: // without its key
+			where = "ins >= " + a.add(ins) + " AND ins < " + a.add(after(ins))
+		case ins != "":
+			where = "ins = " + a.add(ins)
+		}
+		if ins != "" && len(parts) > 0 {
+			where += " AND id IN (SELECT document_id FROM (" + namesQuery(&a, parts, "", 0) + ") AS h)"
 		}
 		page = newest("documents", []string{where}, narrow, n)
-	case byName:
-		// A document is found at most twice (two family names) by each of the
-		// branches: that many rows hold enough different ones.
-		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (SELECT document_id, received_at FROM (%s) AS h
-			ORDER BY received_at DESC, document_id DESC LIMIT %d) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
-			namesQuery(&a, words, narrow), 2*len(words)*(n), n)
-	default:
-		page = newest("documents", []string{"1 = 1"}, narrow, n)
 	}
 	return `WITH page AS MATERIALIZED (` + page + `) SELECT ` + documentColumns +
 		` FROM page CROSS JOIN documents d CROSS JOIN messages m WHERE d.id = page.id AND m.id = d.message_id
 		ORDER BY page.received_at DESC, page.id DESC`, a, nil
 }
 
-// namesQuery returns a query for the documents whose patient has a family name
-// that begins with the first words, and given names that begin with the rest,
-// wherever the one ends and the other starts: nobody types a comma.
-func namesQuery(a *arguments, words []string, and string) string {
-	var parts []string
+// namePart is one way to read the words of a name: the first are the beginning of a
+// family name, the rest those of given names. Nobody types a comma.
+type namePart struct {
+	family string
+	givens []string
+	common bool // so many are called so that the newest are found faster from the newest on
+}
+
+// nameParts returns each way to read the words.
+func nameParts(words []string) (parts []namePart) {
 	for k := len(words); k > 0; k-- {
-		family := strings.Join(words[:k], " ")
-		if len(family) < 2 {
-			continue
+		if family := strings.Join(words[:k], " "); len(family) >= 2 {
+			parts = append(parts, namePart{family: family, givens: words[k:]})
 		}
-		where := "family >= " + a.add(family) + " AND family < " + a.add(after(family))
-		for _, given := range words[k:] {
-			// Within the range of the family name. Normalised words hold no % or _.
-			where += " AND givens LIKE " + a.add("% "+given+"%")
-		}
-		parts = append(parts, "SELECT document_id, received_at FROM document_names WHERE "+where+and)
 	}
-	return strings.Join(parts, " UNION ALL ")
+	return parts
+}
+
+// where returns the conditions of a part. Of a common one they lead into no index on
+// names, whatever the planner thinks: the rows are then walked from the newest.
+func (p namePart) where(a *arguments) string {
+	column := "family"
+	if p.common {
+		column = "(family || '')"
+	}
+	where := column + " >= " + a.add(p.family) + " AND " + column + " < " + a.add(after(p.family))
+	for _, given := range p.givens {
+		// Within the range of the family name. Normalised words hold no % or _.
+		where += " AND givens LIKE " + a.add("% "+given+"%")
+	}
+	return where
+}
+
+// namesQuery returns a query for the documents that some part finds, with their time,
+// and for each part at most the newest n (0: all).
+func namesQuery(a *arguments, parts []namePart, and string, n int) string {
+	list := make([]string, len(parts))
+	for i, p := range parts {
+		list[i] = "SELECT document_id, received_at FROM document_names WHERE " + p.where(a) + and
+		if n > 0 {
+			list[i] = fmt.Sprintf("SELECT document_id, received_at FROM (%s ORDER BY received_at DESC, document_id DESC LIMIT %d) AS n%d", list[i], n, i)
+		}
+	}
+	return strings.Join(list, " UNION ALL ")
+}
+
+// commonName is how many documents a name must find to be common. Sorting that many
+// takes some milliseconds, as does walking past the others until a page is full.
+const commonName = 4_000
+
+// weigh finds out which parts of a search by name are common.
+func (db *DB) weigh(ctx context.Context, f DocumentFilter, parts []namePart) error {
+	for i := range parts {
+		var a arguments
+		and, err := narrowed(&a, f, "document_id")
+		if err != nil {
+			return err
+		}
+		var n int
+		err = db.read.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM document_names WHERE %s%s LIMIT %d) AS c`,
+			parts[i].where(&a), and, commonName+1), a...).Scan(&n)
+		if err != nil {
+			return err
+		}
+		parts[i].common = n > commonName
+	}
+	return nil
+}
+
+// narrowed returns the conditions of a search other than who the patient is.
+func narrowed(a *arguments, f DocumentFilter, id string) (string, error) {
+	narrow, err := window(a, "received_at", id, f.From, f.To, f.Before)
+	if err != nil {
+		return "", err
+	}
+	if len(f.Mailboxes) > 0 {
+		narrow += " AND mailbox IN (" + marks(a, f.Mailboxes) + ")"
+	}
+	if f.BirthDate != "" {
+		narrow += " AND birth_date = " + a.add(clean(f.BirthDate, 8))
+	}
+	return narrow, nil
 }
 
 // Counts returns how many messages are in each state, in these mailboxes (nil: all).
