@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/term" // reads a password without showing it
 
+	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 	"greffe/services/console"
 )
@@ -107,23 +108,28 @@ func runUsers(ctx context.Context, c *call) error {
 	case "disable":
 		user.Disabled = true
 	case "remove":
-		if err := db.DeleteUser(ctx, login); err != nil {
+		if err := db.DeleteUser(ctx, login, userEntry("user-removed", user)); err != nil {
 			return fmt.Errorf("supprimer le compte: %w", err)
 		}
-		return journalUser(ctx, db, "user-removed", login)
+		return nil
 	default:
 		return fmt.Errorf("%w : action inconnue %q", errUsage, c.args[0])
 	}
-	if err := db.SaveUser(ctx, user); err != nil {
+	if err := db.SaveUser(ctx, user, userEntry("user-"+c.args[0], user)); err != nil {
 		return fmt.Errorf("enregistrer le compte: %w", err)
 	}
-	return journalUser(ctx, db, "user-"+c.args[0], login)
+	return nil
 }
 
-// journalUser notes a change of accounts; the actor is whoever has the machine.
-func journalUser(ctx context.Context, db *index.DB, action, login string) error {
+// userEntry is the journal entry of a change of accounts; the actor is whoever has the
+// machine. What the account may see is told by its role and by the keys of its mailboxes.
+func userEntry(action string, u index.User) index.Entry {
 	host, _ := os.Hostname()
-	return db.Append(ctx, index.Entry{Actor: "console-locale", Action: action, Subject: login, From: host, Result: "ok"})
+	detail := "role=" + u.Role
+	for _, m := range u.Mailboxes {
+		detail += " " + greffe.MailboxKey(m)
+	}
+	return index.Entry{Actor: "console-locale", Action: action, Subject: u.Login, From: host, Result: "ok", Detail: detail}
 }
 
 func listUsers(ctx context.Context, c *call, db *index.DB) error {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// SaveUser writes a user, replacing the one with the same login. It writes no
-// journal entry: the caller knows who did it.
-func (db *DB) SaveUser(ctx context.Context, u User) error {
+// SaveUser writes a user, replacing the one with the same login, and in the same
+// transaction the journal entries that say who did it.
+func (db *DB) SaveUser(ctx context.Context, u User, entries ...Entry) error {
 	mailboxes, err := encode(u.Mailboxes)
 	if err != nil {
 		return fmt.Errorf("save user: %w", err)
@@ -17,6 +17,7 @@ func (db *DB) SaveUser(ctx context.Context, u User) error {
 		disabled = 1
 	}
 	err = db.update(ctx, func(t *tx) error {
+		t.entries = append(t.entries, entries...)
 		_, err := t.exec(`INSERT INTO users (login, name, role, mailboxes_json, hash, disabled) VALUES ($1,$2,$3,$4,$5,$6)
 			ON CONFLICT (login) DO UPDATE SET name=excluded.name, role=excluded.role, mailboxes_json=excluded.mailboxes_json,
 			hash=excluded.hash, disabled=excluded.disabled`,
@@ -70,9 +71,11 @@ func (db *DB) users(ctx context.Context, where string, args ...any) ([]User, err
 	return list, nil
 }
 
-// DeleteUser removes a user; ErrNotFound when there is none.
-func (db *DB) DeleteUser(ctx context.Context, login string) error {
+// DeleteUser removes a user, with journal entries as SaveUser; ErrNotFound when there is
+// none.
+func (db *DB) DeleteUser(ctx context.Context, login string, entries ...Entry) error {
 	err := db.update(ctx, func(t *tx) error {
+		t.entries = append(t.entries, entries...)
 		n, err := t.exec(`DELETE FROM users WHERE login = $1`, login)
 		if err == nil && n == 0 {
 			err = ErrNotFound

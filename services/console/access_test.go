@@ -40,6 +40,7 @@ var rights = map[string]string{ // letters: p public, s secretary, a auditor, r 
 	"GET /recherche":                       "sa",
 	"POST /recherche":                      "sa",
 	"GET /journal":                         "a",
+	"POST /journal":                        "a",
 	"GET /systeme":                         "r",
 	"POST /systeme/incidents/{id}/rejouer": "r",
 	"GET /systeme/comptes":                 "r",

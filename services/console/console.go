@@ -101,7 +101,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 		boxes:    map[string]string{},
 	}
 	for _, m := range cfg.Mailboxes {
-		c.boxes[mailboxKey(m)] = m
+		c.boxes[greffe.MailboxKey(m)] = m
 	}
 	var err error
 	if c.pages, err = loadPages(); err != nil {

@@ -16,6 +16,11 @@ type criteria struct {
 	Birth string `json:"birth,omitempty"` // YYYY-MM-DD as the form gives it
 	From  string `json:"from,omitempty"`
 	To    string `json:"to,omitempty"`
+
+	// Of the journal: a login may be somebody's name.
+	Actor   string `json:"actor,omitempty"`
+	Action  string `json:"action,omitempty"`
+	Subject string `json:"subject,omitempty"`
 }
 
 const (

@@ -48,6 +48,9 @@ func (c *Console) evidence(w http.ResponseWriter, r *http.Request, v *visit, e e
 		c.note(v, "denied", e.Subject, "refused", "suspect "+e.What)
 		return errSuspect
 	case r.Method != http.MethodPost:
+		if err := c.record(v, "read", e.Subject, "ok", "suspect "+e.What); err != nil {
+			return err
+		}
 		return c.render(w, r, v, http.StatusOK, "preuve", page{Title: "Pièce suspecte", Nav: "file", Data: e})
 	}
 	return c.download(w, r, v, e.Subject, e.Object, e.File(), "application/octet-stream", "suspect "+e.What)

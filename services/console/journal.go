@@ -1,7 +1,11 @@
 package console
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,45 +32,66 @@ type historyLine struct {
 // sentences say what an action did. The journal itself holds codes; %s is the
 // result in words.
 var sentences = map[string]string{
-	"received":   "a reçu le message et conservé l’original",
-	"archived":   "a archivé le message et ses pièces",
-	"delivered":  "a présenté le document au dossier informatisé",
-	"claimed":    "a retenu ce document comme celui à remettre",
-	"asked":      "a demandé",
-	"decided":    "a décidé",
-	"read":       "a consulté",
-	"shown":      "a affiché le contenu du document",
-	"listed":     "a affiché la file",
-	"searched":   "a fait une recherche",
-	"downloaded": "a téléchargé",
-	"fetched":    "a récupéré le document par référence",
-	"login":      "s’est connecté",
-	"logout":     "s’est déconnecté",
-	"denied":     "s’est vu refuser l’accès",
-	"integrity":  "a constaté une altération de l’archive",
-	"replayed":   "a relancé un traitement en échec",
-	"sealed":     "a scellé le journal",
-	"notified":   "a répondu à l’expéditeur",
-	"settled":    "a rangé le message dans la boîte aux lettres",
-	"retained":   "a prolongé la conservation du message",
-	"held":       "a gelé le message",
-	"released":   "a libéré le message gelé",
-	"eliminated": "a éliminé le message, dont la conservation était terminée",
-
+	"received":              "a reçu le message et conservé l’original",
+	"parsed":                "a lu le message",
+	"archived":              "a archivé",
+	"refused":               "a refusé le message",
+	"delivered":             "a présenté le document au dossier informatisé",
+	"claimed":               "a retenu ce document comme celui à remettre",
+	"notified":              "a répondu à l’expéditeur",
+	"settled":               "a rangé le message dans la boîte aux lettres",
+	"asked":                 "a demandé",
+	"decided":               "a décidé",
+	"read":                  "a consulté",
+	"shown":                 "a affiché le contenu du document",
+	"listed":                "a affiché la file",
+	"followed":              "a suivi la file en direct",
+	"searched":              "a fait une recherche",
+	"downloaded":            "a téléchargé",
+	"fetched":               "a récupéré le document par référence",
+	"exported":              "a exporté",
+	"proved":                "a établi un dossier de preuve",
+	"login":                 "s’est connecté",
+	"logout":                "s’est déconnecté",
+	"denied":                "s’est vu refuser l’accès",
+	"integrity":             "a constaté une altération de l’archive",
+	"replayed":              "a relancé un traitement en échec",
+	"verified":              "a vérifié l’archive",
+	"stated":                "a constaté la complétude d’une journée de la boîte",
+	"sealed":                "a scellé le journal",
+	"stamped":               "a fait horodater le journal",
+	"watched":               "veille, rien de nouveau",
+	"retained":              "a prolongé la conservation du message",
+	"held":                  "a gelé le message",
+	"released":              "a libéré le message gelé",
 	"elimination-asked":     "a demandé une élimination",
 	"elimination-confirmed": "a confirmé une élimination",
+	"eliminated":            "a éliminé le message, dont la conservation était terminée",
 	"elimination-certified": "a certifié une élimination",
+	"user-add":              "a créé le compte",
+	"user-password":         "a changé le mot de passe du compte",
+	"user-disable":          "a désactivé le compte",
+	"user-removed":          "a supprimé le compte",
+	"started":               "a démarré",
+	"stopped":               "s’est arrêté",
+	"configured":            "a pris en compte une configuration modifiée",
 }
 
 var serviceWords = map[string]string{
 	"fetcher": "La relève", "parser": "La lecture", "storage": "L’archivage", "integrator": "L’intégration",
-	"notifier": "Les avis", "console": "La console", "greffe": "Greffe",
+	"notifier": "Les avis", "console": "La console", "greffe": "Greffe", "console-locale": "Une personne sur le serveur",
+}
+
+// resultWords say results that are no states.
+var resultWords = map[string]string{
+	"missing": "il manque des messages", "incomplete": "un dossier n’a pas été rapproché du serveur",
+	"refused": "refusé", "failed": "échec", "bad": "anomalies trouvées", "ko": "anomalies trouvées",
 }
 
 // isLook reports whether the action is a person looking, not the life of the item.
 func isLook(action string) bool {
 	switch action {
-	case "read", "shown", "listed", "searched", "downloaded", "fetched", "denied":
+	case "read", "shown", "listed", "followed", "searched", "downloaded", "fetched", "exported", "proved", "denied":
 		return true
 	}
 	return false
@@ -85,6 +110,17 @@ func sentence(e index.Entry) historyLine {
 		text = e.Action
 	}
 	switch {
+	case greffe.MessageID(e.Subject).Valid():
+		l.Link = "/messages/" + e.Subject
+		text += map[string]string{"read": " le message", "archived": " le message et ses pièces"}[e.Action]
+	case greffe.DocumentID(e.Subject).Valid():
+		l.Link = "/documents/" + e.Subject
+		text += map[string]string{"read": " le document", "archived": " le document"}[e.Action]
+	case e.Action == "read":
+		what, _, _ := strings.Cut(e.Detail, " ")
+		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes"}[what]
+	}
+	switch {
 	case e.Action == "login" && e.Result == "refused":
 		text, l.Grave = "connexion refusée", true
 	case e.Action == "login" && e.Result == "locked":
@@ -101,24 +137,13 @@ func sentence(e index.Entry) historyLine {
 	case isState(e.Result):
 		text += " : " + e.Result
 	case e.Result != "" && e.Result != "ok":
-		text += " (" + e.Result + ")"
+		text += " (" + word(resultWords, e.Result) + ")"
+		l.Grave = e.Result == "missing" || e.Result == "incomplete" || e.Result == "failed" || e.Result == "bad" || e.Result == "ko"
 	}
 	if l.Who == "" {
 		l.Who = "Personne non identifiée"
 		if e.Action == "login" && e.Subject != "" {
 			l.Who = e.Subject
-		}
-	}
-	switch {
-	case greffe.MessageID(e.Subject).Valid():
-		l.Link = "/messages/" + e.Subject
-		if e.Action == "read" {
-			text += " le message"
-		}
-	case greffe.DocumentID(e.Subject).Valid():
-		l.Link = "/documents/" + e.Subject
-		if e.Action == "read" {
-			text += " le document"
 		}
 	}
 	l.Text = text
@@ -143,31 +168,122 @@ func history(entries []index.Entry) []historyLine {
 }
 
 type journalPage struct {
-	Lines []historyLine
-	Next  string
-	First bool
+	Lines    []historyLine
+	Next     string
+	First    string // back to the newest of the same filter, when this is not the first page
+	Criteria criteria
+	Actions  []actionChoice
+	Filtered bool
+	Lost     bool // the address names a filter that this session does not know
+	Errors   map[string]string
+}
+
+// actionChoice is one action in the list of the filter.
+type actionChoice struct {
+	Action, Text string
+	Current      bool
+}
+
+// filterJournal keeps what the form asks for in the session, as a search: a login may be
+// somebody's name, and addresses are written down in many places.
+func (c *Console) filterJournal(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := r.ParseForm(); err != nil {
+		return errors.Join(errBadInput, err)
+	}
+	field := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
+	k := criteria{Actor: field("qui"), Action: field("fait"), Subject: field("element"), From: field("du"), To: field("au")}
+	if _, bad := k.journal(); len(bad) > 0 {
+		return c.render(w, r, v, http.StatusUnprocessableEntity, "journal", page{Title: "Journal des accès — à corriger", Nav: "journal", Data: journalPage{Criteria: k, Actions: actionChoices(k.Action), Filtered: true, Errors: bad}})
+	}
+	to := "/journal"
+	if k != (criteria{}) {
+		q, err := c.remember(r, k)
+		if err != nil {
+			return err
+		}
+		to += "?" + url.Values{"q": {q}}.Encode()
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// journal turns what was typed into a filter of the journal, or into a sentence for each
+// field that must be corrected.
+func (k criteria) journal() (index.JournalFilter, map[string]string) {
+	f := index.JournalFilter{Actor: k.Actor, Action: k.Action, Subject: k.Subject}
+	bad := map[string]string{}
+	for name, value := range map[string]string{"qui": k.Actor, "fait": k.Action, "element": k.Subject} {
+		if len(value) > maxCriterion {
+			bad[name] = "Ce texte est trop long."
+		}
+	}
+	var ok bool
+	if k.From != "" {
+		if f.From, ok = typedDate(k.From); !ok {
+			bad["du"] = "Saisissez une date sous la forme JJ/MM/AAAA."
+		}
+	}
+	if k.To != "" {
+		if f.To, ok = typedDate(k.To); !ok {
+			bad["au"] = "Saisissez une date sous la forme JJ/MM/AAAA."
+		}
+		f.To = f.To.AddDate(0, 0, 1) // the whole day
+	}
+	if len(bad) == 0 && !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To) {
+		bad["au"] = "La date de fin est antérieure à la date de début."
+	}
+	return f, bad
+}
+
+// actionChoices lists the actions by what they are called.
+func actionChoices(current string) []actionChoice {
+	var list []actionChoice
+	for action, text := range sentences {
+		for _, auxiliary := range []string{"a ", "s’est "} {
+			text = strings.TrimPrefix(text, auxiliary)
+		}
+		list = append(list, actionChoice{action, capital(text), action == current})
+	}
+	slices.SortFunc(list, func(a, b actionChoice) int {
+		return cmp.Or(strings.Compare(a.Text, b.Text), strings.Compare(a.Action, b.Action))
+	})
+	return list
 }
 
 // showJournal shows the audit journal, newest first. Reading it is itself an entry.
 func (c *Console) showJournal(w http.ResponseWriter, r *http.Request, v *visit) error {
-	before := int64(0)
+	q := r.URL.Query().Get("q")
+	k, known := c.recall(r, q)
+	f, bad := k.journal()
+	if len(bad) > 0 {
+		return errBadInput
+	}
 	if s := r.URL.Query().Get("avant"); s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n < 1 {
 			return errBadInput
 		}
-		before = n
+		f.Before = n
 	}
-	entries, err := c.db.Journal(r.Context(), before, entriesPerPage)
+	f.Limit = entriesPerPage
+	entries, err := c.db.SearchJournal(r.Context(), f)
 	if err != nil {
 		return err
 	}
-	if err := c.record(v, "read", "", "ok", "journal"); err != nil {
+	if err := c.record(v, "read", "", "ok", strings.TrimSpace("journal "+k.kinds())); err != nil {
 		return err
 	}
-	p := journalPage{Lines: history(entries), First: before == 0}
+	p := journalPage{Lines: history(entries), Criteria: k, Filtered: known, Lost: q != "" && !known, Actions: actionChoices(k.Action)}
+	here := url.Values{}
+	if known {
+		here.Set("q", q)
+	}
+	if f.Before != 0 {
+		p.First = strings.TrimSuffix("/journal?"+here.Encode(), "?")
+	}
 	if len(entries) == entriesPerPage {
-		p.Next = "/journal?avant=" + strconv.FormatInt(entries[len(entries)-1].Seq, 10)
+		here.Set("avant", strconv.FormatInt(entries[len(entries)-1].Seq, 10))
+		p.Next = "/journal?" + here.Encode()
 	}
 	return c.render(w, r, v, http.StatusOK, "journal", page{Title: "Journal des accès", Nav: "journal", Data: p})
 }

@@ -298,6 +298,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	if from == "" {
 		from = r.URL.Query().Get("depuis")
 	}
+	if err := c.record(v, "followed", safeID(string(only)), "ok", slug); err != nil {
+		return err
+	}
 	cl, ok := c.live.join(from)
 	if !ok {
 		http.Error(w, "Trop de pages ouvertes.", http.StatusServiceUnavailable)

@@ -135,7 +135,7 @@ func (p *pages) funcs() template.FuncMap {
 		"role":       func(s string) string { return word(roleWords, s) },
 		"secrecy":    func(code string) string { return word(confidentialityWords, code) },
 		"masks":      func(code string) bool { return code != "N" && code != "" },
-		"mailboxKey": mailboxKey,
+		"mailboxKey": greffe.MailboxKey,
 		"local":      func(address string) string { l, _, _ := strings.Cut(address, "@"); return l },
 		"addresses":  addresses,
 	}

@@ -55,11 +55,11 @@ func TestQueueShowsWhatCameIn(t *testing.T) {
 	if h := text(find(todo, "title")[0]); !strings.HasPrefix(h, "À traiter") {
 		t.Errorf("title %q", h)
 	}
-	if got := find(v.page("/file?bal="+mailboxKey(radio)), "#lignes tr"); len(got) != 2 {
+	if got := find(v.page("/file?bal="+greffe.MailboxKey(radio)), "#lignes tr"); len(got) != 2 {
 		t.Errorf("%d messages of radiology, want 2", len(got))
 	}
 	// Text goes by the session: the address is opaque.
-	a := v.post("/file", url.Values{"texte": {"kervella"}, "etat": {"integre"}, "bal": {mailboxKey(cardio)}})
+	a := v.post("/file", url.Values{"texte": {"kervella"}, "etat": {"integre"}, "bal": {greffe.MailboxKey(cardio)}})
 	to := a.Header.Get("Location")
 	if strings.Contains(strings.ToLower(to), "kervella") || !strings.Contains(to, "q=") {
 		t.Errorf("sent to %q", to)

@@ -150,7 +150,11 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err != nil {
 		return err
 	}
-	if err := c.record(v, "listed", "", "ok", slug); err != nil {
+	what := slug
+	if f.Text != "" {
+		what = strings.TrimSpace(slug + " text")
+	}
+	if err := c.record(v, "listed", "", "ok", what); err != nil {
 		return err
 	}
 	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", ""), Notices: c.notices(v)}
@@ -166,7 +170,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 		p.Tabs = append(p.Tabs, tab{Words: s, Count: counts[s.State], Link: queueURL(s.Slug, boxKey, q, ""), Current: slug == s.Slug})
 	}
 	for _, m := range c.mailboxes(v) {
-		p.Boxes = append(p.Boxes, box{Key: mailboxKey(m), Address: m, Current: mailboxKey(m) == boxKey})
+		p.Boxes = append(p.Boxes, box{Key: greffe.MailboxKey(m), Address: m, Current: greffe.MailboxKey(m) == boxKey})
 	}
 	if next != "" {
 		p.Next = queueURL(slug, boxKey, q, next)

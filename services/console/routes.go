@@ -61,6 +61,7 @@ func (c *Console) routes() []route {
 		{"POST /recherche", readers, false, c.search},
 
 		{"GET /journal", auditor, false, c.showJournal},
+		{"POST /journal", auditor, false, c.filterJournal},
 
 		{"GET /systeme", admin, false, c.showSystem},
 		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},

@@ -86,7 +86,8 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 // kinds says which criteria were used, never their values.
 func (k criteria) kinds() string {
 	var used []string
-	for _, f := range []struct{ name, value string }{{"ins", k.INS}, {"name", k.Name}, {"birth", k.Birth}, {"from", k.From}, {"to", k.To}} {
+	for _, f := range []struct{ name, value string }{{"ins", k.INS}, {"name", k.Name}, {"birth", k.Birth}, {"from", k.From}, {"to", k.To},
+		{"actor", k.Actor}, {"action", k.Action}, {"subject", k.Subject}} {
 		if f.value != "" {
 			used = append(used, f.name)
 		}

@@ -45,7 +45,11 @@ func (c *Console) newHandler() (http.Handler, error) {
 			return nil, fmt.Errorf("console public URL: %w", err)
 		}
 	}
-	cross.SetDenyHandler(c.guard(route{pattern: "cross-origin", who: anyone, quiet: true, handle: func(http.ResponseWriter, *http.Request, *visit) error {
+	cross.SetDenyHandler(c.guard(route{pattern: "cross-origin", who: anyone, quiet: true, handle: func(_ http.ResponseWriter, _ *http.Request, v *visit) error {
+		// The same limit as for logins: any page of the web could fill the journal otherwise.
+		if c.attempts.begin("cross-origin", v.from) == 0 {
+			c.note(v, "denied", "", "refused", "cross-origin")
+		}
 		return errCrossOrigin
 	}}))
 	h := http.MaxBytesHandler(cross.Handler(mux), maxBody)

@@ -48,6 +48,9 @@ var topicWords = map[string]string{
 // documents, only counts, errors and opaque ids.
 func (c *Console) showSystem(w http.ResponseWriter, r *http.Request, v *visit) error {
 	p := systemPage{Checks: c.checks(r.Context())}
+	if err := c.record(v, "read", "", "ok", "system"); err != nil {
+		return err
+	}
 	messages, documents, err := c.db.Tally(r.Context())
 	if err != nil {
 		return err
@@ -116,6 +119,9 @@ func (c *Console) replay(w http.ResponseWriter, r *http.Request, v *visit) error
 
 // showUsers lists the accounts; they are made and changed by greffe users.
 func (c *Console) showUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := c.record(v, "read", "", "ok", "accounts"); err != nil {
+		return err
+	}
 	users, err := c.db.Users(r.Context())
 	if err != nil {
 		return err

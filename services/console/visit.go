@@ -208,12 +208,6 @@ func (c *Console) note(v *visit, action, subject, result, detail string) {
 	}
 }
 
-// mailboxKey is what stands for a mailbox in a URL: an address can hold a name.
-func mailboxKey(address string) string {
-	s := sha256.Sum256([]byte("greffe mailbox\x00" + address))
-	return hex.EncodeToString(s[:5])
-}
-
 // mailboxes returns the addresses the person may choose from.
 func (c *Console) mailboxes(v *visit) []string {
 	list := v.user.Mailboxes
@@ -229,7 +223,7 @@ func (c *Console) mailboxes(v *visit) []string {
 // "" when there is none.
 func (c *Console) mailbox(v *visit, key string) string {
 	for _, m := range c.mailboxes(v) {
-		if mailboxKey(m) == key {
+		if greffe.MailboxKey(m) == key {
 			return m
 		}
 	}

@@ -11,3 +11,4 @@ CREATE INDEX document_names_received ON document_names (received_at, document_id
 -- Searches of the journal.
 CREATE INDEX journal_actor ON journal (actor, seq);
 CREATE INDEX journal_action ON journal (action, seq);
+CREATE INDEX journal_at ON journal (at, seq);

@@ -1,0 +1,172 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// TestEveryRouteIsJournalled walks the table of routes: who was let in and shown
+// something is in the journal for it, with opaque ids alone, from where and with what
+// result. A route that is added without a thought of the journal fails here.
+func TestEveryRouteIsJournalled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	refused := greffe.Outcome{DI: "dpi", Action: "T02", Control: "1", State: greffe.StateRefused, Code: "AE 902", Text: "Patient inconnu."}
+	good := w.receive(mail{subject: "À lire", body: "texte", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("a"), outcomes: []greffe.Outcome{refused}}}})
+	id, docID := string(good.ID), string(greffe.NewDocumentID(good.ID, 1))
+	claire, paul, root := w.as("claire"), w.as("paul"), w.as("root")
+	q := func(v *visitor, path string, form url.Values) string {
+		a := v.post(path, form)
+		return strings.TrimPrefix(a.Header.Get("Location"), path)
+	}
+	byName := q(claire, "/recherche", url.Values{"nom": {"kervella"}})
+	byText := q(claire, "/file", url.Values{"texte": {"kervella"}})
+	covered := map[string]bool{}
+	// What each route leaves: the action, the subject and the detail; "-" for those that
+	// show nothing about anybody.
+	for _, c := range []struct {
+		route, path             string
+		v                       *visitor
+		action, subject, detail string
+	}{
+		{"GET /file", "/file?etat=refuse", claire, "listed", "", "refuse"},
+		{"GET /file", "/file" + byText, claire, "listed", "", "text"},
+		{"POST /file", "", nil, "searched", "", "queue"},
+		{"GET /file/flux", "/file/flux?message=" + id, claire, "followed", id, ""},
+		{"GET /messages/{id}", "/messages/" + id, claire, "read", id, ""},
+		{"GET /messages/{id}/original", "/messages/" + id + "/original", claire, "downloaded", id, "message"},
+		{"GET /messages/{id}/parties/{n}", "/messages/" + id + "/parties/0", claire, "downloaded", id, "part 1"},
+		{"GET /documents/{id}", "/documents/" + docID, claire, "read", docID, ""},
+		{"GET /documents/{id}/file", "/documents/" + docID + "/file", claire, "shown", docID, ""},
+		{"GET /documents/{id}/telechargement", "/documents/" + docID + "/telechargement", claire, "downloaded", docID, "document"},
+		{"POST /documents/{id}/decision", "/documents/" + docID + "/decision", claire, "asked", docID, ""},
+		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
+		{"GET /journal", "/journal", paul, "read", "", "journal"},
+		{"GET /systeme", "/systeme", root, "read", "", "system"},
+		{"GET /systeme/comptes", "/systeme/comptes", root, "read", "", "accounts"},
+		{"GET /di/documents/{id}", "/di/documents/" + docID, w.visitor(), "fetched", docID, ""},
+		// These are asked for above, or hold in tests of their own.
+		{"POST /connexion", "", nil, "login", "claire", ""},
+		{"POST /deconnexion", "/deconnexion", root, "logout", "root", ""},
+		{"POST /messages/{id}/original", "", nil, "-", "", ""},                             // TestSuspect…
+		{"POST /messages/{id}/parties/{n}", "", nil, "-", "", ""},                          // the same
+		{"POST /documents/{id}/telechargement", "", nil, "-", "", ""},                      // the same
+		{"POST /systeme/incidents/{id}/rejouer", "", nil, "-", "", ""},                     // TestReplay…
+		{"POST /recherche", "", nil, "-", "", ""}, {"POST /journal", "", nil, "-", "", ""}, // lead to the GET
+		{"GET /connexion", "", nil, "-", "", ""}, {"GET /session", "", nil, "-", "", ""}, // nobody's data
+		{"GET /{$}", "", nil, "-", "", ""}, {"GET /aide", "", nil, "-", "", ""}, //
+		{"GET /aide/regles", "", nil, "-", "", ""}, {"GET /static/{file}", "", nil, "-", "", ""}, //
+		{"GET /healthz", "", nil, "-", "", ""}, {"GET /readyz", "", nil, "-", "", ""}, //
+	} {
+		covered[c.route] = true
+		if c.action == "-" {
+			continue
+		}
+		if c.path != "" {
+			method, header := "GET", []string(nil)
+			if strings.HasPrefix(c.route, "POST") {
+				method = "POST"
+			}
+			if strings.HasPrefix(c.route, "GET /di/") {
+				header = []string{"Authorization", "Bearer " + diToken1}
+			}
+			if got, _ := c.v.status(t, method, c.path, header...); got >= 400 {
+				t.Errorf("%s: status %d", c.route, got)
+			}
+		}
+		found := false
+		for _, e := range w.journal() {
+			if e.Action == c.action && e.Subject == c.subject && (c.detail == "" || e.Detail == c.detail) {
+				found = e.From != "" && e.Result != "" && e.Actor != ""
+			}
+		}
+		if !found {
+			t.Errorf("%s: no entry %q %q %q with who, from where and what result", c.route, c.action, c.subject, c.detail)
+		}
+	}
+	for _, rt := range w.console.routes() {
+		if !covered[rt.pattern] {
+			t.Errorf("%s: the test does not say what it leaves in the journal", rt.pattern)
+		}
+	}
+	if got, _ := claire.status(t, "POST", "/recherche", "Sec-Fetch-Site", "cross-site"); got != http.StatusForbidden || !w.journalled("", "denied", "", "refused") {
+		t.Errorf("a request from another site: status %d, journalled %v", got, w.journalled("", "denied", "", "refused"))
+	}
+	for _, e := range w.journal() {
+		for _, s := range []string{e.Subject, e.Detail, e.Result, e.From} {
+			for _, never := range []string{"kervella", "KERVELLA", "Lettre", "lire", cardio, ".xml", ".pdf", maelle.INS.Extension} {
+				if strings.Contains(s, never) {
+					t.Errorf("the journal holds %q: %+v", never, e)
+				}
+			}
+		}
+	}
+}
+
+// TestJournalIsFiltered: by person, by what was done, by element and by date, over pages;
+// what was asked for is not in the address.
+func TestJournalIsFiltered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.receive(mail{subject: "Un", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("a")}}})
+	w.as("claire").page("/messages/" + string(a.ID))
+	for range entriesPerPage {
+		if err := w.db.Append(t.Context(), index.Entry{Actor: "radio", Action: "listed", From: "::1", Result: "ok"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paul := w.as("paul")
+	lines := func(form url.Values) (string, int, []string) {
+		t.Helper()
+		to := paul.post("/journal", form).Header.Get("Location")
+		for _, v := range form {
+			if len(v[0]) > 1 && strings.Contains(to, v[0]) {
+				t.Errorf("the address %s says what was asked for", to)
+			}
+		}
+		n := paul.page(to)
+		var next []string
+		for _, link := range find(n, "p.paging a") {
+			next = append(next, attr(link, "href"))
+		}
+		return content(n), len(find(n, "table.log tbody tr")), next
+	}
+	today, tomorrow := time.Now().In(paris).Format("2006-01-02"), time.Now().In(paris).AddDate(0, 0, 1).Format("02/01/2006")
+	for name, c := range map[string]struct {
+		form url.Values
+		want int
+		text string
+	}{
+		"person":            {url.Values{"qui": {"claire"}}, 2, "a consulté le message"}, // login, read
+		"action":            {url.Values{"fait": {"archived"}}, 2, "L’archivage"},        // message, document
+		"element":           {url.Values{"element": {string(a.ID)}}, 4, "a reçu le message"},
+		"element, document": {url.Values{"element": {string(a.Documents[0])}}, 1, "a archivé le document"},
+		"person, action":    {url.Values{"qui": {"claire"}, "fait": {"login"}}, 1, "s’est connecté"},
+		"today":             {url.Values{"qui": {"claire"}, "du": {today}, "au": {today}}, 2, "claire"},
+		"tomorrow":          {url.Values{"du": {tomorrow}}, 0, "Aucune entrée pour ce filtre"},
+		"nobody":            {url.Values{"qui": {"personne"}}, 0, "Aucune entrée pour ce filtre"},
+	} {
+		if text, n, _ := lines(c.form); n != c.want || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %d lines, want %d with %q:\n%.600s", name, n, c.want, c.text, text)
+		}
+	}
+	text, n, next := lines(url.Values{"qui": {"radio"}})
+	if n != entriesPerPage || len(next) != 1 || !strings.Contains(text, "a affiché la file") {
+		t.Fatalf("%d lines, next %v", n, next)
+	}
+	if got := content(paul.page(next[0])); !strings.Contains(got, "Aucune entrée") || !strings.Contains(got, "Revenir aux entrées les plus récentes") {
+		t.Errorf("the last page: %.300s", got)
+	}
+	if r := paul.post("/journal", url.Values{"du": {"hier"}}); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(r.body, "JJ/MM/AAAA") {
+		t.Errorf("a wrong date: status %d", r.StatusCode)
+	}
+	if got := content(paul.page("/journal?q=inconnu")); !strings.Contains(got, "Ce filtre n’est plus en mémoire") {
+		t.Errorf("%.300s", got)
+	}
+}
