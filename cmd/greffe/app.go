@@ -59,6 +59,7 @@ type app struct {
 	console *console.Console
 	fetcher *fetcher.Fetcher
 	sealer  *storage.Sealer
+	storage *storage.Storage
 
 	services []service
 	closers  []func() error // in the order of opening
@@ -223,7 +224,8 @@ func (a *app) build(name string) error {
 		if err != nil {
 			return err
 		}
-		run = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log).Run
+		a.storage = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log)
+		run = a.storage.Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
 		if err != nil {
@@ -295,9 +297,10 @@ func authority(cfg *Config) (storage.Authority, error) {
 }
 
 // sealRest seals what the journal got since the last time, for a clean stop. What it
-// cannot seal in a moment is sealed at the next start.
+// cannot seal in a moment is sealed at the next start. An archive that has not proved
+// what it promises gets nothing, this neither.
 func (a *app) sealRest(ctx context.Context) {
-	if a.sealer == nil {
+	if a.sealer == nil || !a.storage.Began() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

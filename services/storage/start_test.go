@@ -50,6 +50,9 @@ func TestStartInComplianceNeedsProof(t *testing.T) {
 				if err := <-done; !errors.Is(err, ErrUnproven) || !errorSays(err, bad.Text) {
 					t.Errorf("Run returned %v", err)
 				}
+				if h.Began() {
+					t.Error("it says that it began")
+				}
 				return
 			}
 			raw := fakeMail()

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,6 +79,7 @@ type Storage struct {
 	index *index.DB
 	log   *slog.Logger
 	pause time.Duration // before an archive that does not answer is asked again at start
+	began atomic.Bool   // Run writes
 
 	sealing  sealing
 	verified verified
@@ -94,6 +96,10 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second}
 }
 
+// Began reports whether Run has begun to write, which a start in compliance mode does
+// only after the archive has proved what it promises.
+func (s *Storage) Began() bool { return s.began.Load() }
+
 // Run works until ctx is done, then returns nil. What was begun and not finished
 // is taken up by the next one. See Config.Proven for when it refuses to begin.
 func (s *Storage) Run(ctx context.Context) error {
@@ -105,6 +111,7 @@ func (s *Storage) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	s.began.Store(true)
 	g, ctx := errgroup.WithContext(ctx)
 	consumer := func(name string) bus.Consumer {
 		return bus.Consumer{Name: name, Concurrency: s.cfg.Concurrency}
