@@ -33,3 +33,18 @@ var CompletenessSchema []byte
 //
 //go:embed elimination.schema.json
 var EliminationSchema []byte
+
+// ManifestSchema is the JSON Schema (2020-12) of manifest.json in the archive.
+//
+//go:embed manifest.schema.json
+var ManifestSchema []byte
+
+// SegmentSchema is the JSON Schema (2020-12) of one line of a segment of the journal.
+//
+//go:embed segment.schema.json
+var SegmentSchema []byte
+
+// PackSchema is the JSON Schema (2020-12) of the preuve.json of a proof pack.
+//
+//go:embed pack.schema.json
+var PackSchema []byte

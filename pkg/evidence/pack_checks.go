@@ -102,7 +102,7 @@ var definitions = []definition{
 
 // The first checks of definitions that are made on what the pack holds, and beside the archive.
 const (
-	firstOfPack    = "pack.key"
+	firstOfPack    = "manifest.format"
 	firstOfArchive = "archive.object"
 )
 
