@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"net/mail"
 	"regexp"
 	"strings"
@@ -200,4 +201,67 @@ func TestAnswersWaitForTheirServer(t *testing.T) {
 
 func detailID(id *greffe.MessageID) func(index.Detail) error {
 	return func(d index.Detail) error { *id = d.ID; return nil }
+}
+
+// TestReceiptForAnotherAddressNeedsAPerson: nothing goes until somebody says so, and
+// then one receipt goes, however often she says it.
+func TestReceiptForAnotherAddressNeedsAPerson(t *testing.T) {
+	t.Parallel()
+	in := install(t, deployment{name: "all in one"})
+	var asks sandbox.Sample
+	for _, x := range sandbox.Samples(sandbox.SampleOptions{}) {
+		if x.Name == "CDA de niveau 1 avec sa copie PDF" {
+			asks = x
+		}
+	}
+	raw := regexp.MustCompile(`Return-Path: <[^>]*>`).ReplaceAll(asks.Raw, []byte("Return-Path: <retour@cabinet-martel.example>"))
+	if bytes.Equal(raw, asks.Raw) || !bytes.Contains(raw, []byte("Disposition-Notification-To")) {
+		t.Fatal("the sample is not what this test is about")
+	}
+	if _, err := in.mail.Append(asks.Mailbox, asks.Folder, raw, asks.At); err != nil {
+		t.Fatal(err)
+	}
+	in.start()
+	defer in.halt()
+	in.settled(1)
+	var id greffe.MessageID
+	answer := func(want greffe.AnswerState) func() (bool, string) {
+		return func() (bool, string) {
+			if err := in.db().EachMessage(context.Background(), detailID(&id)); err != nil {
+				return false, err.Error()
+			}
+			list, err := in.db().Answers(context.Background(), id)
+			if err != nil || len(list) != 1 {
+				return false, "no answer"
+			}
+			return list[0].State == want, string(list[0].State)
+		}
+	}
+	in.until("a person is asked", answer(greffe.AnswerAsked))
+	if n := len(in.out.Sent()); n != 0 {
+		t.Fatalf("%d mails went without a person's word", n)
+	}
+	c := in.login("secretary")
+	page := in.console() + "/messages/" + string(id)
+	_, body := get(t, c, page)
+	if !bytes.Contains(body, []byte(`action="/messages/`+string(id)+`/accuse"`)) {
+		t.Error("the page has no button for it")
+	}
+	for range 2 {
+		resp, err := c.Post(page+"/accuse", "application/x-www-form-urlencoded", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusConflict {
+			t.Errorf("%s", resp.Status)
+		}
+	}
+	in.until("the receipt goes", answer(greffe.AnswerSent))
+	if sent := in.out.Sent(); len(sent) != 1 || !bytes.Contains(sent[0].Raw, []byte("; processed\r\n")) {
+		t.Errorf("%d mails", len(sent))
+	}
+	if _, body = get(t, c, page); bytes.Contains(body, []byte("/accuse")) || !bytes.Contains(body, []byte("Accusé d’intégration : envoyé")) {
+		t.Error("the page does not say that it went")
+	}
 }

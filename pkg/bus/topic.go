@@ -34,6 +34,7 @@ var (
 	Archived  = Topic[greffe.Archived]{"archived", func(e greffe.Archived) string { return string(e.ID) + "/" + e.Spool }}
 	Delivered = Topic[greffe.Delivered]{"delivered", deliveredID}
 	Decided   = Topic[greffe.Decided]{"decided", func(e greffe.Decided) string { return e.ID }}
+	Confirmed = Topic[greffe.Confirmed]{"confirmed", func(e greffe.Confirmed) string { return e.ID }}
 	Listed    = Topic[greffe.Listed]{"listed", listedID}
 )
 

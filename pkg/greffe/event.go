@@ -120,3 +120,12 @@ type Decided struct {
 	By       string     `json:"by"` // login
 	At       time.Time  `json:"at"`
 }
+
+// Confirmed is a person's word that the sender of a message may get the receipt that
+// was asked for, although it goes to another address than the one of return.
+type Confirmed struct {
+	ID      string    `json:"id"` // random
+	Message MessageID `json:"message"`
+	By      string    `json:"by"` // login
+	At      time.Time `json:"at"`
+}

@@ -71,6 +71,37 @@ func (db *DB) SaveAnswer(ctx context.Context, a greffe.Answer) error {
 	return nil
 }
 
+// ConfirmAnswer records that a person lets the answer go that waits for her word, and
+// returns it; ErrNotFound when none of the message waits: another person was first, or
+// the same word came twice after it was heard.
+func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (greffe.Answer, error) {
+	var key string
+	err := db.update(ctx, func(t *tx) error {
+		err := t.row([]any{&key}, `SELECT key FROM answers WHERE message_id = $1 AND state = 'asked' ORDER BY key LIMIT 1`, string(c.Message))
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(`UPDATE answers SET state='due', reason='', at=$2 WHERE key=$1`, key, millis(time.Now())); err != nil {
+			return err
+		}
+		t.note(c.By, "decided", string(c.Message), "receipt", clean(c.ID, 100))
+		return nil
+	})
+	if err != nil {
+		return greffe.Answer{}, fmt.Errorf("confirm answer: %w", err)
+	}
+	list, err := db.Answers(ctx, c.Message)
+	for _, a := range list {
+		if a.Key == key {
+			return a, nil
+		}
+	}
+	return greffe.Answer{}, fmt.Errorf("confirm answer: %w", errors.Join(err, ErrNotFound))
+}
+
 func (t *tx) noteAnswer(a greffe.Answer) error {
 	return t.noteFact("notifier", "notified", string(a.Message), string(a.State), strings.TrimSpace(a.Kind+" "+clean(a.Code, 60)), greffe.Matter{Answer: &a})
 }

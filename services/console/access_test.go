@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,6 +38,7 @@ var rights = map[string]string{ // letters: p public, s secretary, a auditor, r 
 	"GET /documents/{id}/file":             "sa",
 	"GET /documents/{id}/telechargement":   "sa",
 	"POST /documents/{id}/decision":        "s",
+	"POST /messages/{id}/accuse":           "s",
 	"GET /recherche":                       "sa",
 	"POST /recherche":                      "sa",
 	"GET /journal":                         "a",
@@ -79,6 +81,12 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 	mine := w.receive(mail{subject: "À moi", body: "texte", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("a"), outcomes: []greffe.Outcome{refused}}}})
 	theirs := w.receive(mail{mailbox: radio, subject: "À eux", body: "texte", docs: []doc{{facts: cda1("2", 1, "Scanner", dominique), bytes: []byte("<b/>"), body: reportPDF("b"), outcomes: []greffe.Outcome{refused}}}})
 
+	for i, m := range []greffe.MessageID{mine.ID, theirs.ID} {
+		asked := greffe.Answer{Key: fmt.Sprint(i), Message: m, Kind: "ask", State: greffe.AnswerAsked, Recipient: "x@cabinet.example"}
+		if _, err := w.db.ClaimAnswer(t.Context(), asked); err != nil {
+			t.Fatal(err)
+		}
+	}
 	path := func(pattern string, m greffe.MessageID) (method, p string) {
 		method, p, _ = strings.Cut(pattern, " ")
 		switch {

@@ -10,19 +10,20 @@ import (
 )
 
 type messagePage struct {
-	M        index.Detail
-	Message  greffe.Message
-	Findings []greffe.Finding
-	Parts    []partView
-	Attempts []attemptView
-	Answers  []greffe.Answer
-	History  []historyLine
-	Stream   string
-	Rev      int
-	Body     string // of the message, unless it is not safe
-	Unsafe   bool   // some part is not
-	Auditor  bool   // the person may take what is not safe as evidence
-	Wait     string // why it is not read yet, when something is wrong
+	M          index.Detail
+	Message    greffe.Message
+	Findings   []greffe.Finding
+	Parts      []partView
+	Attempts   []attemptView
+	Answers    []greffe.Answer
+	MayConfirm bool // a receipt waits for this person's word
+	History    []historyLine
+	Stream     string
+	Rev        int
+	Body       string // of the message, unless it is not safe
+	Unsafe     bool   // some part is not
+	Auditor    bool   // the person may take what is not safe as evidence
+	Wait       string // why it is not read yet, when something is wrong
 }
 
 // partView is one part with its place in the list (its number in the address) and
@@ -77,6 +78,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if p.Answers, err = c.db.Answers(r.Context(), m.ID); err != nil {
 		return err
 	}
+	p.MayConfirm = v.role == secretary && slices.ContainsFunc(p.Answers, asked)
 	title := "Message"
 	if m.Subject != "" {
 		title = "Message : " + m.Subject

@@ -56,6 +56,7 @@ func (c *Console) routes() []route {
 		{"GET /documents/{id}/file", readers, true, c.inlineDocument},
 		{"GET /documents/{id}/telechargement", readers, true, c.downloadDocument},
 		{"POST /documents/{id}/decision", secretary, false, c.decide},
+		{"POST /messages/{id}/accuse", secretary, false, c.confirm},
 
 		{"GET /recherche", readers, false, c.showSearch},
 		{"POST /recherche", readers, false, c.search},

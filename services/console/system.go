@@ -41,7 +41,7 @@ type systemPage struct {
 var topicWords = map[string]string{
 	"received": "lecture et conservation d’un message reçu", "parsed": "archivage d’un message lu",
 	"archived": "envoi au DI ou rangement d’un message archivé", "delivered": "suites d’un envoi au DI",
-	"decided": "application d’une décision", "listed": "décompte des messages vus sur le serveur",
+	"decided": "application d’une décision", "confirmed": "envoi d’un accusé confirmé", "listed": "décompte des messages vus sur le serveur",
 }
 
 // showSystem shows the state of the machine to administrators: no names, no

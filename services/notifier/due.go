@@ -26,6 +26,8 @@ type Facts struct {
 	Outcomes []greffe.Outcome // the last one of each document, in their order
 	Own      []string         // addresses of our mailboxes
 	Answered bool             // this Message-ID and sender had an answer before
+	// Confirmed: a person lets the receipt go to the address that asked for it.
+	Confirmed bool
 	// Allowed reports whether a domain is on the white list of MSSanté: what we
 	// answer may carry the document. Nil allows none.
 	Allowed func(domain string) bool
@@ -78,7 +80,7 @@ var rules = []rule{
 
 	// RFC 8098 §2.1: an MDN may go by itself only when Disposition-Notification-To is
 	// the address of Return-Path; several addresses, or another one, need a person.
-	{"mdn-other-address", func(f *Facts) bool { return asked(f) && !returns(f) }, Ask,
+	{"mdn-other-address", func(f *Facts) bool { return asked(f) && !returns(f) && !f.Confirmed }, Ask,
 		"L'accusé est demandé pour une autre adresse que celle de retour : une personne doit confirmer l'envoi."},
 	{"mdn-error", func(f *Facts) bool { return asked(f) && refused(f) }, MDNError,
 		"Accusé demandé : le DI a refusé au moins un document."},

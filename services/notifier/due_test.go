@@ -56,6 +56,7 @@ func TestDue(t *testing.T) {
 		{"not asked, refused", base(false, ko902), "ko", KO, "902"},
 		{"asked for another address", with(base(true, ok), func(f *Facts) { f.Message.ReturnPath = "<bounce@cabinet-martel.example>" }), "mdn-other-address", Ask, ""},
 		{"asked for another address, refused", with(base(true, ko902), func(f *Facts) { f.Message.ReturnPath = "<bounce@cabinet-martel.example>" }), "mdn-other-address", Ask, "902"},
+		{"asked for another address, and a person says yes", with(base(true, ok), func(f *Facts) { f.Message.ReturnPath, f.Confirmed = "<bounce@cabinet-martel.example>", true }), "mdn-success", MDNSuccess, ""},
 		{"asked for two addresses", with(base(true, ok), func(f *Facts) {
 			f.Message.ReceiptTo = append(f.Message.ReceiptTo, greffe.Address{Address: "x@cabinet-martel.example"})
 		}), "mdn-other-address", Ask, ""},

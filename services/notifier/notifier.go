@@ -24,8 +24,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
@@ -83,7 +86,14 @@ func (n *Notifier) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.state.list) }()
 	defer func() { <-done }()
-	return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
+	})
+	g.Go(func() error {
+		return bus.Consume(ctx, n.bus, bus.Confirmed, bus.Consumer{Name: "notifier-confirmed", AckWait: 2 * time.Minute}, n.onConfirmed)
+	})
+	return g.Wait()
 }
 
 const (
@@ -98,14 +108,45 @@ func (n *Notifier) onDelivered(ctx context.Context, e greffe.Delivered) error {
 	if !ok || !e.Message.Final() || time.Since(e.Outcome.At) > giveUp {
 		return nil // the last: sending was off for days, and nobody waits for the answer any more
 	}
-	m, err := n.index.Message(ctx, e.Document.Message())
+	return n.look(ctx, box, e.Document.Message())
+}
+
+// onConfirmed sends what waited for a person's word. What goes is what is due now.
+func (n *Notifier) onConfirmed(ctx context.Context, c greffe.Confirmed) error {
+	if _, err := n.index.ConfirmAnswer(ctx, c); err != nil && !errors.Is(err, index.ErrNotFound) {
+		return fault("confirm answer", err)
+	}
+	// Also when nothing waits: a crash may have come after the word was heard.
+	m, err := n.index.Message(ctx, c.Message)
+	if errors.Is(err, index.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fault("confirm answer", err)
+	}
+	box, ok := n.boxes[strings.ToLower(m.Origin.Mailbox)]
+	if !ok {
+		return nil
+	}
+	return n.look(ctx, box, c.Message)
+}
+
+// look answers the sender of a message when an answer is due.
+func (n *Notifier) look(ctx context.Context, box Mailbox, id greffe.MessageID) error {
+	m, err := n.index.Message(ctx, id)
 	if err != nil {
 		return fault("answer sender", err)
 	}
 	if m.Parsed == nil {
 		return nil
 	}
-	d := n.due(m)
+	answers, err := n.index.Answers(ctx, id)
+	if err != nil {
+		return fault("answer sender", err)
+	}
+	// An answer that is due was never "asked", or a person has said yes since.
+	confirmed := slices.ContainsFunc(answers, func(a greffe.Answer) bool { return a.State == greffe.AnswerDue && a.Kind == string(Ask) })
+	d := n.due(m, confirmed)
 	if d.Answer == None || d.Answer == Later {
 		return nil
 	}
@@ -122,8 +163,8 @@ func (n *Notifier) onDelivered(ctx context.Context, e greffe.Delivered) error {
 }
 
 // due decides about a message.
-func (n *Notifier) due(m index.Detail) Decision {
-	f := Facts{Message: m.Parsed.Message, Own: n.cfg.Own, Allowed: n.white.has}
+func (n *Notifier) due(m index.Detail, confirmed bool) Decision {
+	f := Facts{Confirmed: confirmed, Message: m.Parsed.Message, Own: n.cfg.Own, Allowed: n.white.has}
 	for _, d := range m.Documents {
 		o := d.Outcome
 		if o.State == "" {
