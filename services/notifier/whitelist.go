@@ -145,7 +145,7 @@ func readXMLList(r io.Reader, domains map[string]bool) error {
 // ascii is the form in which domains are compared; "" for what is no domain.
 func ascii(domain string) string {
 	a, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.ToLower(domain), "."))
-	if err != nil || !strings.Contains(a, ".") {
+	if err != nil || !strings.Contains(a, ".") || strings.HasSuffix(a, ".") {
 		return ""
 	}
 	return a
