@@ -213,6 +213,15 @@ func (p *progress) update(done, total int) {
 	}
 }
 
+// count is update for a work whose end is not known before.
+func (p *progress) count(done, total int) {
+	if p.on && total == 0 {
+		fmt.Fprintf(p.w, "\r\x1b[K%s : %d", p.what, done)
+		return
+	}
+	p.update(done, total)
+}
+
 func (p *progress) done() {
 	if p.on {
 		fmt.Fprint(p.w, "\r\x1b[K")

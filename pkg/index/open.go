@@ -41,8 +41,24 @@ type DB struct {
 // (postgres://…) or the path of a SQLite file, which is made readable by its
 // owner only. A commit is on disk when a method returns (SQLite: WAL with
 // synchronous=FULL; PostgreSQL: as the server is configured, synchronous_commit
-// on by default). SQLite files must not be on a network file system.
+// on by default). SQLite files must not be on a network file system. ErrRebuilding
+// is returned for an index whose rebuilding was begun and did not end.
 func Open(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
+	db, err := openDB(ctx, dsn, log)
+	if err != nil {
+		return nil, err
+	}
+	unfinished, err := db.rebuilding(ctx)
+	if err == nil && unfinished {
+		err = ErrRebuilding
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open index: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+func openDB(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	if dsn == "" {
 		return nil, errors.New("open index: no dsn")
 	}

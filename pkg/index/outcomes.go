@@ -159,33 +159,35 @@ func (db *DB) attempts(ctx context.Context, id greffe.MessageID) ([]Attempt, err
 // outcome that follows. ErrNotFound when there is no such document.
 func (db *DB) SaveDecision(ctx context.Context, d greffe.Decided) (bool, error) {
 	recorded := false
-	err := db.update(ctx, func(t *tx) error {
-		decision, err := encode(d)
-		if err != nil {
-			return err
-		}
-		var one int
-		err = t.row([]any{&one}, `SELECT 1 FROM documents WHERE id = $1`, string(d.Document))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		n, err := t.exec(`INSERT INTO decisions (id, document_id, at, decision_json) VALUES ($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
-			clean(d.ID, 200), string(d.Document), millis(d.At), decision)
-		if err != nil {
-			return err
-		}
-		if recorded = n == 1; recorded {
-			return t.noteFact(d.By, "decided", string(d.Document), string(d.Verb), clean(d.ID, 100), greffe.Matter{Decision: &d})
-		}
-		return nil
+	err := db.update(ctx, func(t *tx) (err error) {
+		recorded, err = t.saveDecision(d)
+		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("save decision on %s: %w", d.Document, err)
 	}
 	return recorded, nil
+}
+
+func (t *tx) saveDecision(d greffe.Decided) (bool, error) {
+	decision, err := encode(d)
+	if err != nil {
+		return false, err
+	}
+	var one int
+	err = t.row([]any{&one}, `SELECT 1 FROM documents WHERE id = $1`, string(d.Document))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, ErrNotFound
+	}
+	if err != nil {
+		return false, err
+	}
+	n, err := t.exec(`INSERT INTO decisions (id, document_id, at, decision_json) VALUES ($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
+		clean(d.ID, 200), string(d.Document), millis(d.At), decision)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, t.noteFact(d.By, "decided", string(d.Document), string(d.Verb), clean(d.ID, 100), greffe.Matter{Decision: &d})
 }
 
 // decisions returns what people decided about the documents of a message.

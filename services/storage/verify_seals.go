@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -69,7 +68,7 @@ func (w *journalWalk) begin(ctx context.Context, first int64) error {
 	if err != nil {
 		return err
 	}
-	_, b, err := w.read(ctx, before.Checkpoint, evidence.MaxCheckpoint)
+	_, b, err := readVersion(ctx, w.v.store, before.Checkpoint, evidence.MaxCheckpoint)
 	if err != nil {
 		return unlessGone(err)
 	}
@@ -132,7 +131,7 @@ func (w *journalWalk) sealed(ctx context.Context, r sealedRange, newest bool) er
 	if known && seal.Done {
 		o = seal.Checkpoint
 	}
-	_, b, err := w.read(ctx, o, evidence.MaxCheckpoint)
+	_, b, err := readVersion(ctx, w.v.store, o, evidence.MaxCheckpoint)
 	if err := unlessGone(err); err != nil {
 		return err
 	}
@@ -266,7 +265,7 @@ func (w *journalWalk) compareSeal(c *evidence.Checkpoint, s index.Seal, known, n
 // checkpoint says.
 func (w *journalWalk) segment(ctx context.Context, c *evidence.Checkpoint) (*evidence.Segment, error) {
 	v, r := w.v, c.Range()
-	_, b, err := w.read(ctx, c.Segment, evidence.MaxSegment)
+	_, b, err := readVersion(ctx, w.v.store, c.Segment, evidence.MaxSegment)
 	if err := unlessGone(err); err != nil {
 		return nil, err
 	}
@@ -297,7 +296,7 @@ func (w *journalWalk) segment(ctx context.Context, c *evidence.Checkpoint) (*evi
 func (w *journalWalk) facts(ctx context.Context, c *evidence.Checkpoint, s *evidence.Segment) error {
 	var list []greffe.Fact
 	if !c.Facts.IsZero() {
-		_, b, err := w.read(ctx, c.Facts, evidence.MaxFacts)
+		_, b, err := readVersion(ctx, w.v.store, c.Facts, evidence.MaxFacts)
 		if err := unlessGone(err); err != nil {
 			return err
 		}
@@ -428,23 +427,6 @@ func upTo(list []greffe.Entry, last int64) []greffe.Entry {
 		list = list[:len(list)-1]
 	}
 	return list
-}
-
-// read reads an object of at most limit bytes, the version that o names.
-func (w *journalWalk) read(ctx context.Context, o greffe.Object, limit int64) (greffe.Object, []byte, error) {
-	f, err := w.v.store.Open(ctx, o)
-	if err != nil {
-		return o, nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return o, nil, fmt.Errorf("read %s: %w", o.Key, err)
-	}
-	if int64(len(b)) > limit {
-		return o, nil, fmt.Errorf("%s: %w: more than %d bytes", o.Key, evidence.ErrFormat, limit)
-	}
-	return o, b, nil
 }
 
 // unlessGone returns an error that keeps Verify from looking, and nil for one that is

@@ -1,0 +1,286 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
+)
+
+// compared are the tables that a rebuilt index has to have as the lost one had them.
+var compared = []string{"messages", "message_facts", "message_words", "documents", "document_names", "claims", "outcomes", "decisions", "tallies",
+	"journal", "journal_facts", "journal_tiles", "seals", "listed"}
+
+// rowsOf returns the rows of a table, sorted, each as one text; of the journal those
+// up to an entry.
+func rowsOf(t testing.TB, file, table string, until int64) []string {
+	t.Helper()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	where := ""
+	switch table {
+	case "journal", "journal_facts":
+		where = fmt.Sprintf(" WHERE seq <= %d", until)
+	case "tallies":
+		where = " WHERE n <> 0"
+	}
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table+where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for rows.Next() {
+		values := make([]any, len(names))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for i, v := range values {
+			fmt.Fprintf(&b, "%s=%v ", names[i], *v.(*any))
+		}
+		list = append(list, b.String())
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// sameIndex compares two indexes row by row.
+func sameIndex(t testing.TB, lost, rebuilt string, until int64, tables []string) {
+	t.Helper()
+	for _, table := range tables {
+		a, b := rowsOf(t, lost, table, until), rowsOf(t, rebuilt, table, until)
+		if slices.Equal(a, b) {
+			continue
+		}
+		t.Errorf("%s: %d rows were lost, %d came back", table, len(a), len(b))
+		for i, n := 0, 0; i < max(len(a), len(b)) && n < 3; i++ {
+			x, y := "", ""
+			if i < len(a) {
+				x = a[i]
+			}
+			if i < len(b) {
+				y = b[i]
+			}
+			if x != y {
+				n++
+				t.Errorf("  lost    %.600s\n  rebuilt %.600s", x, y)
+			}
+		}
+	}
+}
+
+// BenchmarkReindex rebuilds the index of messages with a document that was delivered.
+func BenchmarkReindex(b *testing.B) {
+	h := newHouse(b)
+	const n = 500
+	for uid := range uint32(n) {
+		raw := sampleMail(b, uint64(uid), 1000)
+		r := h.receive(b, uid+1, raw)
+		p := parse(b, r, raw)
+		p.Message.Subject, p.Message.From = "Compte rendu de consultation", []greffe.Address{{Name: "Dr Anne Lefèvre", Address: "a.lefevre@cabinet.example"}}
+		p.Documents[0].Patient = greffe.Patient{BirthFamily: "Œuvrard", FirstGiven: "Maëlle", Givens: "Maëlle Anne", BirthDate: "19840312"}
+		a, err := h.storeMessage(b.Context(), p)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.settle(b, a, 0)
+	}
+	if _, err := NewSealer(h.store, h.db, newJournalKey(b, "essai"), slog.New(slog.DiscardHandler)).SealAll(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	db, err := index.OpenToRebuild(b.Context(), filepath.Join(b.TempDir(), "again.db"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	done := 0
+	for b.Loop() {
+		r, err := Reindex(b.Context(), h.store, db, true, nil, nil)
+		if err != nil || r.Messages != n {
+			b.Fatal(r, err)
+		}
+		done += r.Messages
+	}
+	b.ReportMetric(float64(done)/b.Elapsed().Seconds(), "messages/s")
+}
+
+// settle gives documents outcomes and decisions as the integrator does, late, repeated
+// and double ones among them.
+func (h *house) settle(t testing.TB, a greffe.Archived, n int) {
+	t.Helper()
+	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	for i, id := range a.Documents {
+		doc, err := h.db.Document(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holder, err := h.db.Claim(t.Context(), doc.Identity, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcomes := []greffe.Outcome{
+			{DI: "dpi", Action: "T02", Control: "c1", State: greffe.StateWaiting, Code: "AE 902", Text: "Patient inconnu", At: at},
+			{DI: "dpi", Action: "T02", Control: "c2", State: greffe.StateDelivered, Code: "AA", Text: "Intégré", At: at.Add(time.Minute)},
+			{DI: "dpi", Action: "T02", Control: "c3", State: greffe.StateWaiting, Code: "late", At: at.Add(time.Second)},
+			{DI: "dpi", Action: "T02", Control: "c2", State: greffe.StateDelivered, Code: "AA", Text: "Intégré", At: at.Add(time.Minute)},
+		}
+		duplicate := greffe.DocumentID("")
+		switch {
+		case holder != id:
+			outcomes, duplicate = []greffe.Outcome{{State: greffe.StateDuplicate, Code: "duplicate", Text: "Déjà reçu", At: at}}, holder
+		case (n+i)%3 == 1:
+			outcomes = []greffe.Outcome{{State: greffe.StateTodo, Code: "pdf", Text: "À la main", At: at}, {State: greffe.StateDismissed, Code: "decision", Text: "Vu", At: at.Add(time.Hour)}}
+		case (n+i)%3 == 2:
+			outcomes = nil
+		}
+		for _, o := range outcomes {
+			if o.Code == "decision" {
+				d := greffe.Decided{ID: fmt.Sprintf("d%d-%d", n, i), Document: id, Verb: greffe.VerbDismiss, Reason: "déjà dans le dossier", By: "anne", At: o.At}
+				if _, err := h.db.SaveDecision(t.Context(), d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := h.db.SaveOutcome(t.Context(), id, o, duplicate); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A lost index comes back row by row: what was archived, what became of it, and the
+// journal up to its last seal.
+func TestReindexBringsBackWhatWasLost(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	sealer := NewSealer(h.store, h.db, newJournalKey(t, "essai"), slog.New(slog.DiscardHandler))
+	seal := func() {
+		if _, err := sealer.SealAll(context.WithoutCancel(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for uid := range uint32(9) {
+		raw := sampleMail(t, uint64(uid)/2, 1000) // each document twice
+		r := h.receive(t, uid+1, raw)
+		if uid%2 == 0 {
+			if err := h.onReceived(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := parse(t, r, raw)
+		p.Message.Subject, p.Message.From = "Compte rendu", []greffe.Address{{Name: "Dr Anne Lefèvre", Address: "a.lefevre@cabinet.example"}}
+		p.Documents[0].Patient = greffe.Patient{BirthFamily: "Œuvrard", FirstGiven: "Maëlle", Givens: "Maëlle Anne", BirthDate: "19840312"}
+		a, err := h.storeMessage(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.settle(t, a, int(uid))
+		if uid%3 == 0 {
+			say(t, h.db, 100)
+			seal()
+		}
+	}
+	// One was kept and not read; one was refused unread; the tail is not sealed.
+	kept := h.receive(t, 50, fakeMail())
+	if err := h.onReceived(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	refused := h.receive(t, 51, fakeMail([]byte("x")))
+	refused.Refused, refused.SHA256, refused.Spool, refused.Size = &greffe.Finding{Rule: "mail.too-large"}, "", "", 1<<30
+	refused.ID = greffe.NewMessageID(refused.Origin, "")
+	if err := h.onReceived(t.Context(), refused); err != nil {
+		t.Fatal(err)
+	}
+	seal()
+	last, err := h.db.LastSeal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, h.db, 3)
+
+	file := filepath.Join(t.TempDir(), "again.db")
+	db, err := index.OpenToRebuild(t.Context(), file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := Reindex(t.Context(), h.store, db, false, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Messages != 9 || r.Received != 2 || r.Entries != last.Last || len(r.Unlisted)+len(r.Damaged)+r.Without != 0 {
+		t.Errorf("reindexed %+v", r)
+	}
+	sameIndex(t, h.file, file, last.Last, compared)
+	for name, db := range map[string]*index.DB{"lost": h.db, "rebuilt": db} {
+		rep, err := Verify(t.Context(), h.store, db, VerifyOptions{Full: true})
+		if err != nil || !rep.OK() {
+			t.Errorf("%s: %v\n%s", name, err, rep)
+		}
+	}
+	// It is not empty any more: it is only replaced when asked to, and then the same.
+	if _, err := Reindex(t.Context(), h.store, db, false, nil, nil); !errors.Is(err, index.ErrNotEmpty) {
+		t.Errorf("again: %v", err)
+	}
+	// The journal of a rebuilt index goes on, sealed after what was sealed.
+	if _, err := NewSealer(h.store, db, sealer.key, slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
+		t.Errorf("sealing goes on: %v", err)
+	}
+	if _, err := Reindex(t.Context(), h.store, db, true, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	sameIndex(t, h.file, file, last.Last, compared[:11]) // the journal was sealed further
+}
+
+// An index that is half rebuilt is refused by those who would deliver from it, and an
+// archive whose journal is broken costs no index.
+func TestReindexIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	h, _, _ := sealedHouse(t)
+	if err := h.db.BeginRebuild(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := index.Open(t.Context(), h.file, nil); !errors.Is(err, index.ErrRebuilding) {
+		t.Errorf("half rebuilt: %v", err)
+	}
+	if _, err := Reindex(t.Context(), h.store, h.db, true, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	again, err := index.Open(t.Context(), h.file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	before := rowsOf(t, h.file, "journal", 1<<40)
+	h.overwrite(t, h.objectsOf(t, ".jsonl")[1], cut)
+	if _, err := Reindex(t.Context(), h.store, h.db, true, nil, nil); !errors.Is(err, ErrEvidence) {
+		t.Errorf("torn segment: %v", err)
+	}
+	if !slices.Equal(before, rowsOf(t, h.file, "journal", 1<<40)) {
+		t.Error("the index was touched")
+	}
+}
