@@ -394,7 +394,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	if err != nil {
 		return console.Config{}, fmt.Errorf("public URL: %w", err)
 	}
-	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules()}
+	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone()}
 	for _, m := range cfg.Mailboxes {
 		out.Mailboxes = append(out.Mailboxes, m.Address)
 	}

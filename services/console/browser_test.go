@@ -158,6 +158,8 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("the journal is %d pixels too wide, %v", over, err)
 	}
 	shot("journal")
+	do(chromedp.SendKeys("#qui", "claire"), chromedp.Click("form.search button"), chromedp.WaitVisible(".clear"))
+	shot("journal-filtre")
 	open("/documents/" + string(malware.Documents[0]) + "/telechargement")
 	do(chromedp.WaitVisible(".damaged"))
 	shot("preuve")

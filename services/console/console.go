@@ -50,12 +50,13 @@ type Config struct {
 	// request from anywhere else is journalled with the address it came from.
 	Proxies []netip.Prefix
 
-	IdleTimeout time.Duration // a session without a request ends after it; 0 means 15 minutes
-	Lifetime    time.Duration // a session ends after it in any case; 0 means 12 hours
-	Mailboxes   []string      // addresses offered in the filter of the queue
-	DI          []DIAccess    // record systems that may fetch documents by reference
-	Version     string        // shown at the foot of the pages
-	Rules       []greffe.Rule // what findings refer to, explained in the help
+	IdleTimeout time.Duration  // a session without a request ends after it; 0 means 15 minutes
+	Lifetime    time.Duration  // a session ends after it in any case; 0 means 12 hours
+	Mailboxes   []string       // addresses offered in the filter of the queue
+	Zone        *time.Location // that the days of the mailboxes are stated in; nil means Paris
+	DI          []DIAccess     // record systems that may fetch documents by reference
+	Version     string         // shown at the foot of the pages
+	Rules       []greffe.Rule  // what findings refer to, explained in the help
 }
 
 // DIAccess is the credential of one record system for GET /di/documents/{id}.
@@ -93,6 +94,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	if cfg.Lifetime <= 0 {
 		cfg.Lifetime = 12 * time.Hour
+	}
+	if cfg.Zone == nil {
+		cfg.Zone = paris
 	}
 	c := &Console{
 		cfg: cfg, bus: b, store: store, db: db, log: log,

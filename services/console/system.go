@@ -35,6 +35,7 @@ type systemPage struct {
 	Mute     bool // what they say could not be read
 	Letters  []letter
 	Broken   bool // the dead letters could not be read
+	Days     []statementLine
 }
 
 // topicWords says what a service was doing with an event of a topic.
@@ -57,6 +58,11 @@ func (c *Console) showSystem(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	for _, s := range statesShown {
 		p.Counts = append(p.Counts, stateCount{Words: s, Messages: messages[s.State], Documents: documents[s.State]})
+	}
+	now := time.Now()
+	p.Checks = append(p.Checks, c.sealing(r.Context(), now)...)
+	if p.Days, err = c.statements(r.Context(), now); err != nil {
+		return err
 	}
 	p.Services, err = c.serviceLines(r.Context())
 	p.Mute = err != nil
