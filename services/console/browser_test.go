@@ -164,6 +164,13 @@ func TestBrowser(t *testing.T) {
 	do(chromedp.WaitVisible(".damaged"))
 	shot("preuve")
 	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
+	for i, s := range []greffe.Statement{{Mailbox: cardio, Seen: 1214, Listed: 1214, Archived: 1214, Delivered: 1200, Held: 14, Complete: true}, {Mailbox: radio, Seen: 3, Archived: 2, Missing: 1, Complete: true}} {
+		day := w.console.yesterday(time.Now())
+		s.Day, s.At, s.Digest = day.Format(time.DateOnly), time.Now(), greffe.DigestOf([]byte{byte(i)})
+		if _, err := w.db.SaveStatement(t.Context(), s, day); err != nil {
+			t.Fatal(err)
+		}
+	}
 	login("root")
 	shot("systeme")
 	open("/systeme/comptes")
