@@ -259,7 +259,12 @@ func (d *dirStore) relock(ctx context.Context, key string) error {
 	if d.retention == 0 {
 		return nil
 	}
-	_, err := d.Retain(ctx, greffe.Object{Key: key}, lockEnd(time.Now(), d.retention))
+	until := lockEnd(time.Now(), d.retention)
+	// What is locked that long cannot be eliminated meanwhile: no turn is needed.
+	if i, _, err := d.look(key); err == nil && !until.After(i.RetainUntil) {
+		return nil
+	}
+	_, err := d.Retain(ctx, greffe.Object{Key: key}, until)
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: eliminated at this moment: %w", ErrUnavailable, err)
 	}
