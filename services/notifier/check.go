@@ -18,7 +18,7 @@ func CheckAnswers(ctx context.Context, cfg Config) []Check {
 	if len(cfg.Mailboxes) == 0 {
 		return []Check{{"configuration", true, "aucune boîte n’a de serveur d’envoi (mailboxes.smtp) : les expéditeurs ne reçoivent pas de réponse"}}
 	}
-	checks := []Check{checkWhiteList(cfg.WhiteList)}
+	checks := []Check{checkWhiteList(&whiteList{path: cfg.WhiteList})}
 	for _, m := range cfg.Mailboxes {
 		c := Check{Name: m.Address, OK: true, Text: "connexion au serveur d’envoi et identification réussies"}
 		client, err := m.open(ctx)
@@ -32,16 +32,15 @@ func CheckAnswers(ctx context.Context, cfg Config) []Check {
 	return checks
 }
 
-func checkWhiteList(path string) Check {
+func checkWhiteList(w *whiteList) Check {
 	c := Check{Name: "liste blanche"}
-	if path == "" {
-		c.Text = "aucune liste blanche (answers.white_list) : aucune réponse ne part. Téléchargez listeblanchemssante.xml et indiquez son chemin."
+	if w.path == "" {
+		c.Text = "Aucune liste blanche (answers.white_list) : aucune réponse ne part. Téléchargez listeblanchemssante.xml et indiquez son chemin."
 		return c
 	}
-	w := &whiteList{path: path}
 	n, err := w.check()
 	if err != nil {
-		c.Text = fmt.Sprintf("le fichier %s ne peut pas être lu comme une liste de domaines (%v) : remplacez-le par listeblanchemssante.xml.", path, err)
+		c.Text = fmt.Sprintf("Le fichier %s ne peut pas être lu comme une liste de domaines (%v) : remplacez-le par listeblanchemssante.xml.", w.path, err)
 		return c
 	}
 	c.OK, c.Text = true, fmt.Sprintf("%d domaines", n)

@@ -84,7 +84,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		return nil
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.state.list) }()
+	go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.standings) }()
 	defer func() { <-done }()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -72,9 +73,18 @@ func sentence(m Mailbox, err error) string {
 	return server + "n’a pas pris les réponses aux expéditeurs : Greffe réessaie de lui-même. Si cela dure, vérifier l’adresse, le pare-feu et l’identification, ou prévenir l’opérateur."
 }
 
-func (s *standing) list() []bus.Standing {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := []bus.Standing{{Service: "notifier", Instance: "envoi"}}
-	return append(all, slices.Collect(maps.Values(s.now))...)
+// standings is what the System page shows: the service as a whole, with what is wrong with
+// the white list, and each mailbox that cannot send.
+func (n *Notifier) standings() []bus.Standing {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "notifier"
+	}
+	own := bus.Standing{Service: "notifier", Instance: host}
+	if c := checkWhiteList(n.white); !c.OK {
+		own.Trouble = c.Text
+	}
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
+	return append([]bus.Standing{own}, slices.Collect(maps.Values(n.state.now))...)
 }
