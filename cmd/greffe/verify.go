@@ -160,7 +160,7 @@ func runVerify(ctx context.Context, c *call) error {
 // result in the journal.
 func (a *app) verify(ctx context.Context, opt storage.VerifyOptions) (storage.Report, error) {
 	o := verifyConfig(a.cfg)
-	opt.Retention, opt.Keys = o.Retention, o.Keys
+	opt.Retention, opt.Keys, opt.Authority = o.Retention, o.Keys, o.Authority
 	rep, err := storage.Verify(ctx, a.store, a.db, opt)
 	if err != nil {
 		return rep, err
@@ -180,6 +180,8 @@ func verifyConfig(cfg *Config) storage.VerifyOptions {
 			o.Keys = append(o.Keys, v)
 		}
 	}
+	// A certificate that cannot be read is told by the check of the configuration.
+	o.Authority, _ = authority(cfg)
 	return o
 }
 

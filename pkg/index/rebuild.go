@@ -155,6 +155,23 @@ func (db *DB) RestoreSeal(ctx context.Context, s Seal, entries []Entry, facts []
 	return nil
 }
 
+// RestoreStamp writes a stamp back, after its seal; the journal has its entry.
+func (db *DB) RestoreStamp(ctx context.Context, s Stamp) error {
+	stamp, err1 := encode(s.Stamp)
+	token, err2 := encode(s.Token)
+	err := errors.Join(err1, err2)
+	if err == nil {
+		err = db.update(ctx, func(t *tx) error {
+			_, err := t.exec(`INSERT INTO stamps (last, at, stamp_json, token_json) VALUES ($1,$2,$3,$4)`, s.Last, s.At.UnixMilli(), stamp, token)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("restore stamp of %d: %w", s.Last, err)
+	}
+	return nil
+}
+
 // Restored is a message as its manifest says.
 type Restored struct {
 	Parsed   greffe.Parsed

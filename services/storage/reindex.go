@@ -76,6 +76,9 @@ func Reindex(ctx context.Context, store archive.Store, db *index.DB, replace boo
 		r.Entries, r.SealedAt, r.Seals = s.Last, s.At, r.Seals+1
 		return db.RestoreSeal(ctx, s, entries, facts, tiles)
 	})
+	if err == nil {
+		err = restoreStamps(ctx, store, db, ranges, r.Entries)
+	}
 	if err != nil {
 		return r, fmt.Errorf("reindex: %w", err)
 	}
@@ -151,6 +154,31 @@ func eachSeal(ctx context.Context, store archive.Store, ranges []sealedRange, ke
 			return err
 		}
 		seq, hash, link = s.Last, last.Hash, evidence.Link{Key: key, SHA256: o.SHA256}
+	}
+	return nil
+}
+
+// restoreStamps writes back which checkpoints were stamped. Whether a token is good is
+// for Verify: one that cannot be read is not written, and missed then.
+func restoreStamps(ctx context.Context, store archive.Store, db *index.DB, ranges []sealedRange, last int64) error {
+	for _, s := range ranges {
+		stampVersion, stamped := s.kinds[evidence.KindStamp]
+		tokenVersion, there := s.kinds[evidence.KindToken]
+		if !stamped || !there || s.Last > last {
+			continue
+		}
+		stamp, _, err1 := readVersion(ctx, store, greffe.Object{Key: s.Key(evidence.KindStamp), Version: stampVersion}, evidence.MaxCheckpoint)
+		o, answer, err2 := readVersion(ctx, store, greffe.Object{Key: s.Key(evidence.KindToken), Version: tokenVersion}, evidence.MaxToken)
+		if err := unlessGone(errors.Join(err1, err2)); err != nil {
+			return err
+		}
+		token, err := evidence.ParseToken(answer)
+		if err1 != nil || err2 != nil || err != nil {
+			continue
+		}
+		if err := db.RestoreStamp(ctx, index.Stamp{Last: s.Last, At: token.Time, Stamp: stamp, Token: o}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

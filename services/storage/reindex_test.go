@@ -18,7 +18,7 @@ import (
 
 // compared are the tables that a rebuilt index has to have as the lost one had them.
 var compared = []string{"messages", "message_facts", "message_words", "documents", "document_names", "claims", "outcomes", "decisions", "tallies",
-	"journal", "journal_facts", "journal_tiles", "seals", "listed"}
+	"journal", "journal_facts", "journal_tiles", "seals", "stamps", "listed"}
 
 // rowsOf returns the rows of a table, sorted, each as one text; of the journal those
 // up to an entry.
@@ -181,6 +181,8 @@ func TestReindexBringsBackWhatWasLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	authority, _ := newAuthority(t, nil)
+	authority.Every = time.Nanosecond
 	for uid := range uint32(9) {
 		raw := sampleMail(t, uint64(uid)/2, 1000) // each document twice
 		r := h.receive(t, uid+1, raw)
@@ -200,6 +202,9 @@ func TestReindexBringsBackWhatWasLost(t *testing.T) {
 		if uid%3 == 0 {
 			say(t, h.db, 100)
 			seal()
+			if _, err := NewStamper(h.store, h.db, authority, slog.New(slog.DiscardHandler)).stamp(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	// One was kept and not read; one was refused unread; the tail is not sealed.

@@ -43,6 +43,9 @@ type VerifyOptions struct {
 	// Keys are those that the newest checkpoint must be signed with one of; none: any
 	// whose public key is in the archive.
 	Keys []note.Verifier
+	// Authority is the one that stamps the journal: its tokens must come from Roots (nil:
+	// only their own signature is checked), the newest not be older than Every.
+	Authority Authority
 	// Progress, when not nil, is called after each message of the index, one call
 	// at a time. total is an estimate, 0 when not known.
 	Progress func(done, total int)

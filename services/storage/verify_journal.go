@@ -62,6 +62,9 @@ func (v *verifier) journal(ctx context.Context) error {
 	if err := w.tail(ctx); err != nil {
 		return err
 	}
+	if err := w.gapOfStamps(ctx); err != nil {
+		return err
+	}
 	return w.later(ctx)
 }
 

@@ -25,10 +25,12 @@ type journalWalk struct {
 	at   time.Time
 
 	// Of the archive.
-	last int64          // entry of the last range
-	link evidence.Link  // the last checkpoint; zero when it could not be read
-	tree *evidence.Tree // of all entries so far; nil when they could not be read
-	lost bool           // the ranges before could not be followed: links begin anew
+	last     int64          // entry of the last range
+	link     evidence.Link  // the last checkpoint; zero when it could not be read
+	tree     *evidence.Tree // of all entries so far; nil when they could not be read
+	tokens   []tokenMark    // over the ranges so far
+	complete bool           // all ranges were looked at, from the first
+	lost     bool           // the ranges before could not be followed: links begin anew
 }
 
 // walkJournal makes a walk that begins with the first entry.
@@ -40,14 +42,14 @@ func (v *verifier) walkJournal(ctx context.Context) (*journalWalk, error) {
 		return nil, err
 	}
 	tree, err := evidence.NewTree(0, nil)
-	return &journalWalk{v: v, keys: append(keys, v.opt.Keys...), hash: greffe.FirstPrev, tree: tree}, err
+	return &journalWalk{v: v, complete: true, keys: append(keys, v.opt.Keys...), hash: greffe.FirstPrev, tree: tree}, err
 }
 
 // begin makes the walk begin with entry first, which is the first of a range: what was
 // before is taken from the index and from the checkpoint before.
 func (w *journalWalk) begin(ctx context.Context, first int64) error {
 	w.seq, w.hash, w.last, w.at = first-1, greffe.FirstPrev, first-1, time.Time{}
-	w.link, w.tree, w.lost = evidence.Link{}, nil, false
+	w.link, w.tree, w.lost, w.complete = evidence.Link{}, nil, false, false
 	if first == 1 {
 		var err error
 		w.tree, err = evidence.NewTree(0, nil)
@@ -170,6 +172,9 @@ func (w *journalWalk) sealed(ctx context.Context, r sealedRange, newest bool) er
 	if err := w.entries(ctx, r.Range, segment); err != nil {
 		return err
 	}
+	if err := w.token(ctx, r, c, greffe.DigestOf(b)); err != nil {
+		return err
+	}
 	w.last, w.link, w.lost = r.Last, evidence.Link{Key: o.Key, SHA256: greffe.DigestOf(b)}, false
 	return nil
 }
@@ -195,7 +200,7 @@ func (w *journalWalk) gap(ctx context.Context, last int64) error {
 
 // skip goes past entries whose seal could not be followed.
 func (w *journalWalk) skip(ctx context.Context, last int64) error {
-	w.link, w.tree, w.lost = evidence.Link{}, nil, true
+	w.link, w.tree, w.lost, w.complete = evidence.Link{}, nil, true, false
 	for w.seq < last {
 		list, err := w.v.db.JournalAfter(ctx, w.seq, int(min(last-w.seq, evidence.MaxEntries)))
 		if err != nil {
