@@ -18,6 +18,7 @@ import (
 	"greffe/pkg/archive"
 	"greffe/pkg/bus"
 	"greffe/pkg/clamd"
+	"greffe/pkg/greffe"
 	"greffe/pkg/hl7"
 	"greffe/pkg/index"
 	"greffe/pkg/ins"
@@ -257,6 +258,9 @@ func (a *app) build(name string) error {
 
 // run runs every service until ctx is done or one of them fails; then all stop.
 func (a *app) run(ctx context.Context) error {
+	if err := a.noteStart(ctx); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.services {
 		g.Go(func() error {
@@ -273,7 +277,56 @@ func (a *app) run(ctx context.Context) error {
 		})
 	}
 	err := g.Wait()
-	a.sealRest(ctx)
+	return errors.Join(err, a.noteStop(ctx, err))
+}
+
+// about names the process in the journal: the services that it runs.
+func (a *app) about() string {
+	var names []string
+	for _, s := range a.services {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// noteStart writes into the journal that the process starts, and with which
+// configuration when that is another one than the last time. A process that does not
+// reach the index leaves no such entry.
+func (a *app) noteStart(ctx context.Context) error {
+	if a.db == nil {
+		return nil
+	}
+	text, err := annotated(a.cfg)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if err := a.db.Append(ctx, index.Entry{Actor: "greffe", Action: "started", Subject: a.about(), Result: "ok", Detail: versionString()}); err != nil {
+		return err
+	}
+	_, err = a.db.NoteConfiguration(ctx, a.about(), greffe.DigestOf(text))
+	return err
+}
+
+// noteStop writes that the process stops, and seals what the journal got since the last
+// time. A start without a stop before it is a process that was killed.
+func (a *app) noteStop(ctx context.Context, why error) error {
+	if a.db == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	result := "ok"
+	if why != nil {
+		result = "failed"
+	}
+	err := a.db.Append(ctx, index.Entry{Actor: "greffe", Action: "stopped", Subject: a.about(), Result: result})
+	if err == nil && a.sealer != nil && a.storage.Began() {
+		// What cannot be sealed in a moment is sealed at the next start. An archive that has
+		// not proved what it promises gets nothing, this neither.
+		if _, err := a.sealer.SealAll(ctx); err != nil {
+			a.log.Error("the end of the journal is not sealed; the next start does it", "error", err)
+		}
+	}
 	return err
 }
 
@@ -294,20 +347,6 @@ func authority(cfg *Config) (storage.Authority, error) {
 	ts := cfg.Journal.Timestamp
 	roots, err := authorities(ts.CA)
 	return storage.Authority{URL: ts.URL, Roots: roots, Policy: ts.Policy, Every: time.Duration(ts.Every)}, err
-}
-
-// sealRest seals what the journal got since the last time, for a clean stop. What it
-// cannot seal in a moment is sealed at the next start. An archive that has not proved
-// what it promises gets nothing, this neither.
-func (a *app) sealRest(ctx context.Context) {
-	if a.sealer == nil || !a.storage.Began() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if _, err := a.sealer.SealAll(ctx); err != nil {
-		a.log.Error("the end of the journal is not sealed; the next start does it", "error", err)
-	}
 }
 
 // close closes what was opened, the last first.

@@ -93,7 +93,7 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 	defer a.close()
 	trials := []func(context.Context) []result{
 		func(context.Context) []result { return checkDataDir(cfg) },
-		a.checkBus, a.checkArchive, a.checkIndex,
+		a.checkBus, a.checkArchive, a.checkIndex, a.checkJournal,
 		func(ctx context.Context) []result { return checkAntivirus(ctx, cfg) },
 		func(ctx context.Context) []result { return checkSchemas(ctx, cfg) },
 	}

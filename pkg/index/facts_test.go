@@ -105,7 +105,7 @@ func TestArchivedMayComeBeforeReceived(t *testing.T) {
 		for _, e := range journal(t, db) {
 			actions = append(actions, e.Action)
 		}
-		if want := []string{"received", "archived", "archived"}; !slices.Equal(actions, want) {
+		if want := []string{"received", "parsed", "archived", "archived"}; !slices.Equal(actions, want) {
 			t.Errorf("journal %v, want %v", actions, want)
 		}
 		if counts, err := db.Counts(t.Context(), nil); err != nil || counts[greffe.StateArchived] != 1 || len(counts) != 1 {

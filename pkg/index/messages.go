@@ -128,6 +128,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 	mailbox := clean(p.Received.Origin.Mailbox, 320)
 	t.count("message", mailbox, before, -1)
 	t.count("message", mailbox, a.State, 1)
+	t.note("parser", "parsed", string(id), string(p.Verdict), p.Parser)
 	t.note("storage", "archived", string(id), string(a.State), string(manifest.SHA256))
 	for i := range p.Documents {
 		if err := t.insertDocument(&p, i, a.At, objects); err != nil {

@@ -270,3 +270,29 @@ func (db *DB) AppendIfQuiet(ctx context.Context, e Entry, since time.Time) (bool
 	}
 	return appended, nil
 }
+
+// NoteConfiguration appends an entry when the configuration of a process is another than
+// the one it had last: digest is that of its effective text, about names the process, so
+// that each has its own. It reports whether it did.
+func (db *DB) NoteConfiguration(ctx context.Context, about string, digest greffe.Digest) (bool, error) {
+	changed := false
+	err := db.update(ctx, func(t *tx) error {
+		var last string
+		name := "configuration " + clean(about, 100)
+		err := t.row([]any{&last}, `SELECT value FROM settings WHERE name = $1`, name)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if changed = last != string(digest); !changed {
+			return nil
+		}
+		t.note("greffe", "configured", clean(about, 100), "ok", string(digest))
+		_, err = t.exec(`INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, string(digest))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("note configuration: %w", err)
+	}
+	return changed, nil
+}

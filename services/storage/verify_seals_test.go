@@ -35,7 +35,7 @@ func sealedHouse(t testing.TB) (*house, *evidence.Key, []greffe.Received) {
 			t.Fatal(err)
 		}
 		list = append(list, r)
-		say(t, h.db, 300)
+		say(t, h.db, 299)
 		if _, err := sealer.SealAll(context.WithoutCancel(t.Context())); err != nil {
 			t.Fatal(err)
 		}
