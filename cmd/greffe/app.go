@@ -300,6 +300,9 @@ func (a *app) noteStart(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	// Also when it is asked to stop at once: what starts is told.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	if err := a.db.Append(ctx, index.Entry{Actor: "greffe", Action: "started", Subject: a.about(), Result: "ok", Detail: versionString()}); err != nil {
 		return err
 	}

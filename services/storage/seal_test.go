@@ -2,12 +2,21 @@ package storage
 
 import (
 	"context"
+	cryptorand "crypto/rand"
+	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"greffe/pkg/archive"
 	"greffe/pkg/evidence"
@@ -313,5 +322,125 @@ func testManySealers(t *testing.T, store archive.Store, dbs ...*index.DB) {
 	}
 	if n := judgeSeals(t, store, dbs[0]); n != writers*each {
 		t.Errorf("%d entries sealed, want %d", n, writers*each)
+	}
+}
+
+// Two processes with the same index make one chain and one series of seals; so do two
+// with PostgreSQL.
+func TestTwoServicesMakeOneSeries(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return filepath.Join(t.TempDir(), "index.db") },
+		"postgres": postgresSchema,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := dsn(t)
+			dbs := make([]*index.DB, 2)
+			for i := range dbs {
+				db, err := index.Open(t.Context(), at, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { db.Close() })
+				dbs[i] = db
+			}
+			store, err := archive.OpenDir(filepath.Join(t.TempDir(), "archive"), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { store.Close() })
+			testManySealers(t, store, dbs...)
+		})
+	}
+}
+
+// postgresSchema makes a schema of its own on the server of GREFFE_TEST_POSTGRES.
+func postgresSchema(t *testing.T) string {
+	server := os.Getenv("GREFFE_TEST_POSTGRES")
+	if server == "" {
+		t.Skip("GREFFE_TEST_POSTGRES is not set")
+	}
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	name := "seals_" + strings.ToLower(cryptorand.Text())
+	if _, err := db.ExecContext(t.Context(), `CREATE SCHEMA `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.ExecContext(context.WithoutCancel(t.Context()), `DROP SCHEMA `+name+` CASCADE`) })
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// Ten thousand entries, read from the index, into the directory: the mark is 500 ms.
+func BenchmarkSeal(b *testing.B) {
+	h := newHouse(b)
+	s := NewSealer(h.store, h.db, newJournalKey(b, "essai"), slog.New(slog.DiscardHandler))
+	for b.Loop() {
+		b.StopTimer()
+		var g sync.WaitGroup
+		for range 50 { // writers that wait at the same time share a transaction
+			g.Go(func() { say(b, h.db, evidence.MaxEntries/50) })
+		}
+		g.Wait()
+		b.StartTimer()
+		if n, err := s.SealAll(b.Context()); err != nil || n != evidence.MaxEntries {
+			b.Fatal(n, err)
+		}
+	}
+}
+
+// Proofs of entries of a journal of ten million: the mark is 5 ms. Leaves are made up,
+// every level of the tree above them is real.
+func BenchmarkProveEntry(b *testing.B) {
+	h := newHouse(b)
+	const size = 10_000_000
+	tree, err := evidence.NewTree(0, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var leaf [32]byte
+	for i := range uint64(size) {
+		binary.LittleEndian.PutUint64(leaf[:], i)
+		tree.Append(leaf)
+		if i%1_000_000 == 999_999 {
+			h.keepTiles(b, tree)
+		}
+	}
+	r := evidence.NewRange(size, size, time.Now())
+	c := &evidence.Checkpoint{Size: size, Root: tree.Root(), Segment: greffe.Object{Key: r.Key(evidence.KindSegment)}}
+	read := func(level int, n int64, _ int) ([]byte, error) { return h.db.Tile(b.Context(), level, n) }
+	seq := int64(1)
+	for b.Loop() {
+		seq = (seq*7919 + 104729) % size
+		if p, err := evidence.ProveEntry(c, seq+1, read); err != nil || len(p) < 20 {
+			b.Fatal(len(p), err)
+		}
+	}
+}
+
+// keepTiles puts the tiles of a tree into the index, as saving a seal does.
+func (h *house) keepTiles(b *testing.B, tree *evidence.Tree) {
+	b.Helper()
+	say(b, h.db, 1)
+	next, _, err := h.db.PlanSeal(b.Context(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var tiles []index.Tile
+	for _, t := range tree.Changed() {
+		tiles = append(tiles, index.Tile(t))
+	}
+	if err := h.db.SaveSeal(b.Context(), next, tiles); err != nil {
+		b.Fatal(err)
 	}
 }
