@@ -20,6 +20,9 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 	refused := greffe.Outcome{DI: "dpi", Action: "T02", Control: "1", State: greffe.StateRefused, Code: "AE 902", Text: "Patient inconnu."}
 	good := w.receive(mail{subject: "À lire", body: "texte", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("a"), outcomes: []greffe.Outcome{refused}}}})
 	id, docID := string(good.ID), string(greffe.NewDocumentID(good.ID, 1))
+	if _, err := w.db.ClaimAnswer(t.Context(), greffe.Answer{Key: "k", Message: good.ID, Kind: "ask", State: greffe.AnswerAsked, Recipient: "x@cabinet.example"}); err != nil {
+		t.Fatal(err)
+	}
 	claire, paul, root := w.as("claire"), w.as("paul"), w.as("root")
 	q := func(v *visitor, path string, form url.Values) string {
 		a := v.post(path, form)
@@ -46,6 +49,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /documents/{id}/file", "/documents/" + docID + "/file", claire, "shown", docID, ""},
 		{"GET /documents/{id}/telechargement", "/documents/" + docID + "/telechargement", claire, "downloaded", docID, "document"},
 		{"POST /documents/{id}/decision", "/documents/" + docID + "/decision", claire, "asked", docID, ""},
+		{"POST /messages/{id}/accuse", "/messages/" + id + "/accuse", claire, "asked", id, ""},
 		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
 		{"GET /journal", "/journal", paul, "read", "", "journal"},
 		{"GET /systeme", "/systeme", root, "read", "", "system"},
