@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"greffe/api"
 	"greffe/pkg/evidence"
 	"greffe/pkg/greffe"
@@ -336,24 +334,4 @@ func reportIsTagged(t *testing.T, b []byte) {
 	if err != nil || !strings.Contains(text, "H1 (block)") || !strings.Contains(text, "Relevé de preuve") || !strings.Contains(text, "TH") || strings.Contains(text, "Syntax Error") {
 		t.Errorf("pdfinfo: %v\n%.2000s", err, text)
 	}
-}
-
-// FuzzVerifyPack: a hostile pack costs little and never breaks its reader.
-func FuzzVerifyPack(f *testing.F) {
-	data := useHospital(f)
-	b, err := os.ReadFile(provePack(f, data, "--document", string(aDocument(f, data).ID)))
-	if err != nil {
-		f.Fatal(err)
-	}
-	keys, err := readVerifiers(keyFile(f, data))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, got []byte) {
-		rep, err := evidence.VerifyPack(t.Context(), bytes.NewReader(got), int64(len(got)), evidence.Trust{Keys: []note.Verifier(keys)}, nil)
-		if err != nil || rep.Verdict != evidence.StatusKO && !bytes.Equal(got, b) {
-			t.Errorf("%d bytes: %s, %v", len(got), rep.Verdict, err)
-		}
-	})
 }

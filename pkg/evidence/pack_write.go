@@ -93,6 +93,8 @@ type PackJournal struct {
 	Checkpoints map[string][]byte // by key, as they are in the archive
 	Stamps      map[string][]byte // stamps and tokens, the same
 	Keys        []string          // lines of public keys
+	// Certificates are those of the authorities that stamped.
+	Certificates []*x509.Certificate
 }
 
 // AddJournal adds the journal.
@@ -124,6 +126,13 @@ func (w *PackWriter) AddJournal(j PackJournal) error {
 		slices.Sort(keys)
 		for _, k := range keys {
 			if err := w.add(k, m[k]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range j.Certificates {
+		if name, b := certificateFile(c); !w.has(name) {
+			if err := w.add(name, b); err != nil {
 				return err
 			}
 		}
