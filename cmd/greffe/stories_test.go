@@ -70,6 +70,7 @@ func TestStories(t *testing.T) {
 			}
 			s.halt()
 			s.verify()
+			s.reindexed()
 		})
 	}
 }
