@@ -1,0 +1,127 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"greffe/pkg/greffe"
+)
+
+// TestNoPlanReadsAWholeTable: every search and every page of the queue goes through an
+// index that its order or its condition leads into.
+func TestNoPlanReadsAWholeTable(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		boxes := []string{"a@ch.example", "b@ch.example"}
+		week := start.AddDate(0, 0, -7)
+		queries := map[string]struct {
+			query string
+			args  arguments
+		}{}
+		add := func(name, query string, a arguments, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			queries[name] = struct {
+				query string
+				args  arguments
+			}{query, a}
+		}
+		for name, f := range map[string]DocumentFilter{
+			"newest": {}, "mailboxes": {Mailboxes: boxes}, "week": {From: week, To: start}, "ins": {INS: "299999999999999"},
+			"ins without key": {INS: "2999999999999"}, "ins of mailboxes": {INS: "299999999999999", Mailboxes: boxes},
+			"birth": {BirthDate: "19500101"}, "name": {Name: "ma"}, "two words": {Name: "ker ma"}, "name and birth": {Name: "ma", BirthDate: "19500101"},
+			"name of mailboxes, a week": {Name: "martin", Mailboxes: boxes, From: week, To: start}, "name and ins": {Name: "martin", INS: "299999999999999"},
+		} {
+			for _, common := range []bool{false, true} {
+				parts := nameParts(strings.Fields(f.Name))
+				for i := range parts {
+					parts[i].common = common
+				}
+				query, a, err := documentQuery(f, parts, 51)
+				add("documents, "+name+map[bool]string{true: ", common"}[common], query, a, err)
+			}
+		}
+		for name, f := range map[string]MessageFilter{
+			"newest": {}, "mailboxes": {Mailboxes: boxes}, "todo": {States: []greffe.State{greffe.StateTodo}},
+			"todo of mailboxes": {States: []greffe.State{greffe.StateTodo}, Mailboxes: boxes}, "week": {From: week, To: start},
+		} {
+			for _, rare := range []string{"", "martin"} {
+				words := strings.Fields(rare)
+				query, a, err := queueQuery(f, words, rare, 51)
+				add("queue, "+name+" "+rare, query, a, err)
+			}
+		}
+		add("day of a mailbox", `SELECT l.uid FROM listed l LEFT JOIN messages m ON m.id = l.message_id WHERE l.mailbox = $1 AND l.day_at >= $2 AND l.day_at < $3`,
+			arguments{boxes[0], int64(1), int64(2)}, nil)
+		for name, where := range map[string]string{"actor": "actor = $1", "action": "action = $1", "subject": "subject = $1"} {
+			add("journal, "+name, `SELECT `+entryColumns+` FROM journal WHERE `+where+` ORDER BY seq DESC LIMIT 100`, arguments{"x"}, nil)
+		}
+		add("journal, date", `SELECT seq FROM journal WHERE at >= $1 ORDER BY at, seq LIMIT 1`, arguments{int64(1)}, nil)
+		for name, q := range queries {
+			for _, line := range plan(t, db, q.query, q.args) {
+				if scansTable(db.postgres, line) {
+					t.Errorf("%s reads a whole table: %s", name, line)
+				}
+			}
+		}
+	})
+}
+
+// plan returns the lines of the plan of a query. PostgreSQL is told to avoid reading
+// whole tables, which it rightly does with small ones: what is left has no index.
+func plan(t *testing.T, db *DB, query string, args arguments) (lines []string) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	explain := `EXPLAIN QUERY PLAN `
+	if db.postgres {
+		explain = `EXPLAIN `
+		if _, err := conn.ExecContext(ctx, `SET enable_seqscan = off`); err != nil {
+			t.Fatal(err)
+		}
+		defer conn.ExecContext(ctx, `RESET enable_seqscan`)
+	}
+	rows, err := conn.QueryContext(ctx, explain+query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		dest := []any{&line}
+		if !db.postgres {
+			var id, parent, unused sql.NullInt64
+			dest = []any{&id, &parent, &unused, &line}
+		}
+		if err := rows.Scan(dest...); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil || len(lines) == 0 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	return lines
+}
+
+// scansTable reports whether a line of a plan reads a table from its beginning to its
+// end, not by an index: results of inner queries are small.
+func scansTable(postgres bool, line string) bool {
+	if postgres {
+		return strings.Contains(line, "Seq Scan on ")
+	}
+	name, found := strings.CutPrefix(line, "SCAN ")
+	name, _, indexed := strings.Cut(name, " USING ")
+	switch name {
+	case "messages", "documents", "document_names", "message_words", "journal", "listed", "m", "d", "l":
+		return found && !indexed
+	}
+	return false
+}
