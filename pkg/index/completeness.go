@@ -138,6 +138,9 @@ func (db *DB) completeness(ctx context.Context, w Watched, day time.Time) (greff
 		}
 		switch r.state {
 		case "":
+			if r.id != "" { // eliminated after its retention
+				s.Settled++
+			}
 		case greffe.StateDelivered:
 			s.Delivered++
 		case greffe.StateTodo, greffe.StateRefused, greffe.StateIncident:

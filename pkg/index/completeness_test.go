@@ -132,6 +132,13 @@ func TestCompletenessOfOddMessages(t *testing.T) {
 		if s := completeness(t, db, inboxOfA, day); s.Seen != 3 || s.Missing != 1 {
 			t.Errorf("a UID given twice: %+v", s)
 		}
+		// What was eliminated after its retention was archived.
+		if _, err := db.write.ExecContext(t.Context(), `UPDATE listed SET message_id = $1 WHERE uid = 1`, "00000000000000000000000000"); err != nil {
+			t.Fatal(err)
+		}
+		if s := completeness(t, db, inboxOfA, day); s.Missing != 1 {
+			t.Errorf("eliminated: %+v", s)
+		}
 	})
 }
 
