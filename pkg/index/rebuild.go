@@ -99,6 +99,7 @@ func (db *DB) clear(ctx context.Context) error {
 func (db *DB) EndRebuild(ctx context.Context, detail string) error {
 	err := db.update(ctx, func(t *tx) error {
 		for _, query := range []string{
+			`DELETE FROM answers WHERE key IN (SELECT key FROM answers_kept)`, // they know what is not sealed yet
 			`INSERT INTO answers SELECT * FROM answers_kept WHERE message_id IN (SELECT id FROM messages)`,
 			`DROP TABLE answers_kept`,
 			`DELETE FROM settings WHERE name = '` + rebuildMark + `'`,
@@ -317,8 +318,8 @@ func (db *DB) RestoreReceived(ctx context.Context) (int, error) {
 	}
 }
 
-// RestoreLife does again, in the order of the journal, what became of documents:
-// claims, outcomes and decisions, after the messages. It returns how many it did and
+// RestoreLife does again, in the order of the journal, what became of documents and
+// of their senders: claims, outcomes, decisions and answers, after the messages. It returns how many it did and
 // how many are about documents that the index does not hold (any more).
 // progress, when not nil, is told the entry that it reached.
 func (db *DB) RestoreLife(ctx context.Context, progress func(seq int64)) (done, without int, err error) {
@@ -328,7 +329,7 @@ func (db *DB) RestoreLife(ctx context.Context, progress func(seq int64)) (done, 
 	}
 	for last := int64(0); ; {
 		rows, err := db.query(ctx, `SELECT j.seq, j.action, j.subject, j.detail, COALESCE(f.fact, '') FROM journal j LEFT JOIN journal_facts f ON f.seq = j.seq
-			WHERE j.seq > $1 AND j.action IN ('claimed', 'delivered', 'decided') ORDER BY j.seq LIMIT 500`, last)
+			WHERE j.seq > $1 AND j.action IN ('claimed', 'delivered', 'decided', 'notified') ORDER BY j.seq LIMIT 500`, last)
 		if err != nil {
 			return done, without, fmt.Errorf("restore outcomes: %w", err)
 		}
@@ -379,6 +380,9 @@ func (db *DB) RestoreLife(ctx context.Context, progress func(seq int64)) (done, 
 // live does one thing of the life of a document again; false when there is no such
 // document.
 func (t *tx) live(action string, id greffe.DocumentID, detail string, m greffe.Matter) (bool, error) {
+	if message := greffe.MessageID(id); message.Valid() {
+		return t.answered(message, action, m)
+	}
 	var one int
 	err := t.row([]any{&one}, `SELECT 1 FROM documents WHERE id = $1`, string(id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -397,4 +401,23 @@ func (t *tx) live(action string, id greffe.DocumentID, detail string, m greffe.M
 		return false, nil
 	}
 	return true, err
+}
+
+// answered records an answer to the sender of a message again; false when there is no
+// such message. A person's word that it may go is in the state of the answer.
+func (t *tx) answered(id greffe.MessageID, action string, m greffe.Matter) (bool, error) {
+	var one int
+	err := t.row([]any{&one}, `SELECT 1 FROM messages WHERE id = $1`, string(id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil || action != "notified" || m.Answer == nil {
+		return err == nil, err
+	}
+	a := m.Answer
+	_, err = t.exec(`INSERT INTO answers (key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT (key) DO UPDATE SET kind=excluded.kind, state=excluded.state, code=excluded.code,
+			recipient=excluded.recipient, reason=excluded.reason, at=excluded.at`,
+		a.Key, string(id), a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.MailID, 320), clean(a.Reason, 1000), millis(a.Begun), millis(a.At))
+	return err == nil, err
 }
