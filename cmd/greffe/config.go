@@ -433,7 +433,6 @@ func (c *Config) validate() []problem {
 		file("archive.s3.secret_key_file", c.Archive.S3.SecretKeyFile)
 		file("archive.s3.ca", c.Archive.S3.CA)
 	}
-	file("journal.key", c.Journal.Key)
 	if ts := c.Journal.Timestamp; ts.URL != "" {
 		if u, err := url.Parse(ts.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
 			bad("journal.timestamp.url", "https://hôte/chemin est attendu, sans mot de passe")

@@ -156,13 +156,6 @@ func journalKey(cfg *Config) (*evidence.Key, error) {
 func newJournalName() string { return "greffe-" + strings.ToLower(rand.Text()[:12]) }
 
 func readKey(path string) (*evidence.Key, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("clé du journal : %w", err)
-	}
-	if fi.Mode().Perm()&0o007 != 0 { // a secret of a container may belong to a group
-		return nil, fmt.Errorf("clé du journal : tout le monde peut lire %s : « chmod 600 » et la changer si d'autres ont pu la lire", path)
-	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("clé du journal : %w", err)

@@ -21,4 +21,12 @@ openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=doveco
 printf 'subjectAltName=DNS:dovecot\nextendedKeyUsage=serverAuth\n' > mail.ext
 openssl x509 -req -in mail.csr -CA mail_ca.pem -CAkey mail_ca.key -CAcreateserial -days 825 -extfile mail.ext -out mail_cert.pem 2>/dev/null
 rm -f mail.csr mail.ext mail_ca.key mail_ca.srl
+# The key that signs the journal, as "greffe keys --new" writes it: a note key (C2SP signed-note).
+name=greffe-trial-$(rnd | cut -c 1-12)
+openssl genpkey -algorithm ed25519 -outform DER > key.der
+note() { { printf '\001'; tail -c 32; } | openssl base64 -A; }
+id=$({ printf '%s\n\001' "$name"; openssl pkey -inform DER -in key.der -pubout -outform DER | tail -c 32; } | openssl dgst -sha256 -r | cut -c 1-8)
+printf 'PRIVATE+KEY+%s+%s+%s\n%s+%s+%s\n' "$name" "$id" "$(note < key.der)" \
+  "$name" "$id" "$(openssl pkey -inform DER -in key.der -pubout -outform DER | note)" > journal_key
+rm -f key.der
 echo "secrets made in $(pwd)"
