@@ -43,6 +43,7 @@ type Matter struct {
 	DuplicateOf DocumentID `json:"duplicate_of,omitempty"`
 	Decision    *Decided   `json:"decision,omitempty"` // entry "decided"
 	Answer      *Answer    `json:"answer,omitempty"`   // entry "notified"
+	Reason      string     `json:"reason,omitempty"`   // entries "held" and "released": what a person wrote
 }
 
 // FirstPrev is Prev of the first entry of a journal.

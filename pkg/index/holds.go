@@ -24,11 +24,16 @@ type Hold struct {
 func (db *DB) SaveHold(ctx context.Context, h Hold, on bool) error {
 	err := db.update(ctx, func(t *tx) error {
 		if !on {
-			t.note(h.By, "released", string(h.Message), "ok", h.Reason)
+			// What a person writes may hold a name: the journal has its digest only.
+			if err := t.noteFact(h.By, "released", string(h.Message), "ok", "", greffe.Matter{Reason: clean(h.Reason, 256)}); err != nil {
+				return err
+			}
 			_, err := t.exec(`DELETE FROM holds WHERE message_id = $1`, string(h.Message))
 			return err
 		}
-		t.note(h.By, "held", string(h.Message), "ok", h.Reason)
+		if err := t.noteFact(h.By, "held", string(h.Message), "ok", "", greffe.Matter{Reason: clean(h.Reason, 256)}); err != nil {
+			return err
+		}
 		_, err := t.exec(`INSERT INTO holds (message_id, at, actor, reason) VALUES ($1,$2,$3,$4) ON CONFLICT (message_id) DO NOTHING`,
 			string(h.Message), time.Now().UnixMilli(), clean(h.By, 256), clean(h.Reason, 256))
 		return err

@@ -193,7 +193,7 @@ func TestHold(t *testing.T) {
 	if _, held := h.locks(t, a); held != 0 {
 		t.Errorf("%d objects are still held", held)
 	}
-	if e := h.entries(t, string(a.ID), "released"); len(e) != 1 || e[0].Actor != "bob" || e[0].Detail != "fin" {
+	if e := h.entries(t, string(a.ID), "released"); len(e) != 1 || e[0].Actor != "bob" || !strings.HasPrefix(e[0].Detail, "fact:") || strings.Contains(e[0].Detail, "fin") {
 		t.Errorf("journal %+v", e)
 	}
 }
