@@ -92,7 +92,7 @@ func (p *pack) readSums() error {
 		return nil
 	}
 	// Every file but the last two is listed, in the order of the ZIP.
-	rest := p.files
+	var rest []zipFile
 	if n := len(p.files); n >= 2 && p.files[n-2].name == sumsName && p.files[n-1].name == noteName {
 		rest = p.files[:n-2]
 	} else {

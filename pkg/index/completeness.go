@@ -96,14 +96,14 @@ func (db *DB) Completeness(ctx context.Context, w Watched, day time.Time) (greff
 
 // listedRow is what was seen of one message and what became of it.
 type listedRow struct {
-	folder            string
-	validity, uid     uint32
-	date              int64 // 0: not known
-	byServer          bool
-	id                greffe.MessageID
-	state             greffe.State
-	kind              greffe.MessageKind
-	elsewhere, unread bool
+	folder        string
+	validity, uid uint32
+	date          int64 // 0: not known
+	byServer      bool
+	id            greffe.MessageID
+	state         greffe.State
+	kind          greffe.MessageKind
+	elsewhere     bool
 }
 
 func (db *DB) completeness(ctx context.Context, w Watched, day time.Time) (greffe.Statement, error) {

@@ -37,10 +37,9 @@ func many(tb testing.TB) int {
 // 4,096 names of which one of sixteen begins with MA; one in a thousand messages
 // waits for a person.
 type crowd struct {
-	n     int
-	r     *rand.Rand
-	step  time.Duration
-	facts string // of every document, but for its patient
+	n    int
+	r    *rand.Rand
+	step time.Duration
 }
 
 var crowdSyllables = []string{"ber", "ca", "du", "fon", "gau", "ker", "la", "mar", "no", "po", "re", "sa", "ti", "val", "lec", "mon"}
