@@ -107,10 +107,11 @@ func capability(head []byte) bool {
 	rest := words(head)
 	for _, status := range []string{"OK", "NO", "BAD", "BYE", "PREAUTH"} {
 		if code, ok := strings.CutPrefix(rest, status); ok {
-			return strings.Trim(code, " [") == "CAPABILITY"
+			code, ok = strings.CutPrefix(strings.TrimLeft(code, " "), "[")
+			return ok && strings.TrimLeft(code, " ") == word
 		}
 	}
-	return rest == "CAPABILITY"
+	return rest == word
 }
 
 // announced returns the size of the literal that the line which ended here announces.

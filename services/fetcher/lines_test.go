@@ -11,6 +11,7 @@ func TestLinesFindWhatTheClientMustNotRead(t *testing.T) {
 	body := strings.Repeat("* CAPABILITY (x)\r\n", 3)
 	for said, bad := range map[string]bool{
 		"* OK [CAPABILITY IMAP4rev1 IDLE] Dovecot (Debian) ready.\r\n":        false,
+		"T2 OK Capability completed (0.001 + 0.000 secs).\r\n":                false, // Dovecot
 		"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nT1 OK (done)\r\n":               false,
 		"* LIST (\\HasNoChildren) \"/\" \"CAPABILITY (a)\"\r\n":               false,
 		"* 1 FETCH (UID 1 BODY[] {54}\r\n" + body + ")\r\nT1 OK\r\n":          false, // the text of a mail

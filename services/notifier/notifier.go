@@ -83,10 +83,8 @@ func (n *Notifier) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	done := make(chan struct{})
-	go func() { defer close(done); n.bus.Tell(ctx, n.state.changed, n.standings) }()
-	defer func() { <-done }()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { n.bus.Tell(ctx, n.state.changed, n.standings); return nil })
 	g.Go(func() error {
 		return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
 	})
