@@ -78,7 +78,8 @@ func sendersAreAnswered(t *testing.T, s *scene) {
 			mdn++
 		}
 	}
-	if mdn < 5 || ko < 1 {
+	// Where only the first mailbox can answer, nothing of what it receives is refused.
+	if mdn < 5 || ko < 1 && !s.dep.real {
 		t.Errorf("%d receipts and %d refusals: the samples have more", mdn, ko)
 	}
 }
