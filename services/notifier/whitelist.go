@@ -142,10 +142,14 @@ func readXMLList(r io.Reader, domains map[string]bool) error {
 	return nil
 }
 
-// ascii is the form in which domains are compared; "" for what is no domain.
+// ascii is the form in which domains are compared; "" for what is no domain: without a
+// dot, longer than the DNS has room for, or with a label that is not the form of itself.
 func ascii(domain string) string {
 	a, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.ToLower(domain), "."))
-	if err != nil || !strings.Contains(a, ".") || strings.HasSuffix(a, ".") {
+	if err != nil || !strings.Contains(a, ".") || strings.HasSuffix(a, ".") || len(a) > 253 {
+		return ""
+	}
+	if again, err := idna.Lookup.ToASCII(a); err != nil || again != a {
 		return ""
 	}
 	return a
