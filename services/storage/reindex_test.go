@@ -132,7 +132,7 @@ func BenchmarkReindex(b *testing.B) {
 func (h *house) settle(t testing.TB, a greffe.Archived, n int) {
 	t.Helper()
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-	answer := greffe.Answer{Key: fmt.Sprint("key", n), Message: a.ID, Kind: "ask", State: greffe.AnswerAsked, Recipient: "x@cabinet.example", MailID: "m@ch.example", Reason: "Une autre adresse."}
+	answer := greffe.Answer{Key: string(a.ID), Message: a.ID, Kind: "ask", State: greffe.AnswerAsked, Recipient: "x@cabinet.example", MailID: "m@ch.example", Reason: "Une autre adresse."}
 	answer, err := h.db.ClaimAnswer(t.Context(), answer)
 	if err != nil {
 		t.Fatal(err)
