@@ -85,10 +85,10 @@ func (x *exportDocument) add(stem, role, media string, o greffe.Object) {
 		return
 	}
 	name := "documents/" + stem
-	if role == "reading" && extensionOf(media) == extensionOf(x.plan[0].file.MediaType) {
+	if role == "reading" && greffe.Extension(media) == greffe.Extension(x.plan[0].file.MediaType) {
 		name += "-lisible" // a CDA in a CDA
 	}
-	name += extensionOf(media)
+	name += greffe.Extension(media)
 	if x.Suspect {
 		name = "documents/SUSPECT-" + strings.TrimPrefix(name, "documents/") + ".suspect"
 	}
@@ -156,25 +156,6 @@ func safeName(s string, n int) string {
 }
 
 var ligatures = strings.NewReplacer("œ", "oe", "Œ", "OE", "æ", "ae", "Æ", "AE", "ß", "ss", "ø", "o", "Ø", "O")
-
-// extensionOf is the ending of a file of a media type.
-func extensionOf(media string) string {
-	switch media {
-	case "application/pdf":
-		return ".pdf"
-	case "application/xml", "text/xml", "application/hl7-v3+xml":
-		return ".xml"
-	case "application/zip":
-		return ".zip"
-	case "image/jpeg":
-		return ".jpg"
-	case "image/png":
-		return ".png"
-	case "text/plain", "text/x-uuencode":
-		return ".txt"
-	}
-	return ".bin"
-}
 
 // csv is index.csv: one line a file, for the spreadsheets that are used in France
 // (semicolons, a byte order mark).

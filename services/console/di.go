@@ -103,7 +103,7 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 	h := w.Header()
 	h.Set("Content-Security-Policy", frameCSP)
 	h.Set("Content-Type", d.Facts.MediaType)
-	h.Set("Content-Disposition", disposition(string(d.ID)+extension(d.Facts.MediaType)))
+	h.Set("Content-Disposition", disposition(string(d.ID)+greffe.Extension(d.Facts.MediaType)))
 	h.Set("ETag", `"`+string(d.Object.SHA256)+`"`)
 	h.Set("Repr-Digest", reprDigest(d.Object.SHA256))
 	extend(w, d.Object.Size)

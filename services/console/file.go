@@ -282,7 +282,7 @@ func (c *Console) downloadDocument(w http.ResponseWriter, r *http.Request, v *vi
 		}
 	}
 	if file == "" {
-		file = docTitle(d.Facts) + extension(media)
+		file = docTitle(d.Facts) + greffe.Extension(media)
 	}
 	if greffe.Unsafe(d.Facts.Findings) {
 		return c.evidence(w, r, v, evidence{Subject: string(d.ID), Object: o, Name: file, What: what, Findings: d.Facts.Findings, Back: "/documents/" + string(d.ID)})
@@ -363,23 +363,4 @@ func percent(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// extension is the usual ending of a file of a media type.
-func extension(media string) string {
-	switch media {
-	case "application/pdf":
-		return ".pdf"
-	case "application/xml", "text/xml", "application/hl7-v3+xml":
-		return ".xml"
-	case "application/zip":
-		return ".zip"
-	case "image/jpeg":
-		return ".jpg"
-	case "image/png":
-		return ".png"
-	case "text/plain", "text/x-uuencode":
-		return ".txt"
-	}
-	return ".bin"
 }

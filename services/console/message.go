@@ -130,7 +130,7 @@ func (c *Console) downloadPart(w http.ResponseWriter, r *http.Request, v *visit)
 	}
 	name := part.Name
 	if name == "" {
-		name = "partie-" + strconv.Itoa(n+1) + extension(part.Detected)
+		name = "partie-" + strconv.Itoa(n+1) + greffe.Extension(part.Detected)
 	}
 	if greffe.Unsafe(part.Findings) {
 		return c.evidence(w, r, v, evidence{Subject: string(m.ID), Object: o, Name: name, What: "part " + part.Path, Findings: part.Findings, Back: "/messages/" + string(m.ID)})

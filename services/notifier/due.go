@@ -25,7 +25,6 @@ type Facts struct {
 	Message  greffe.Message
 	Outcomes []greffe.Outcome // the last one of each document, in their order
 	Own      []string         // addresses of our mailboxes
-	Answered bool             // this Message-ID and sender had an answer before
 	// Confirmed: a person lets the receipt go to the address that asked for it.
 	Confirmed bool
 	// Allowed reports whether a domain is on the white list of MSSanté: what we
@@ -52,8 +51,6 @@ type rule struct {
 // rules are read from the top; the first whose condition holds decides. The
 // guards against loops come before anything that would answer.
 var rules = []rule{
-	{"answered", func(f *Facts) bool { return f.Answered }, None,
-		"Ce message a déjà reçu une réponse."}, // one answer per sender and Message-ID
 	{"robot", func(f *Facts) bool { return f.Message.Kind.Robot() }, None,
 		"Message d'un automate : il n'appelle pas de réponse."}, // RFC 8098 §3, RFC 3834 §2
 	{"auto-submitted", func(f *Facts) bool { return automatic(f.Message.AutoSubmit) }, None,

@@ -69,7 +69,6 @@ func TestDue(t *testing.T) {
 		{"all put aside", base(true, aside), "put-aside", None, ""},
 		{"no document", base(true), "no-document", None, ""},
 
-		{"answered before", with(base(true, ko902), func(f *Facts) { f.Answered = true }), "answered", None, ""},
 		{"an MDN with a document in it", with(base(true, ko902), func(f *Facts) { f.Message.Kind = greffe.KindMDN }), "robot", None, ""},
 		{"a bounce", with(base(true, ko902), func(f *Facts) { f.Message.Kind = greffe.KindDSN }), "robot", None, ""},
 		{"a KO mail of another system", with(base(true, ko902), func(f *Facts) { f.Message.Kind = greffe.KindKO }), "robot", None, ""},
