@@ -386,8 +386,10 @@ func antivirus(cfg *Config) (parser.Antivirus, error) {
 func fetcherConfig(cfg *Config) fetcher.Config {
 	out := fetcher.Config{MaxSize: int64(cfg.Fetch.MaxSize), Reconcile: time.Duration(cfg.Fetch.Reconcile), Retake: time.Duration(cfg.Fetch.Retake)}
 	for _, m := range cfg.Mailboxes {
+		until, _ := time.ParseInLocation(time.DateOnly, m.PasswordUntil, cfg.zone()) // validated; none: the zero time
 		out.Mailboxes = append(out.Mailboxes, fetcher.Mailbox{
-			Address: m.Address, Kind: m.Kind, URL: m.IMAP, CA: m.CA, Certificate: m.Certificate,
+			PasswordUntil: until,
+			Address:       m.Address, Kind: m.Kind, URL: m.IMAP, CA: m.CA, Certificate: m.Certificate,
 			Auth:       mss.Auth(m.Auth),
 			Folders:    m.Folders,
 			OnArchived: fetcher.Mark(m.OnArchived), OnDelivered: fetcher.Mark(m.OnDelivered), OnFailed: fetcher.Mark(m.OnFailed),
@@ -436,9 +438,10 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	if err != nil {
 		return console.Config{}, fmt.Errorf("public URL: %w", err)
 	}
-	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone()}
+	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{}}
 	for _, m := range cfg.Mailboxes {
 		out.Mailboxes = append(out.Mailboxes, m.Address)
+		out.About[m.Address] = console.About{Kind: m.Kind, Service: strings.TrimSpace(m.Service.Code + " " + m.Service.Name), Responsible: m.Responsible.Name, RPPS: m.Responsible.RPPS, Folders: m.Folders}
 	}
 	for _, d := range cfg.DI {
 		if d.FHIR.ReadToken != "" {

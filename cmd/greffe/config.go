@@ -52,24 +52,33 @@ type LogConfig struct {
 
 // MailboxConfig is one mailbox to watch.
 type MailboxConfig struct {
-	Address     string        `yaml:"address" doc:"Adresse MSSanté de la boîte."`
-	Kind        string        `yaml:"kind" doc:"organisational | applicative | personal"`
-	IMAP        string        `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
-	CA          string        `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
-	Certificate string        `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
-	Auth        AuthConfig    `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
-	SMTP        string        `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
-	Folders     []string      `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
-	Service     ServiceConfig `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
-	OnArchived  MarkConfig    `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
-	OnDelivered MarkConfig    `yaml:"on_delivered" doc:"Quand tout est intégré, classé ou en double."`
-	OnFailed    MarkConfig    `yaml:"on_failed" doc:"Quand une personne doit s'en occuper."`
+	Address       string            `yaml:"address" doc:"Adresse MSSanté de la boîte."`
+	Kind          string            `yaml:"kind" doc:"organisational | applicative | personal"`
+	IMAP          string            `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
+	CA            string            `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
+	Certificate   string            `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
+	Auth          AuthConfig        `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
+	SMTP          string            `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
+	Folders       []string          `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
+	Service       ServiceConfig     `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
+	Responsible   ResponsibleConfig `yaml:"responsible" doc:"Personne qui répond de la boîte : ses indicateurs et le rappel de ce qui attend lui sont destinés."`
+	PasswordUntil string            `yaml:"password_until" doc:"Fin de validité du mot de passe de la boîte, AAAA-MM-JJ : le serveur ne la dit pas. Greffe prévient 90, 60, 30 et 7 jours avant. Vide : inconnue."`
+	OnArchived    MarkConfig        `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
+	OnDelivered   MarkConfig        `yaml:"on_delivered" doc:"Quand tout est intégré, classé ou en double."`
+	OnFailed      MarkConfig        `yaml:"on_failed" doc:"Quand une personne doit s'en occuper."`
 }
 
 // ServiceConfig is a unit of the hospital.
 type ServiceConfig struct {
 	Code string `yaml:"code" doc:"Code de l'unité fonctionnelle (UF)."`
 	Name string `yaml:"name" doc:"Son nom."`
+}
+
+// ResponsibleConfig is the person who answers for a mailbox.
+type ResponsibleConfig struct {
+	Name    string `yaml:"name" doc:"Nom affiché."`
+	RPPS    string `yaml:"rpps" doc:"Numéro RPPS, s'il y a lieu."`
+	Address string `yaml:"address" doc:"Son adresse MSSanté."`
 }
 
 // AuthConfig says how to log in to a mailbox. Secrets are paths of files.
@@ -375,6 +384,17 @@ func (c *Config) validate() []problem {
 			if err := (notifier.Mailbox{Address: m.Address, URL: m.SMTP, Certificate: m.Certificate, Auth: mss.Auth(m.Auth)}).ValidURL(); err != nil {
 				bad(key+"smtp", "smtps://hôte:port ou smtp://hôte:port (STARTTLS) est attendu")
 			}
+		}
+		if m.PasswordUntil != "" {
+			if _, err := time.Parse(time.DateOnly, m.PasswordUntil); err != nil {
+				bad(key+"password_until", "une date AAAA-MM-JJ est attendue")
+			}
+		}
+		if a := m.Responsible.Address; a != "" && !strings.Contains(a, "@") {
+			bad(key+"responsible.address", "une adresse de messagerie est attendue")
+		}
+		if r := m.Responsible.RPPS; r != "" && (len(r) != 11 || strings.Trim(r, "0123456789") != "") {
+			bad(key+"responsible.rpps", "11 chiffres sont attendus")
 		}
 		file(key+"ca", m.CA)
 		file(key+"certificate", m.Certificate)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"greffe/pkg/greffe"
 )
 
 // Standing is what a service says about how it goes, for the pages that people look
@@ -24,6 +26,8 @@ type Standing struct {
 	Waiting  string    `json:"waiting,omitempty"` // French; what this trouble keeps waiting, for those whose messages they are
 	Success  time.Time `json:"success,omitzero"`  // when all that it has to do was last done; zero when it does not say
 	At       time.Time `json:"at"`                // when it was last said
+	// Mailbox are the figures of a mailbox that a fetcher serves; nil for others.
+	Mailbox *greffe.MailboxFigures `json:"mailbox,omitempty"`
 }
 
 // StandingAge is for how long a standing is kept after it was said: one that is gone

@@ -50,13 +50,23 @@ type Config struct {
 	// request from anywhere else is journalled with the address it came from.
 	Proxies []netip.Prefix
 
-	IdleTimeout time.Duration  // a session without a request ends after it; 0 means 15 minutes
-	Lifetime    time.Duration  // a session ends after it in any case; 0 means 12 hours
-	Mailboxes   []string       // addresses offered in the filter of the queue
-	Zone        *time.Location // that the days of the mailboxes are stated in; nil means Paris
-	DI          []DIAccess     // record systems that may fetch documents by reference
-	Version     string         // shown at the foot of the pages
-	Rules       []greffe.Rule  // what findings refer to, explained in the help
+	IdleTimeout time.Duration    // a session without a request ends after it; 0 means 15 minutes
+	Lifetime    time.Duration    // a session ends after it in any case; 0 means 12 hours
+	Mailboxes   []string         // addresses offered in the filter of the queue
+	About       map[string]About // what is known of each mailbox, by address
+	Zone        *time.Location   // that the days of the mailboxes are stated in; nil means Paris
+	DI          []DIAccess       // record systems that may fetch documents by reference
+	Version     string           // shown at the foot of the pages
+	Rules       []greffe.Rule    // what findings refer to, explained in the help
+}
+
+// About is what the configuration says of a mailbox, for those who watch it.
+type About struct {
+	Kind        string   // organisational, applicative or personal
+	Service     string   // code and name of the unit it belongs to
+	Responsible string   // name of the person who answers for it
+	RPPS        string   // of that person
+	Folders     []string // that are taken from; a sub-folder per professional
 }
 
 // DIAccess is the credential of one record system for GET /di/documents/{id}.

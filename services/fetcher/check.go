@@ -11,6 +11,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"greffe/pkg/greffe"
 	"greffe/pkg/mss"
 )
 
@@ -47,13 +48,21 @@ func CheckMailbox(ctx context.Context, mb Mailbox) []Check {
 	defer s.close()
 	state := s.conn.Conn.(*tls.Conn).ConnectionState()
 	e, _ := parseURL(mb.URL)
-	add("Connexion", true, fmt.Sprintf("Connexion chiffrée établie avec %s (%s), certificat valable jusqu'au %s.",
-		e.address, tls.VersionName(state.Version), frenchDate(state.PeerCertificates[0].NotAfter)))
+	text := fmt.Sprintf("Connexion chiffrée établie avec %s (%s), certificat valable jusqu'au %s.",
+		e.address, tls.VersionName(state.Version), frenchDate(state.PeerCertificates[0].NotAfter))
+	if x := (greffe.Expiry{What: greffe.ServerCertificate, At: state.PeerCertificates[0].NotAfter}); x.Ahead(time.Now()) >= 0 {
+		text += " " + ends(x, time.Now())
+	}
+	add("Connexion", true, text)
 	if err := s.login(mb); err != nil {
 		add("Identification", false, sentence(err, mb))
 		return all
 	}
-	add("Identification", true, "La boîte est ouverte ("+mb.Auth.Mechanism+").")
+	text = "La boîte est ouverte (" + mb.Auth.Mechanism + ")."
+	if x := (greffe.Expiry{What: greffe.Password, At: mb.PasswordUntil}); !x.At.IsZero() && x.Ahead(time.Now()) >= 0 {
+		text += " " + ends(x, time.Now())
+	}
+	add("Identification", true, text)
 	if s.caps.Has(imap.CapIdle) {
 		add("Arrivée des messages", true, "Le serveur annonce les nouveaux messages dès leur arrivée (IDLE).")
 	} else {
@@ -85,22 +94,10 @@ func checkCertificate(mb Mailbox) Check {
 	if time.Now().After(pair.Leaf.NotAfter) {
 		return Check{name, false, sentence(mss.ErrExpired, mb)}
 	}
-	if notice := endsSoon(mb); notice != "" {
-		return Check{name, true, notice}
+	if x := (greffe.Expiry{What: greffe.ClientCertificate, At: pair.Leaf.NotAfter}); x.Ahead(time.Now()) >= 0 {
+		return Check{name, true, ends(x, time.Now())}
 	}
 	return Check{name, true, "Certificat valable jusqu'au " + frenchDate(pair.Leaf.NotAfter) + "."}
-}
-
-// endsSoon warns 60 days before the end of the client certificate, when the
-// IGC-Santé does: it can only be renewed while it is valid. It returns "" when
-// there is time, or when the file cannot be read, which other errors tell.
-func endsSoon(mb Mailbox) string {
-	pair, err := tls.LoadX509KeyPair(mb.Certificate, mb.Certificate)
-	if err != nil || time.Until(pair.Leaf.NotAfter) > 60*24*time.Hour {
-		return ""
-	}
-	return "Le certificat client n'est valable que jusqu'au " + frenchDate(pair.Leaf.NotAfter) +
-		" : le faire renouveler maintenant auprès de l'IGC-Santé, ce n'est plus possible après cette date."
 }
 
 func checkKeywords(mb Mailbox, folder string, b box) []Check {

@@ -53,16 +53,17 @@ type Config struct {
 
 // Mailbox is one mailbox and what is done with its messages.
 type Mailbox struct {
-	Address     string // as messages carry it in their Origin
-	Kind        string // personal, organisational or applicative; not used for taking
-	URL         string // imaps://host[:993], or imap://host[:143] where STARTTLS is required
-	CA          string // path of a PEM file: the only authorities trusted. Empty: those of the system
-	Certificate string // path of a PEM file with client certificate and key. Read again at each connection
-	Auth        mss.Auth
-	Folders     []string // UTF-8, "/" between levels whatever the server uses. Empty: INBOX
-	OnArchived  Mark     // once the archive holds the message
-	OnDelivered Mark     // once every document is integrated, dismissed or a duplicate
-	OnFailed    Mark     // once a person has to look at it
+	Address       string // as messages carry it in their Origin
+	Kind          string // personal, organisational or applicative; not used for taking
+	URL           string // imaps://host[:993], or imap://host[:143] where STARTTLS is required
+	CA            string // path of a PEM file: the only authorities trusted. Empty: those of the system
+	Certificate   string // path of a PEM file with client certificate and key. Read again at each connection
+	Auth          mss.Auth
+	PasswordUntil time.Time // when the password ends, which no server tells; zero: not known
+	Folders       []string  // UTF-8, "/" between levels whatever the server uses. Empty: INBOX
+	OnArchived    Mark      // once the archive holds the message
+	OnDelivered   Mark      // once every document is integrated, dismissed or a duplicate
+	OnFailed      Mark      // once a person has to look at it
 }
 
 // Mark is what is done to a message in its mailbox. The zero Mark does nothing.
@@ -80,8 +81,10 @@ type MailboxStatus struct {
 	LastSuccess time.Time // last full comparison that ended well
 	Error       string    // French; what is wrong now and how to mend it. Empty when all is well
 	ErrorSince  time.Time
-	Notice      string // French; what will be wrong soon: the client certificate ends within 60 days
-	Waiting     int    // messages on the server that the archive is not known to hold, at the last comparison
+	Notice      string                 // French; what will be wrong soon: a certificate or the password ends within 90 days
+	Waiting     int                    // messages that the server had at the last comparison and that the archive is not known to hold now
+	Folders     []greffe.FolderFigures // in the order of the configuration, those compared by this process
+	Expiries    []greffe.Expiry        // what was seen of what ends at a date
 }
 
 // pace holds every delay, so that tests need not wait.
@@ -185,6 +188,7 @@ func (f *Fetcher) Run(ctx context.Context) error {
 			for _, w := range f.boxes {
 				if w.mb.Address == e.Origin.Mailbox {
 					w.flight.land(e.ID)
+					w.pending.archived(e.Origin, time.Now())
 				}
 			}
 		})

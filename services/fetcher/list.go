@@ -85,5 +85,6 @@ func (w *watcher) dates(s *session, fo *folder, uids []uint32) (map[uint32]time.
 	for _, m := range listed {
 		dates[m.uid] = m.date
 	}
+	w.pending.dated(fo.name, fo.validity, dates)
 	return dates, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
 )
 
 // TestStandingIsOnTheBus: how a mailbox goes can be read by others, and its end is not
@@ -34,6 +35,10 @@ func TestStandingIsOnTheBus(t *testing.T) {
 		s := standing(l.box.Address)
 		return s.Trouble == "" && strings.HasPrefix(s.Text, "Relevée")
 	})
+	if m := standing(l.box.Address).Mailbox; m == nil || len(m.Folders) != 1 || m.Folders[0].Compared.IsZero() ||
+		!slices.ContainsFunc(m.Expiries, func(e greffe.Expiry) bool { return e.What == greffe.ServerCertificate && !e.At.IsZero() }) {
+		t.Errorf("figures of the mailbox: %+v", m)
+	}
 	if s := standing(wrong.Address); s.Since.IsZero() || s.Waiting != "" {
 		t.Errorf("a fresh trouble: %+v", s)
 	}

@@ -45,8 +45,7 @@ type folder struct {
 	name    string
 	log     *slog.Logger
 	missing bool
-	odd     bool // the server announced a wrong size before
-	waiting int
+	odd     bool      // the server announced a wrong size before
 	seen    box       // at the last comparison
 	due     time.Time // when a message that was put off may be tried again
 
@@ -97,7 +96,8 @@ func (w *watcher) reconcile(ctx context.Context, s *session, fo *folder) error {
 	}
 	left := server.minus(archived)
 	fo.forget(left)
-	fo.seen, fo.waiting = b, left.count()
+	fo.seen = b
+	w.pending.compared(fo.name, b.validity, server.count(), left, asked)
 	now := time.Now()
 	fo.due = now.Add(24 * time.Hour)
 	if left, err = w.list(ctx, s, fo, left, asked); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"greffe/pkg/bus"
+	"greffe/pkg/greffe"
 )
 
 // watcher takes from one mailbox. Its goroutine alone uses folders.
@@ -18,13 +19,15 @@ type watcher struct {
 	log     *slog.Logger
 	folders []*folder
 	flight  *flight
+	pending *pending
+	warned  map[greffe.Expiry]int // by what was logged, how many days ahead (plus one)
 
 	mu     sync.Mutex
 	status MailboxStatus
 }
 
 func newWatcher(f *Fetcher, mb Mailbox) *watcher {
-	w := &watcher{f: f, mb: mb, flight: newFlight(), log: f.log.With(slog.String("mailbox", mb.Address)), status: MailboxStatus{Address: mb.Address}}
+	w := &watcher{f: f, mb: mb, flight: newFlight(), pending: newPending(), warned: map[greffe.Expiry]int{}, log: f.log.With(slog.String("mailbox", mb.Address)), status: MailboxStatus{Address: mb.Address}}
 	for i, name := range mb.Folders {
 		// Folders carry names of professionals: logs give their number.
 		w.folders = append(w.folders, &folder{name: name, cursor: bookmark{key: folderID(mb.Address, name)}, log: w.log.With(slog.Int("folder", i+1))})
@@ -34,8 +37,14 @@ func newWatcher(f *Fetcher, mb Mailbox) *watcher {
 
 func (w *watcher) state() MailboxStatus {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.status
+	s := w.status
+	w.mu.Unlock()
+	s.Notice = notice(s.Expiries, time.Now())
+	s.Folders = w.pending.figures(w.mb.Folders)
+	for _, f := range s.Folders {
+		s.Waiting += f.Waiting
+	}
+	return s
 }
 
 func (w *watcher) set(change func(*MailboxStatus)) {
@@ -43,7 +52,7 @@ func (w *watcher) set(change func(*MailboxStatus)) {
 	defer w.mu.Unlock()
 	old := w.status
 	change(&w.status)
-	if s := w.status; s.Connected != old.Connected || s.Error != old.Error || s.Notice != old.Notice {
+	if s := w.status; s.Connected != old.Connected || s.Error != old.Error || s.LastSuccess.IsZero() != old.LastSuccess.IsZero() {
 		select {
 		case w.f.changed <- struct{}{}:
 		default:
@@ -134,13 +143,7 @@ func (w *watcher) serve(ctx context.Context) (well bool, err error) {
 		return false, err
 	}
 	w.log.Info("mailbox connected")
-	notice := ""
-	if w.mb.Certificate != "" {
-		if notice = endsSoon(w.mb); notice != "" {
-			w.log.Warn("client certificate ends soon")
-		}
-	}
-	w.set(func(m *MailboxStatus) { m.Connected, m.Notice = true, notice })
+	w.set(func(m *MailboxStatus) { m.Connected, m.Expiries = true, expiries(w.mb, s.server()) })
 	defer w.set(func(m *MailboxStatus) { m.Connected = false })
 	var full time.Time // when the next full round is due
 	for {
@@ -150,6 +153,7 @@ func (w *watcher) serve(ctx context.Context) (well bool, err error) {
 		case <-s.news: // what comes from here on is news again
 		default:
 		}
+		w.watchExpiries(now)
 		soonest, err := w.round(ctx, s, all)
 		if err != nil {
 			return well, err
@@ -178,7 +182,6 @@ func (w *watcher) serve(ctx context.Context) (well bool, err error) {
 func (w *watcher) round(ctx context.Context, s *session, all bool) (soonest time.Time, err error) {
 	soonest = time.Now().Add(24 * time.Hour)
 	var missing error
-	waiting := 0
 	for i := len(w.folders) - 1; i >= 0; i-- {
 		fo := w.folders[i]
 		due := all || i == 0 || !fo.due.After(time.Now())
@@ -196,7 +199,7 @@ func (w *watcher) round(ctx context.Context, s *session, all bool) (soonest time
 				if !fo.missing {
 					fo.log.Warn("folder cannot be opened", slog.Any("error", err))
 				}
-				fo.missing, fo.waiting, missing = true, 0, &folderError{fo.name, err}
+				fo.missing, missing = true, &folderError{fo.name, err}
 				fo.due = time.Now().Add(24 * time.Hour) // the next full round sees again
 			case err != nil:
 				return soonest, err
@@ -207,14 +210,12 @@ func (w *watcher) round(ctx context.Context, s *session, all bool) (soonest time
 		if fo.missing && missing == nil {
 			missing = &folderError{fo.name, errFolder}
 		}
-		waiting += fo.waiting
 		if fo.due.Before(soonest) {
 			soonest = fo.due
 		}
 	}
 	w.fail(missing)
 	w.set(func(m *MailboxStatus) {
-		m.Waiting = waiting
 		if all && missing == nil {
 			m.LastSuccess = time.Now()
 		}
