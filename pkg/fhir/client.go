@@ -1,13 +1,11 @@
 package fhir
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -107,8 +105,8 @@ func (c *Client) Create(ctx context.Context, kind string, resource any, ifNoneEx
 	if err != nil {
 		return Result{}, fmt.Errorf("create %s: %w", kind, err)
 	}
-	a, err := c.do(ctx, "POST", kind, fhirJSON, int64(len(b)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
-		http.Header{"If-None-Exist": {ifNoneExist}, "Prefer": {"return=OperationOutcome"}})
+	a, err := c.do(ctx, request{method: "POST", path: kind, contentType: fhirJSON, size: int64(len(b)), body: text(string(b)),
+		header: http.Header{"If-None-Exist": {ifNoneExist}, "Prefer": {"return=OperationOutcome"}}})
 	if err != nil {
 		return Result{}, fmt.Errorf("create %s: %w", kind, err)
 	}
@@ -128,8 +126,8 @@ func (c *Client) Create(ctx context.Context, kind string, resource any, ifNoneEx
 // Patch changes one resource, "DocumentReference/4711", by a FHIRPath patch.
 func (c *Client) Patch(ctx context.Context, location string, p Parameters) (Result, error) {
 	b := raw(p)
-	a, err := c.do(ctx, "PATCH", location, fhirJSON, int64(len(b)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil },
-		http.Header{"Prefer": {"return=OperationOutcome"}})
+	a, err := c.do(ctx, request{method: "PATCH", path: location, contentType: fhirJSON, size: int64(len(b)), body: text(string(b)),
+		header: http.Header{"Prefer": {"return=OperationOutcome"}}})
 	if err != nil {
 		return Result{}, fmt.Errorf("patch resource: %w", err)
 	}
@@ -139,7 +137,7 @@ func (c *Client) Patch(ctx context.Context, location string, p Parameters) (Resu
 // Provide posts a transaction. It succeeds only when the answer has a success for
 // each entry.
 func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
-	a, err := c.do(ctx, "POST", "", fhirJSON, t.size(), t.body, http.Header{"Prefer": {"return=OperationOutcome"}})
+	a, err := c.do(ctx, request{method: "POST", contentType: fhirJSON, size: t.size(), body: t.body, header: http.Header{"Prefer": {"return=OperationOutcome"}}})
 	if err != nil {
 		return Result{}, fmt.Errorf("provide document: %w", err)
 	}
@@ -166,31 +164,15 @@ func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
 	return r, nil
 }
 
-// Search posts a search, so that what is searched for stays out of access logs,
-// and returns the first page.
-func (c *Client) Search(ctx context.Context, kind string, params url.Values) (Bundle, error) {
-	form := params.Encode()
-	a, err := c.do(ctx, "POST", kind+"/_search", "application/x-www-form-urlencoded", int64(len(form)),
-		func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }, nil)
-	if err != nil {
-		return Bundle{}, fmt.Errorf("search %s: %w", kind, err)
-	}
-	var b Bundle
-	if err := json.Unmarshal(a.body, &b); err != nil || b.ResourceType != "Bundle" {
-		return Bundle{}, fmt.Errorf("search %s: %w: the answer is not a Bundle", kind, ErrNoAnswer)
-	}
-	return b, nil
-}
-
 // FindReference returns the address of the current DocumentReference with this
 // identifier; "" when the server knows none, or more than one.
 func (c *Client) FindReference(ctx context.Context, id Identifier) (string, error) {
-	b, err := c.Search(ctx, "DocumentReference", url.Values{"identifier": {id.Token()}, "_count": {"2"}})
+	entries, err := c.search(ctx, "DocumentReference", url.Values{"identifier": {id.Token()}}, id.Value)
 	if err != nil {
 		return "", err
 	}
 	found := ""
-	for _, e := range b.Entry {
+	for _, e := range entries {
 		var r struct{ ResourceType, ID string }
 		if json.Unmarshal(e.Resource, &r) != nil || r.ResourceType != "DocumentReference" || !safeID(r.ID) {
 			continue
@@ -203,26 +185,10 @@ func (c *Client) FindReference(ctx context.Context, id Identifier) (string, erro
 	return found, nil
 }
 
-// Patients returns the patients that the server knows by this identifier.
-func (c *Client) Patients(ctx context.Context, id Identifier) ([]Patient, error) {
-	b, err := c.Search(ctx, "Patient", url.Values{"identifier": {id.Token()}})
-	if err != nil {
-		return nil, err
-	}
-	var out []Patient
-	for _, e := range b.Entry {
-		var p Patient
-		if json.Unmarshal(e.Resource, &p) == nil && p.ResourceType == "Patient" {
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
 // Ping asks for the server's capability statement, and says nothing about it but
 // that the server answers and lets us in.
 func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.do(ctx, "GET", "metadata?_summary=true", "", 0, nil, nil)
+	_, err := c.do(ctx, request{method: "GET", path: "metadata", query: url.Values{"_summary": {"true"}}})
 	if err != nil {
 		return fmt.Errorf("ask for capabilities: %w", err)
 	}

@@ -96,7 +96,7 @@ func (s *Submission) Reference() DocumentReference {
 	if s.Replaces != "" {
 		r.RelatesTo = []RelatesTo{{Code: "replaces", Target: Reference{Reference: s.Replaces}}}
 	}
-	r.Contained = append(r.Contained, raw(patient(d.Patient)))
+	r.Contained = append(r.Contained, raw(FromPatient(d.Patient)))
 	r.Context = &Context{
 		FacilityType: concept(d.Facility, ""), PracticeSetting: concept(d.Practice, ""),
 		SourcePatientInfo: &Reference{Reference: "#patient"},
@@ -130,20 +130,24 @@ func (s *Submission) contain(r *DocumentReference, p greffe.Person, id string) *
 	return &Reference{Reference: "#" + id}
 }
 
-func patient(p greffe.Patient) Patient {
+// FromPatient returns the resource of a patient as a document names them (FR Core).
+func FromPatient(p greffe.Patient) Patient {
 	out := Patient{ResourceType: "Patient", ID: "patient", BirthDate: date(p.BirthDate)}
 	for _, id := range p.IDs {
 		if i := identifier(id); i != nil {
 			out.Identifier = append(out.Identifier, *i)
 		}
 	}
-	given := list(p.FirstGiven)
-	for _, g := range strings.Fields(p.Givens) {
-		if g != p.FirstGiven {
-			given = append(given, g)
-		}
+	birth := HumanName{Use: "official", Family: p.BirthFamily, Given: list(p.FirstGiven)}
+	if p.Givens != "" {
+		birth.Extension = []Extension{{URL: extGivens, ValueString: p.Givens}}
 	}
-	out.Name = []HumanName{{Use: "official", Family: p.BirthFamily, Given: given}}
+	out.Name = []HumanName{birth}
+	if p.BirthPlace != "" {
+		out.Extension = []Extension{{URL: extBirthPlace, ValueAddress: &Address{
+			Extension: []Extension{{URL: extINSEE, ValueCoding: &Coding{System: communes, Code: p.BirthPlace}}},
+		}}}
+	}
 	if p.UsedFamily != "" || p.UsedGiven != "" {
 		out.Name = append(out.Name, HumanName{Use: "usual", Family: p.UsedFamily, Given: list(p.UsedGiven)})
 	}

@@ -1,6 +1,11 @@
 package fhir
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+
+	"greffe/pkg/greffe"
+)
 
 // Coding is a coded value.
 type Coding struct {
@@ -25,6 +30,18 @@ type Identifier struct {
 // Token returns the form of the identifier in a search: system|value.
 func (i Identifier) Token() string { return i.System + "|" + i.Value }
 
+// OID returns the identifier as the documents write it; zero when its system is no OID.
+func (i Identifier) OID() greffe.OID {
+	if root, ok := strings.CutPrefix(i.Value, "urn:oid:"); ok && i.System == uri {
+		return greffe.OID{Root: root}
+	}
+	root, ok := strings.CutPrefix(i.System, "urn:oid:")
+	if !ok || i.Value == "" {
+		return greffe.OID{}
+	}
+	return greffe.OID{Root: root, Extension: i.Value}
+}
+
 // Reference points at another resource, by address or by identifier.
 type Reference struct {
 	Reference  string      `json:"reference,omitempty"`
@@ -35,16 +52,26 @@ type Reference struct {
 // Extension is an extension with one of the values Greffe uses.
 type Extension struct {
 	URL             string      `json:"url"`
-	ValueIdentifier *Identifier `json:"valueIdentifier,omitempty"`
+	Extension       []Extension `json:"extension,omitempty"`
+	ValueAddress    *Address    `json:"valueAddress,omitempty"`
+	ValueCoding     *Coding     `json:"valueCoding,omitempty"`
 	ValueConcept    *Concept    `json:"valueCodeableConcept,omitempty"`
+	ValueIdentifier *Identifier `json:"valueIdentifier,omitempty"`
+	ValueString     string      `json:"valueString,omitempty"`
+}
+
+// Address is a place of birth: its code is in an extension.
+type Address struct {
+	Extension []Extension `json:"extension,omitempty"`
 }
 
 // HumanName is a name with its use: official, usual, maiden.
 type HumanName struct {
-	Use    string   `json:"use,omitempty"`
-	Family string   `json:"family,omitempty"`
-	Given  []string `json:"given,omitempty"`
-	Prefix []string `json:"prefix,omitempty"`
+	Extension []Extension `json:"extension,omitempty"`
+	Use       string      `json:"use,omitempty"`
+	Family    string      `json:"family,omitempty"`
+	Given     []string    `json:"given,omitempty"`
+	Prefix    []string    `json:"prefix,omitempty"`
 }
 
 // Period is a span of time, each end a dateTime.
@@ -57,10 +84,19 @@ type Period struct {
 type Patient struct {
 	ResourceType string       `json:"resourceType"`
 	ID           string       `json:"id,omitempty"`
+	Extension    []Extension  `json:"extension,omitempty"`
 	Identifier   []Identifier `json:"identifier,omitempty"`
+	Active       *bool        `json:"active,omitempty"`
 	Name         []HumanName  `json:"name,omitempty"`
 	Gender       string       `json:"gender,omitempty"`
 	BirthDate    string       `json:"birthDate,omitempty"`
+	Link         []Link       `json:"link,omitempty"`
+}
+
+// Link says what became of a patient's entry: replaced-by, replaces, refer, seealso.
+type Link struct {
+	Other Reference `json:"other"`
+	Type  string    `json:"type"`
 }
 
 // Practitioner is an author or signer, contained.
@@ -168,17 +204,40 @@ type Parameter struct {
 
 // Bundle is a transaction, its response, or a page of search results.
 type Bundle struct {
-	ResourceType string  `json:"resourceType"`
-	Type         string  `json:"type,omitempty"`
-	Entry        []Entry `json:"entry,omitempty"`
+	ResourceType string       `json:"resourceType"`
+	Type         string       `json:"type,omitempty"`
+	Link         []BundleLink `json:"link,omitempty"`
+	Entry        []Entry      `json:"entry,omitempty"`
+}
+
+// BundleLink leads to another page: self, next, previous.
+type BundleLink struct {
+	Relation string `json:"relation"`
+	URL      string `json:"url"`
+}
+
+// next returns the address of the next page; "" when this is the last one.
+func (b Bundle) next() string {
+	for _, l := range b.Link {
+		if l.Relation == "next" {
+			return l.URL
+		}
+	}
+	return ""
 }
 
 // Entry is one resource of a bundle.
 type Entry struct {
 	FullURL  string          `json:"fullUrl,omitempty"`
 	Resource json.RawMessage `json:"resource,omitempty"`
+	Search   *Search         `json:"search,omitempty"`
 	Request  *Request        `json:"request,omitempty"`
 	Response *Response       `json:"response,omitempty"`
+}
+
+// Search says why an entry is in a page of results: match, include, outcome.
+type Search struct {
+	Mode string `json:"mode,omitempty"`
 }
 
 // Request is what a transaction asks for one entry.

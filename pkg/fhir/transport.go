@@ -27,10 +27,27 @@ type answer struct {
 	body     []byte
 }
 
-func (c *Client) do(ctx context.Context, method, path, contentType string, size int64, body func() (io.ReadCloser, error), h http.Header) (answer, error) {
+// request is one thing to ask, below the base.
+type request struct {
+	method, path string
+	query        url.Values
+	contentType  string
+	size         int64                         // of the body
+	body         func() (io.ReadCloser, error) // nil: none; it may be opened again
+	header       http.Header                   // empty values are left out
+}
+
+func text(s string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
+}
+
+func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	where := strings.TrimSuffix(c.base.String(), "/")
-	if path != "" {
-		where += "/" + path
+	if r.path != "" {
+		where += "/" + r.path
+	}
+	if len(r.query) > 0 {
+		where += "?" + r.query.Encode()
 	}
 	select {
 	case c.slots <- struct{}{}:
@@ -39,21 +56,21 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, size 
 		return answer{}, ctx.Err()
 	}
 	// A peer that reads slower than this is taken for one that does not read.
-	limit, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(size/slowest)*time.Second)
+	limit, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(r.size/slowest)*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(limit, method, where, nil)
+	req, err := http.NewRequestWithContext(limit, r.method, where, nil)
 	if err != nil {
 		return answer{}, err
 	}
-	source := &watched{open: body}
-	if body != nil {
+	source := &watched{open: r.body}
+	if r.body != nil {
 		if req.Body, err = source.again(); err != nil {
 			return answer{}, err
 		}
-		req.ContentLength, req.GetBody = size, source.again
-		req.Header.Set("Content-Type", contentType)
+		req.ContentLength, req.GetBody = r.size, source.again
+		req.Header.Set("Content-Type", r.contentType)
 	}
-	for k, v := range h {
+	for k, v := range r.header {
 		if v[0] != "" {
 			req.Header[k] = v
 		}

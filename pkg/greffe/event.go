@@ -90,6 +90,10 @@ type Outcome struct {
 	Text      string    `json:"text,omitempty"`      // French, for the queue
 	Reference string    `json:"reference,omitempty"` // what the DI calls it, when it says so
 	At        time.Time `json:"at"`
+
+	// After is how long the DI asked to be left alone before the next try, bounded by
+	// whoever read it; 0: it did not say. It is for the moment only and not recorded.
+	After time.Duration `json:"-"`
 }
 
 // Delivered says what became of one document: sent and accepted, refused,

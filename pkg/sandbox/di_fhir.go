@@ -220,10 +220,9 @@ func (d *DI) searchPatient(w http.ResponseWriter, r *http.Request) {
 	d.mu.Unlock()
 	out := fhir.Bundle{ResourceType: "Bundle", Type: "searchset"}
 	if ok {
-		b, _ := json.Marshal(fhir.Patient{
-			ResourceType: "Patient", ID: "p" + value, Identifier: []fhir.Identifier{{System: system, Value: value}},
-			Name: []fhir.HumanName{{Use: "official", Family: p.BirthFamily, Given: strings.Fields(p.Givens)}},
-		})
+		known := fhir.FromPatient(p)
+		known.ID = "p" + value
+		b, _ := json.Marshal(known)
 		out.Entry = []fhir.Entry{{Resource: b}}
 	}
 	diJSON(w, http.StatusOK, out)

@@ -47,7 +47,7 @@ func (d *DI) take(ctx context.Context, ref fhir.DocumentReference, content []byt
 	for _, c := range ref.Contained {
 		var p fhir.Patient
 		if json.Unmarshal(c, &p) == nil && p.ResourceType == "Patient" {
-			req.patient = d.contained(p)
+			req.patient = p.Traits()
 		}
 		var who fhir.Practitioner
 		if json.Unmarshal(c, &who) == nil && who.ResourceType == "Practitioner" && who.ID == "author1" && len(who.Identifier) > 0 {
@@ -91,32 +91,6 @@ func (d *DI) download(ctx context.Context, address string) (sha []byte, size int
 	s1, s2 := sha1.New(), sha256.New()
 	size, err = io.Copy(io.MultiWriter(s1, s2), io.LimitReader(resp.Body, diBody))
 	return s1.Sum(nil), size, greffe.DigestFrom(s2.Sum(nil)), err
-}
-
-// contained reads a patient as the document says it. The birth place has no
-// element in the reference: the INS, which contains it, has to do.
-func (d *DI) contained(p fhir.Patient) greffe.Patient {
-	out := greffe.Patient{BirthDate: strings.ReplaceAll(p.BirthDate, "-", "")}
-	for _, i := range p.Identifier {
-		id := greffe.OID{Root: strings.TrimPrefix(i.System, "urn:oid:"), Extension: i.Value}
-		out.IDs = append(out.IDs, id)
-		if diINS(id.Root) && out.INS.IsZero() {
-			out.INS = id
-		}
-	}
-	for _, n := range p.Name {
-		if n.Use == "official" && len(n.Given) > 0 {
-			out.BirthFamily, out.FirstGiven, out.Givens = n.Family, n.Given[0], strings.Join(n.Given, " ")
-		}
-	}
-	out.Sex = map[string]string{"male": "M", "female": "F", "unknown": "UN"}[p.Gender]
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out.BirthPlace = d.patients[out.INS.String()].BirthPlace
-	if out.BirthPlace == "" {
-		out.BirthPlace = "?"
-	}
-	return out
 }
 
 // diNumber turns an identifier back into root or root^extension.

@@ -56,6 +56,11 @@ func newFHIRSender(d DI, cfg Config) (*fhirSender, error) {
 func (s *fhirSender) Close()                         { s.client.Close() }
 func (s *fhirSender) Ping(ctx context.Context) error { return s.client.Ping(ctx) }
 
+// FindPatients asks the DI by a search whose INS is in no address.
+func (s *fhirSender) FindPatients(ctx context.Context, ins greffe.OID) ([]fhir.Candidate, error) {
+	return s.client.FindPatients(ctx, ins)
+}
+
 func (s *fhirSender) Send(ctx context.Context, d Delivery) (greffe.Outcome, error) {
 	o, err := s.send(ctx, d)
 	if err != nil {
@@ -198,7 +203,7 @@ func readFHIRError(err error) greffe.Outcome {
 			}
 		}
 	}
-	o := greffe.Outcome{Code: strings.TrimSpace(fmt.Sprint(e.Status, " ", app))}
+	o := greffe.Outcome{Code: strings.TrimSpace(fmt.Sprint(e.Status, " ", app)), After: e.RetryAfter}
 	switch {
 	case e.Status == 401 || e.Status == 403:
 		o.State = greffe.StateWaiting

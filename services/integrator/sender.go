@@ -44,6 +44,7 @@ type Delivery struct {
 //     says that it has the document, StateRefused when it will not have it as it
 //     is, StateIncident when it says that our message is wrong, StateWaiting for
 //     everything that may pass, an answer that did not come included;
+//   - a DI that says when to come back is obeyed by Outcome.After, at most an hour;
 //   - an error means that the bytes could not be read or that ctx ended, never
 //     that the DI was in the way: nothing of the document counts as delivered then;
 //   - a repeat with the same Control and UUID is recognisable to the DI;
@@ -54,6 +55,14 @@ type Sender interface {
 	Send(ctx context.Context, d Delivery) (greffe.Outcome, error)
 	Ping(ctx context.Context) error
 	Close()
+}
+
+// Finder is a Sender whose DI can be asked who a patient is, before anything is sent.
+type Finder interface {
+	// FindPatients returns those whom the DI knows by this INS, with the traits it
+	// has of them; none when it knows nobody. An error is a DI that does not answer,
+	// or refuses to (*fhir.Error): nothing is known then.
+	FindPatients(ctx context.Context, ins greffe.OID) ([]fhir.Candidate, error)
 }
 
 var alphabet = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
