@@ -180,7 +180,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 	if err := os.WriteFile(cfg.Answers.WhiteList, []byte(sandbox.WhiteList()), 0o600); err != nil {
 		return d, fmt.Errorf("liste blanche: %w", err)
 	}
-	if d.di, err = sandbox.StartDI(sandbox.DIConfig{Patients: sandbox.KnownPatients()}); err != nil {
+	if d.di, err = sandbox.StartDI(sandbox.DIConfig{Patients: sandbox.KnownPatients(), Dir: filepath.Join(dir, "di")}); err != nil {
 		return d, err
 	}
 	for _, m := range sandbox.Mailboxes() {
@@ -199,7 +199,8 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 		})
 	}
 	cfg.DI = []DIConfig{{
-		Name: "dpi", Protocol: "hl7v2", MLLP: MLLPConfig{Address: d.di.MLLPAddr()},
+		Name: "dpi", Protocol: "hl7v2",
+		MLLP:    MLLPConfig{Address: d.di.MLLPSAddr(), TLS: true, CA: d.di.CAFile(), Certificate: d.di.ClientFile()},
 		Sending: "GREFFE^CH_DEMO", Receiving: "DPI^CH_DEMO", Processing: "T",
 	}}
 	cfg.setDefaults()

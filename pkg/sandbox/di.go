@@ -20,6 +20,8 @@ import (
 // DIConfig says what a demo record system (dossier informatisé) offers and knows.
 type DIConfig struct {
 	MLLP     string           // host:port of the HL7 listener; empty: 127.0.0.1 and a free port
+	MLLPS    string           // host:port of the HL7 listener over TLS, which asks for a client certificate; empty: the same
+	Dir      string           // where the certificates of MLLPS are written; empty: there is no MLLPS
 	HTTP     string           // host:port of the FHIR endpoint and the page; empty: the same
 	Patients []greffe.Patient // known patients, by INS with their five strict traits
 	// Fetch gets the documents of references; nil: a client with a time-out of 30 s.
@@ -33,15 +35,17 @@ type DIConfig struct {
 // 900 when a replacement or deletion is not about the newest version, 901 when its
 // author is another, 902 for an unknown patient, 903 without INS, 904 when a trait
 // differs, 905 when one is missing. A message it accepted before is accepted
-// again and changes nothing. It keeps no document, only their digests, and all
+// again and changes nothing. What a person chooses on the page, or Obey and Behave
+// say, goes before these tables. It keeps no document, only their digests, and all
 // in memory. Its methods may be called at once.
 type DI struct {
-	mllp, http net.Listener
-	fetch      *http.Client
-	token      string
-	slog       *slog.Logger
-	stop       context.CancelFunc
-	done       sync.WaitGroup
+	mllp, mllps, http net.Listener // mllps may be nil
+	ca, client        string       // PEM files of mllps
+	fetch             *http.Client
+	token             string
+	slog              *slog.Logger
+	stop              context.CancelFunc
+	done              sync.WaitGroup
 
 	mu        sync.Mutex
 	patients  map[string]greffe.Patient // by matricule and OID
@@ -52,6 +56,8 @@ type DI struct {
 	stats     DIStats
 	messages  int
 	behave    func(n int) DIBehaviour
+	rule      DIRule
+	left      int // messages that rule is still for
 }
 
 // DIDocument is what the demo record system knows of one document.
@@ -82,21 +88,6 @@ type DIStats struct {
 	Repeats  int            // accepted again: nothing changed
 	Refused  map[string]int // by application code, "900" to "906"
 }
-
-// DIBehaviour is how the demo record system treats one message.
-type DIBehaviour string
-
-// Behaviours. DIForget, DICut and DIGarbage integrate the document first, so that
-// the sender's repeat shows whether anything goes twice.
-const (
-	DINormal    DIBehaviour = ""
-	DIBusy      DIBehaviour = "busy"      // AR; HTTP 503
-	DISilent    DIBehaviour = "silent"    // takes the message, drops it, never answers
-	DIForget    DIBehaviour = "forget"    // integrates, closes without answering
-	DICut       DIBehaviour = "cut"       // integrates, closes in the middle of the answer
-	DIGarbage   DIBehaviour = "garbage"   // integrates, answers nonsense
-	DITechnical DIBehaviour = "technical" // AE with a syntax error; HTTP 400
-)
 
 // StartDI starts a demo record system; Close ends it.
 func StartDI(cfg DIConfig) (*DI, error) {
@@ -130,9 +121,19 @@ func StartDI(cfg DIConfig) (*DI, error) {
 	for _, p := range cfg.Patients {
 		d.AddPatient(p)
 	}
+	if cfg.Dir != "" {
+		if err := d.listenTLS(cfg.Dir, listen, cfg.MLLPS); err != nil {
+			mllp.Close()
+			web.Close()
+			return nil, fmt.Errorf("demo DI: %w", err)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stop = cancel
 	d.done.Go(func() { hl7.Serve(ctx, mllp, d.receive) })
+	if d.mllps != nil {
+		d.done.Go(func() { hl7.Serve(ctx, d.mllps, d.receive) })
+	}
 	server := &http.Server{
 		Handler: d.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -176,13 +177,6 @@ func (d *DI) AddPatient(p greffe.Patient) {
 	d.patients[p.INS.String()] = p
 }
 
-// Behave decides how the n-th message, from 1, is treated; nil means normally.
-func (d *DI) Behave(f func(n int) DIBehaviour) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.behave = f
-}
-
 // Stats returns the counts so far.
 func (d *DI) Stats() DIStats {
 	d.mu.Lock()
@@ -207,16 +201,4 @@ func (d *DI) Documents() []DIDocument {
 		return strings.Compare(a.Number, b.Number)
 	})
 	return out
-}
-
-// next counts a message and says how to treat it.
-func (d *DI) next() DIBehaviour {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.messages++
-	d.stats.Messages++
-	if d.behave == nil {
-		return DINormal
-	}
-	return d.behave(d.messages)
 }

@@ -20,6 +20,7 @@ func (d *DI) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", d.page)
 	mux.HandleFunc("GET /style.css", diStyle)
+	mux.Handle("POST /rule", new(http.CrossOriginProtection).Handler(http.HandlerFunc(d.setRule)))
 	mux.HandleFunc("GET /fhir/metadata", func(w http.ResponseWriter, _ *http.Request) {
 		diJSON(w, http.StatusOK, map[string]string{"resourceType": "CapabilityStatement", "status": "active", "fhirVersion": "4.0.1", "kind": "instance"})
 	})
@@ -42,8 +43,14 @@ func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer := &diAnswer{header: http.Header{}, status: http.StatusOK}
-		how := d.next()
+		rule := d.next()
+		how := rule.Behaviour
 		switch how {
+		case DIRefuse:
+			rule.wait(r.Context())
+			d.shown(diRequest{through: "FHIR"}, rule.refusal().code+" "+rule.refusal().label)
+			diOutcome(w, http.StatusUnprocessableEntity, "business-rule", rule.refusal())
+			return
 		case DISilent:
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
@@ -56,6 +63,9 @@ func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		h(answer, r)
+		if !rule.wait(r.Context()) {
+			panic(http.ErrAbortHandler)
+		}
 		switch how {
 		case DIForget:
 			panic(http.ErrAbortHandler)

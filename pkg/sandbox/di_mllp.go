@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"hash"
 	"io"
+	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -22,30 +25,42 @@ func (d *DI) receive(ctx context.Context, r io.Reader, w io.Writer) error {
 	if err != nil {
 		return err // not a message: nobody to answer
 	}
-	how := d.next()
+	rule := d.next()
 	ack := hl7.ACK{ID: strconv.FormatInt(time.Now().UnixNano(), 36)}
-	switch how {
+	switch rule.Behaviour {
 	case DISilent:
+		d.shown(req, "aucune réponse")
 		<-ctx.Done()
 		return ctx.Err()
 	case DIBusy:
+		d.shown(req, "AR : revenir plus tard")
 		ack.Code, ack.Text = "AR", "occupé"
-		return hl7.WriteFrame(w, hl7.Answer(msh, ack, time.Now()))
+		return d.answer(ctx, w, rule, msh, ack)
 	case DITechnical:
 		fault = &hl7.ACKError{Location: "TXA^1^2", Code: "103", Label: "Table value not found"}
 	}
 	if fault != nil {
+		d.shown(req, "AE "+fault.Code+" "+fault.Label+" ("+fault.Location+")")
 		ack.Code, ack.Errors = "AE", []hl7.ACKError{*fault}
-		return hl7.WriteFrame(w, hl7.Answer(msh, ack, time.Now()))
+		return d.answer(ctx, w, rule, msh, ack)
 	}
+	req.refuse = rule.refusal()
 	_, _, refusal := d.integrate(req)
 	ack.Code = "AA"
 	if refusal != nil {
 		ack.Code = "AE"
 		ack.Errors = []hl7.ACKError{{Location: "PID^1^3", Code: "207", Label: "Application error", App: refusal.code, AppLabel: refusal.label}}
 	}
+	return d.answer(ctx, w, rule, msh, ack)
+}
+
+// answer gives the answer as the rule says: late, half of it, none or nonsense.
+func (d *DI) answer(ctx context.Context, w io.Writer, rule DIRule, msh hl7.Segment, ack hl7.ACK) error {
+	if !rule.wait(ctx) {
+		return ctx.Err()
+	}
 	answer := hl7.Answer(msh, ack, time.Now())
-	switch how {
+	switch rule.Behaviour {
 	case DIForget:
 		return io.EOF
 	case DICut:
@@ -56,6 +71,51 @@ func (d *DI) receive(ctx context.Context, r io.Reader, w io.Writer) error {
 	}
 	return hl7.WriteFrame(w, answer)
 }
+
+// listenTLS opens the listener over TLS, with an authority, a server and a client
+// certificate of its own.
+func (d *DI) listenTLS(dir string, listen func(string) (net.Listener, error), addr string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	a, err := newAuthority(dir)
+	if err != nil {
+		return err
+	}
+	cert, err := a.server()
+	if err != nil {
+		return err
+	}
+	if d.client, err = a.client("greffe"); err != nil {
+		return err
+	}
+	ln, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	d.ca = a.file
+	d.mllps = tls.NewListener(ln, &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool(),
+	})
+	return nil
+}
+
+// MLLPSAddr returns host:port of the HL7 listener over TLS; empty without one.
+func (d *DI) MLLPSAddr() string {
+	if d.mllps == nil {
+		return ""
+	}
+	return d.mllps.Addr().String()
+}
+
+// CAFile returns the PEM file of the authority that signed the certificates of the
+// TLS listener; empty without one.
+func (d *DI) CAFile() string { return d.ca }
+
+// ClientFile returns the PEM file of a client certificate and its key that the TLS
+// listener takes; empty without one.
+func (d *DI) ClientFile() string { return d.client }
 
 // readMDM reads a message; fault is the technical error to answer, if any.
 func readMDM(r io.Reader, content *diContent) (msh hl7.Segment, req diRequest, fault *hl7.ACKError, err error) {

@@ -20,7 +20,8 @@ type diRequest struct {
 	kind, title  string
 	sha256       greffe.Digest
 	size         int64
-	through      string // HL7 or FHIR, for the page
+	through      string     // HL7 or FHIR, for the page
+	refuse       *diRefusal // what a rule says before the tables are asked
 }
 
 // diRefusal is an application error of table 0533 (volet, ERR-5).
@@ -34,6 +35,8 @@ var (
 	diDiffers    = diRefusal{"904", "L'INS ou les traits diffèrent de ceux du dossier"}
 	diIncomplete = diRefusal{"905", "Traits d'identité incomplets"}
 	diOther      = diRefusal{"906", "Document inexploitable"}
+
+	diRefusals = []diRefusal{diOrder, diAuthor, diUnknown, diNoINS, diDiffers, diIncomplete, diOther}
 )
 
 // diLine is one line of the page.
@@ -50,32 +53,46 @@ type diLine struct {
 func (d *DI) integrate(r diRequest) (doc *DIDocument, repeat bool, refusal *diRefusal) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	doc, repeat, refusal = d.apply(r)
-	line := diLine{At: time.Now(), Through: r.through, Number: r.number, Title: r.title,
-		Name: r.patient.BirthFamily + " " + r.patient.FirstGiven, Answer: "intégré", Good: true}
-	switch r.event {
-	case greffe.ActionReplace:
-		line.Event, line.Answer = "remplacement", "remplacé"
-	case greffe.ActionDelete:
-		line.Event, line.Answer = "suppression", "supprimé"
-	default:
-		line.Event = "nouveau"
+	if refusal = r.refuse; refusal == nil {
+		doc, repeat, refusal = d.apply(r)
 	}
+	answer := map[greffe.Action]string{greffe.ActionReplace: "remplacé", greffe.ActionDelete: "supprimé"}[r.event]
 	switch {
 	case refusal != nil:
 		d.stats.Refused[refusal.code]++
-		line.Answer, line.Good = refusal.code+" "+refusal.label, false
+		answer = refusal.code + " " + refusal.label
 	case repeat:
 		d.stats.Repeats++
-		line.Answer = "déjà reçu"
+		answer = "déjà reçu"
+	case answer == "":
+		answer = "intégré"
 	}
 	d.slog.Info("demo DI answered", slog.String("through", r.through), slog.String("event", string(r.event)),
-		slog.Bool("repeat", repeat), slog.Bool("accepted", line.Good))
-	d.log = append(d.log, line)
+		slog.Bool("repeat", repeat), slog.Bool("accepted", refusal == nil))
+	d.note(r, answer, refusal == nil)
+	return doc, repeat, refusal
+}
+
+// shown is note for a request that is not integrated.
+func (d *DI) shown(r diRequest, answer string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.note(r, answer, false)
+}
+
+// note adds a line to the page; d.mu is held.
+func (d *DI) note(r diRequest, answer string, good bool) {
+	event := map[greffe.Action]string{greffe.ActionReplace: "remplacement", greffe.ActionDelete: "suppression"}[r.event]
+	if event == "" {
+		event = "nouveau"
+	}
+	d.log = append(d.log, diLine{
+		At: time.Now(), Through: r.through, Event: event, Number: r.number, Title: r.title,
+		Name: r.patient.BirthFamily + " " + r.patient.FirstGiven, Answer: answer, Good: good,
+	})
 	if len(d.log) > 500 {
 		d.log = append(d.log[:0:0], d.log[250:]...)
 	}
-	return doc, repeat, refusal
 }
 
 func (d *DI) apply(r diRequest) (*DIDocument, bool, *diRefusal) {

@@ -53,7 +53,7 @@ func TestDIPageShowsWhatCame(t *testing.T) {
 	t.Parallel()
 	d := startDI(t)
 	defer http.DefaultClient.CloseIdleConnections()
-	if page, h := diGet(t, d.PageURL()); !strings.Contains(page, "Rien n'est encore arrivé.") || !strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none'") {
+	if page, h := diGet(t, d.PageURL()); !strings.Contains(page, "Rien n’est encore arrivé.") || !strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%s\n%v", page, h)
 	}
 	c := hl7.NewClient(hl7.ClientConfig{Address: d.MLLPAddr(), AckTimeout: 5 * time.Second})
