@@ -94,6 +94,19 @@ type Outcome struct {
 	// After is how long the DI asked to be left alone before the next try, bounded by
 	// whoever read it; 0: it did not say. It is for the moment only and not recorded.
 	After time.Duration `json:"-"`
+
+	// Next is when a machine tries again by itself; zero when none does.
+	Next time.Time `json:"next,omitzero"`
+	// Candidates are the patients that the DI named when it was asked for the one of the
+	// document (domain §6.4), for the person who has to choose; at most 10.
+	Candidates []Candidate `json:"candidates,omitempty"`
+}
+
+// Candidate is a patient as a DI knows them.
+type Candidate struct {
+	Patient Patient `json:"patient"`          // what the DI did not say is empty
+	Status  string  `json:"status,omitempty"` // of the identity: PROV, RECUP, VALI, QUAL (domain §6.3); empty: not said
+	Closed  bool    `json:"closed,omitempty"` // merged into another one, or closed: nothing may go there
 }
 
 // Delivered says what became of one document: sent and accepted, refused,
@@ -113,6 +126,7 @@ type Verb string
 const (
 	VerbRetry   Verb = "retry"   // send to the DI again
 	VerbDismiss Verb = "dismiss" // needs nothing, with a reason
+	VerbAttach  Verb = "attach"  // is about the patient of the decision: send it for that one
 )
 
 // Decided is a person's decision about one document.
@@ -123,6 +137,26 @@ type Decided struct {
 	Reason   string     `json:"reason,omitempty"`
 	By       string     `json:"by"` // login
 	At       time.Time  `json:"at"`
+	// DI is the one that the decision is about; empty: each that waits for a person.
+	DI string `json:"di,omitempty"`
+	// Patient is whom the person chose, with VerbAttach: typed, or one of the
+	// candidates that the DI named. It goes before the one that the document names.
+	Patient *Patient `json:"patient,omitempty"`
+	// Remember asks that the next versions of this document that name the same patient
+	// as it does go to the chosen one, too, without asking again.
+	Remember bool `json:"remember,omitempty"`
+	// Compared is what the person saw when she chose: the patient of the document beside
+	// the chosen one, trait by trait.
+	Compared []Compared `json:"compared,omitempty"`
+}
+
+// Compared is one line of a comparison of two patients, as it was on the screen. The
+// words are those of package ins.
+type Compared struct {
+	Trait    string `json:"trait"`
+	Document string `json:"document,omitempty"` // as the document says it
+	Chosen   string `json:"chosen,omitempty"`   // as the chosen patient has it
+	Is       string `json:"is"`                 // same, compatible, differs, absent
 }
 
 // Confirmed is a person's word that the sender of a message may get the receipt that

@@ -175,7 +175,7 @@ func TestStatesFollowOutcomes(t *testing.T) {
 					if err != nil || d.State != s.doc2 {
 						t.Errorf("step %d: document is %s, want %s (%v)", i, d.State, s.doc2, err)
 					}
-					if d.State == s.o.State && (d.Outcome != s.o || d.Reason != s.o.Text || !d.DecidedAt.Equal(s.o.At)) {
+					if d.State == s.o.State && (!reflect.DeepEqual(d.Outcome, s.o) || d.Reason != s.o.Text || !d.DecidedAt.Equal(s.o.At)) {
 						t.Errorf("step %d: %+v", i, d)
 					}
 				}
@@ -244,7 +244,7 @@ func TestDecisionsAreRecordedOnce(t *testing.T) {
 			}
 		}
 		m, err := db.Message(t.Context(), a.ID)
-		if err != nil || len(m.Decisions) != 1 || m.Decisions[0] != d {
+		if err != nil || len(m.Decisions) != 1 || !reflect.DeepEqual(m.Decisions[0], d) {
 			t.Errorf("decisions %+v %v", m.Decisions, err)
 		}
 		last := m.History[len(m.History)-1]

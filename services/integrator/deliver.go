@@ -143,7 +143,8 @@ func (i *Integrator) send(ctx context.Context, doc index.Document, t target, p p
 	if s.creation != nil && s.creation.Outcome.DI == t.Name {
 		d.Reference = s.creation.Outcome.Reference
 	}
-	o, err := t.sender.Send(ctx, d)
+	r, err := t.sender.Send(ctx, d)
+	o := r.Outcome
 	switch {
 	case err == nil:
 	case errors.Is(err, archive.ErrDigest) || errors.Is(err, archive.ErrNotFound):

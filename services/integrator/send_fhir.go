@@ -61,13 +61,18 @@ func (s *fhirSender) FindPatients(ctx context.Context, ins greffe.OID) ([]fhir.C
 	return s.client.FindPatients(ctx, ins)
 }
 
-func (s *fhirSender) Send(ctx context.Context, d Delivery) (greffe.Outcome, error) {
-	o, err := s.send(ctx, d)
+func (s *fhirSender) Send(ctx context.Context, d Delivery) (Result, error) {
+	said, err := s.send(ctx, d)
+	o := Result{Outcome: said}
 	if err != nil {
 		if ours(ctx, err) {
-			return greffe.Outcome{}, err
+			return Result{}, err
 		}
-		o = readFHIRError(err)
+		o.Outcome = readFHIRError(err)
+		var answer *fhir.Error
+		o.Silent = errors.Is(err, fhir.ErrNoAnswer) ||
+			errors.As(err, &answer) && (answer.Status == 401 || answer.Status == 403 || answer.Status >= 502 && answer.Status <= 504)
+		o.Stops = o.State == greffe.StateIncident && answer != nil
 	}
 	o.Control = d.UUID
 	if o.Action == "" {

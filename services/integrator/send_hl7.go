@@ -67,7 +67,7 @@ func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
 func (s *mllpSender) Close()                         { s.client.Close() }
 func (s *mllpSender) Ping(ctx context.Context) error { return s.client.Ping(ctx) }
 
-func (s *mllpSender) Send(ctx context.Context, d Delivery) (greffe.Outcome, error) {
+func (s *mllpSender) Send(ctx context.Context, d Delivery) (Result, error) {
 	m := hl7.MDM{
 		Event: hl7.First, Control: d.Control, At: d.At.In(s.zone), Document: d.Facts, Mail: d.Mail, Mailbox: d.Mailbox,
 		Service: d.Service, VisibilityChanged: d.VisibilityChanged,
@@ -91,13 +91,13 @@ func (s *mllpSender) Send(ctx context.Context, d Delivery) (greffe.Outcome, erro
 			return m.Encode(w, s.settings, f)
 		})
 	}
-	o := greffe.Outcome{Action: string(m.Event), Control: d.Control}
+	o := Result{Outcome: greffe.Outcome{Action: string(m.Event), Control: d.Control}}
 	switch {
 	case err == nil:
 	case ours(ctx, err):
-		return greffe.Outcome{}, err
+		return Result{}, err
 	case errors.Is(err, hl7.ErrNoAnswer), errors.Is(err, hl7.ErrClosed):
-		o.State, o.Code, o.Text = greffe.StateWaiting, "no answer", textUnreachable
+		o.State, o.Code, o.Text, o.Silent = greffe.StateWaiting, "no answer", textUnreachable, true
 		return o, nil
 	default: // the message cannot be written: a fault of ours, not of the DI
 		o.State, o.Code = greffe.StateIncident, "unwritable"
@@ -106,7 +106,7 @@ func (s *mllpSender) Send(ctx context.Context, d Delivery) (greffe.Outcome, erro
 	}
 	said := readACK(ack, d)
 	said.Action, said.Control = o.Action, o.Control
-	return said, nil
+	return Result{Outcome: said, Stops: said.State == greffe.StateIncident}, nil
 }
 
 // readACK turns an acknowledgement into an outcome (volet, tables of MSA-1, ERR-3

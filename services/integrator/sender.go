@@ -37,10 +37,22 @@ type Delivery struct {
 	Open func() (io.ReadCloser, error)
 }
 
+// Result is what came of one Send.
+type Result struct {
+	greffe.Outcome
+	// Silent says that the DI gave no answer at all, or that what stands before it
+	// answered that it is away: nothing is wrong with this document, and every other one
+	// would have had the same.
+	Silent bool
+	// Stops says that the DI found our message wrong (HL7 ERR-3, domain §8.1): each that
+	// follows would be as wrong, so that the queue of the DI stops until a person resumes it.
+	Stops bool
+}
+
 // Sender gives documents to a DI by one protocol.
 //
 // Duties of both implementations, held by one suite of tests:
-//   - Send returns what the DI said as an Outcome: StateDelivered only when the DI
+//   - Send returns what the DI said as a Result: StateDelivered only when the DI
 //     says that it has the document, StateRefused when it will not have it as it
 //     is, StateIncident when it says that our message is wrong, StateWaiting for
 //     everything that may pass, an answer that did not come included;
@@ -52,7 +64,7 @@ type Delivery struct {
 //     that were archived;
 //   - methods may be called at once.
 type Sender interface {
-	Send(ctx context.Context, d Delivery) (greffe.Outcome, error)
+	Send(ctx context.Context, d Delivery) (Result, error)
 	Ping(ctx context.Context) error
 	Close()
 }

@@ -72,7 +72,7 @@ func (b *bench) send(t *testing.T, d Delivery, want greffe.State, code string) g
 	if o.State != want || !strings.HasSuffix(o.Code, code) || o.Text == "" || o.Control == "" || o.Action == "" {
 		t.Fatalf("outcome %+v, want %q %q", o, want, code)
 	}
-	return o
+	return o.Outcome
 }
 
 // TestSenders is the suite of the contract: both protocols, FHIR in both modes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"greffe/pkg/archive"
@@ -134,7 +135,7 @@ func stateOf(d index.Detail) *fault {
 		switch {
 		case doc.State != want:
 			return bad("state %q, the outcomes give %q", doc.State, want)
-		case doc.Outcome != o:
+		case !reflect.DeepEqual(doc.Outcome, o):
 			return bad("the outcome beside the document is not the last one")
 		case doc.DecidedAt.UnixMilli() != o.At.UnixMilli() && told:
 			return bad("time of the outcome")
