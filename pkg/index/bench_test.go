@@ -94,7 +94,7 @@ func BenchmarkSearch(b *testing.B) {
 		middle := start.Add(50_000 * time.Minute)
 		for name, f := range map[string]DocumentFilter{
 			"documents/newest":      {},
-			"documents/mailboxes":   {Mailboxes: []string{"3@ch.example", "4@ch.example"}, To: middle},
+			"documents/mailboxes":   {Places: []string{"3@ch.example", "4@ch.example"}, To: middle},
 			"documents/ins":         {INS: "200000000001234"},
 			"documents/birth":       {BirthDate: "19500612"},
 			"documents/name":        {Name: "marker"},
@@ -114,8 +114,8 @@ func BenchmarkSearch(b *testing.B) {
 		for name, f := range map[string]MessageFilter{
 			"queue/newest":               {},
 			"queue/todo":                 {States: []greffe.State{greffe.StateTodo}},
-			"queue/todo of a mailbox":    {States: []greffe.State{greffe.StateTodo}, Mailboxes: []string{"0@ch.example"}},
-			"queue/mailboxes":            {Mailboxes: []string{"3@ch.example", "4@ch.example"}},
+			"queue/todo of a mailbox":    {States: []greffe.State{greffe.StateTodo}, Places: []string{"0@ch.example"}},
+			"queue/mailboxes":            {Places: []string{"3@ch.example", "4@ch.example"}},
 			"queue/rare word":            {Text: "fontimon"},
 			"queue/common words":         {Text: "compte rendu mar"},
 			"queue/common word and todo": {Text: "compte", States: []greffe.State{greffe.StateTodo}},

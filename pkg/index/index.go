@@ -84,7 +84,7 @@ type Attempt struct {
 // MessageFilter says which messages; zero fields do not filter.
 type MessageFilter struct {
 	States    []greffe.State
-	Mailboxes []string // also the mailboxes a user may see
+	Places    []string // mailboxes and folders, also those a person may see; see Everywhere
 	Text      string   // words of subject, sender, patient name or document title, accents ignored
 	From, To  time.Time
 	Before    string // cursor of the next page, as returned
@@ -97,7 +97,7 @@ type DocumentFilter struct {
 	Name      string    // beginning of birth or used family name, then of a given name; accents, case and hyphens ignored; at least 2 letters
 	BirthDate string    // YYYYMMDD
 	From, To  time.Time // received; From included, To excluded
-	Mailboxes []string
+	Places    []string  // as of MessageFilter
 	Before    string
 	Limit     int // 0 means 50, at most 200
 }
@@ -107,10 +107,22 @@ type Entry = greffe.Entry
 
 // User is a person who may log in.
 type User struct {
-	Login     string
-	Name      string
-	Role      string   // secretary | auditor | admin
-	Mailboxes []string // that a secretary may see; empty: all
-	Hash      string   // argon2id, PHC string
-	Disabled  bool
+	Login    string
+	Name     string
+	Role     string   // secretary | professional | auditor | admin
+	RPPS     string   // 11 digits, of a professional; "" when not known
+	Places   []string // what the person may see, as of Everywhere; empty: nothing
+	Hash     string   // argon2id, PHC string; "" for a person who logs in by OpenID Connect alone
+	Renew    bool     // the password must be changed before anything else
+	Disabled bool
+
+	// Second factor (RFC 6238). The secret is not encrypted in the index: its file is
+	// readable by its owner alone, and a database by who may read the table.
+	TOTP     string   // secret, base32; "" when there is none
+	TOTPStep int64    // of the last code that was accepted: none is accepted twice
+	Recovery []string // SHA-256 of each recovery code that was not used yet
+
+	// OpenID Connect: who the person is for the provider (iss and sub); "" for a local
+	// account. No two accounts have the same.
+	Issuer, Subject string
 }

@@ -257,7 +257,7 @@ var looks = []look{
 	}),
 	documentLook("date page, 2 mailboxes", mark, func(c *crowd) DocumentFilter {
 		from := c.at(c.r.IntN(c.n))
-		return DocumentFilter{From: from, To: from.AddDate(0, 0, 7), Mailboxes: []string{"3@ch.example", "4@ch.example"}}
+		return DocumentFilter{From: from, To: from.AddDate(0, 0, 7), Places: []string{"3@ch.example", "4@ch.example"}}
 	}),
 	documentLook("birth", 0, func(c *crowd) DocumentFilter { return DocumentFilter{BirthDate: c.birth()} }),
 	documentLook("name(6)", 0, func(c *crowd) DocumentFilter { return DocumentFilter{Name: c.syllables(2)} }),
@@ -268,16 +268,16 @@ var looks = []look{
 	}),
 	documentLook("martin+given", 0, func(c *crowd) DocumentFilter { return DocumentFilter{Name: "martin " + c.syllables(2)} }),
 	documentLook("name(2)", 0, func(c *crowd) DocumentFilter { return DocumentFilter{Name: "ma"} }),
-	documentLook("name(2), a mailbox", 0, func(c *crowd) DocumentFilter { return DocumentFilter{Name: "ma", Mailboxes: []string{"3@ch.example"}} }),
+	documentLook("name(2), a mailbox", 0, func(c *crowd) DocumentFilter { return DocumentFilter{Name: "ma", Places: []string{"3@ch.example"}} }),
 	documentLook("name(2), a week", 0, func(c *crowd) DocumentFilter {
 		from := c.at(c.r.IntN(c.n))
 		return DocumentFilter{Name: "ma", From: from, To: from.AddDate(0, 0, 7)}
 	}),
 	queueLook("queue", func(c *crowd) MessageFilter { return MessageFilter{} }),
 	queueLook("queue, todo", func(c *crowd) MessageFilter { return MessageFilter{States: []greffe.State{greffe.StateTodo}} }),
-	queueLook("queue, a mailbox", func(c *crowd) MessageFilter { return MessageFilter{Mailboxes: []string{"3@ch.example"}} }),
+	queueLook("queue, a mailbox", func(c *crowd) MessageFilter { return MessageFilter{Places: []string{"3@ch.example"}} }),
 	queueLook("queue, todo of a mailbox", func(c *crowd) MessageFilter {
-		return MessageFilter{States: []greffe.State{greffe.StateTodo}, Mailboxes: []string{"3@ch.example"}}
+		return MessageFilter{States: []greffe.State{greffe.StateTodo}, Places: []string{"3@ch.example"}}
 	}),
 	queueLook("queue, martin", func(c *crowd) MessageFilter { return MessageFilter{Text: "martin"} }),
 	{"tallies", 0, func(ctx context.Context, db *DB, c *crowd) error {

@@ -184,7 +184,7 @@ func (db *DB) migrate(ctx context.Context, dialect goose.Dialect, text, own stri
 		}, nil))
 	}
 	provider, err := goose.NewProvider(dialect, db.write, nil,
-		goose.WithGoMigrations(list...), goose.WithDisableGlobalRegistry(true))
+		goose.WithGoMigrations(list...), goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}

@@ -12,7 +12,7 @@ var _ scs.CtxStore = (*DB)(nil)
 
 func TestUsers(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
-		anne := User{Login: "anne", Name: "Anne Legrand", Role: "secretary", Mailboxes: []string{"a@ch.example"}, Hash: "$argon2id$x"}
+		anne := User{Login: "anne", Name: "Anne Legrand", Role: "secretary", Places: []string{"a@ch.example"}, Hash: "$argon2id$x"}
 		bob := User{Login: "bob", Name: "Bob", Role: "auditor", Hash: "$argon2id$y", Disabled: true}
 		for _, u := range []User{bob, {Login: "anne", Role: "admin"}, anne} {
 			if err := db.SaveUser(t.Context(), u); err != nil {

@@ -14,6 +14,7 @@ import (
 func TestNoPlanReadsAWholeTable(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
 		boxes := []string{"a@ch.example", "b@ch.example"}
+		folders := []string{"a@ch.example/INBOX/Dr Martin", "b@ch.example"}
 		week := start.AddDate(0, 0, -7)
 		queries := map[string]struct {
 			query string
@@ -30,10 +31,11 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 			}{query, a}
 		}
 		for name, f := range map[string]DocumentFilter{
-			"newest": {}, "mailboxes": {Mailboxes: boxes}, "week": {From: week, To: start}, "ins": {INS: "299999999999999"},
-			"ins without key": {INS: "2999999999999"}, "ins of mailboxes": {INS: "299999999999999", Mailboxes: boxes},
+			"newest": {}, "mailboxes": {Places: boxes}, "week": {From: week, To: start}, "ins": {INS: "299999999999999"},
+			"ins without key": {INS: "2999999999999"}, "ins of mailboxes": {INS: "299999999999999", Places: boxes},
 			"birth": {BirthDate: "19500101"}, "name": {Name: "ma"}, "two words": {Name: "ker ma"}, "name and birth": {Name: "ma", BirthDate: "19500101"},
-			"name of mailboxes, a week": {Name: "martin", Mailboxes: boxes, From: week, To: start}, "name and ins": {Name: "martin", INS: "299999999999999"},
+			"name of mailboxes, a week": {Name: "martin", Places: boxes, From: week, To: start}, "name and ins": {Name: "martin", INS: "299999999999999"},
+			"folders": {Places: folders}, "name of folders": {Name: "martin", Places: folders}, "ins of folders": {INS: "299999999999999", Places: folders},
 		} {
 			for _, common := range []bool{false, true} {
 				parts := nameParts(strings.Fields(f.Name))
@@ -45,8 +47,9 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 			}
 		}
 		for name, f := range map[string]MessageFilter{
-			"newest": {}, "mailboxes": {Mailboxes: boxes}, "todo": {States: []greffe.State{greffe.StateTodo}},
-			"todo of mailboxes": {States: []greffe.State{greffe.StateTodo}, Mailboxes: boxes}, "week": {From: week, To: start},
+			"newest": {}, "mailboxes": {Places: boxes}, "todo": {States: []greffe.State{greffe.StateTodo}},
+			"todo of mailboxes": {States: []greffe.State{greffe.StateTodo}, Places: boxes}, "week": {From: week, To: start},
+			"folders": {Places: folders}, "todo of folders": {States: []greffe.State{greffe.StateTodo}, Places: folders},
 		} {
 			for _, rare := range []string{"", "martin"} {
 				words := strings.Fields(rare)

@@ -135,16 +135,14 @@ func queueQuery(f MessageFilter, words []string, rare string, n int) (string, ar
 	}
 	var with, page string
 	if rare == "" {
-		page = newest("messages", queueBranches(&a, f.States, f.Mailboxes), in, n)
+		page = newest("messages", queueBranches(&a, f.States, f.Places), in, n)
 	} else {
 		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
 			` AND word < ` + a.add(after(rare)) + `) `
 		if len(f.States) > 0 {
 			in += " AND state IN (" + marks(&a, f.States) + ")"
 		}
-		if len(f.Mailboxes) > 0 {
-			in += " AND mailbox IN (" + marks(&a, f.Mailboxes) + ")"
-		}
+		in += inPlaces(&a, f.Places, messageFolder)
 		// CROSS JOIN keeps SQLite from turning the join round.
 		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s
 			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n)
@@ -154,9 +152,10 @@ func queueQuery(f MessageFilter, words []string, rare string, n int) (string, ar
 }
 
 // queueBranches returns the conditions that lead into the indexes on state and
-// on mailbox and state.
-func queueBranches(a *arguments, states []greffe.State, mailboxes []string) []string {
-	if len(mailboxes) == 0 {
+// on mailbox (and folder) and state.
+func queueBranches(a *arguments, states []greffe.State, places []string) []string {
+	places = apart(places)
+	if len(places) == 0 {
 		if len(states) == 0 {
 			return []string{"1 = 1"}
 		}
@@ -169,15 +168,14 @@ func queueBranches(a *arguments, states []greffe.State, mailboxes []string) []st
 	if len(states) == 0 {
 		states = greffe.States
 	}
-	if len(states)*len(mailboxes) > 100 {
+	if len(states)*len(places) > 100 {
 		// Many mailboxes of many: most rows will do, the queue is read from its end.
-		return []string{"state IN (" + marks(a, states) + ") AND mailbox IN (" + marks(a, mailboxes) + ")"}
+		return []string{"state IN (" + marks(a, states) + ")" + inPlaces(a, places, messageFolder)}
 	}
 	var list []string
-	for _, m := range mailboxes {
-		mailbox := a.add(m)
+	for _, place := range placeConditions(a, places, messageFolder) {
 		for _, s := range states {
-			list = append(list, "mailbox = "+mailbox+" AND state = "+a.add(string(s)))
+			list = append(list, place+" AND state = "+a.add(string(s)))
 		}
 	}
 	return list
@@ -258,16 +256,12 @@ func documentQuery(f DocumentFilter, parts []namePart, n int) (string, arguments
 		// rows hold enough different ones.
 		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (%s) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
 			namesQuery(&a, parts, narrow, 2*n), n)
-	case ins == "" && f.BirthDate == "" && len(f.Mailboxes) > 0: // one index range for each mailbox
+	case ins == "" && f.BirthDate == "" && len(apart(f.Places)) > 0: // one index range for each mailbox
 		in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
 		if err != nil {
 			return "", nil, err
 		}
-		var branches []string
-		for _, m := range f.Mailboxes {
-			branches = append(branches, "mailbox = "+a.add(m))
-		}
-		page = newest("documents", branches, in, n)
+		page = newest("documents", placeConditions(&a, f.Places, documentFolder), in, n)
 	default:
 		narrow, err := narrowed(&a, f, "id")
 		if err != nil {
@@ -365,27 +359,66 @@ func narrowed(a *arguments, f DocumentFilter, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(f.Mailboxes) > 0 {
-		narrow += " AND mailbox IN (" + marks(a, f.Mailboxes) + ")"
+	folder := documentFolder
+	if id == "document_id" {
+		folder = nameFolder
 	}
+	narrow += inPlaces(a, f.Places, folder)
 	if f.BirthDate != "" {
 		narrow += " AND birth_date = " + a.add(clean(f.BirthDate, 8))
 	}
 	return narrow, nil
 }
 
-// Counts returns how many messages are in each state, in these mailboxes (nil: all).
-func (db *DB) Counts(ctx context.Context, mailboxes []string) (map[greffe.State]int, error) {
-	var a arguments
-	where := ""
-	if len(mailboxes) > 0 {
-		where = " AND mailbox IN (" + marks(&a, mailboxes) + ")"
+// Counts returns how many messages of the places (none: all) are in each state.
+func (db *DB) Counts(ctx context.Context, places []string) (map[greffe.State]int, error) {
+	// Whole mailboxes are counted with each change, folders are not.
+	var whole, parts []string
+	for _, p := range apart(places) {
+		if _, folder := SplitPlace(p); folder == "" {
+			whole = append(whole, p)
+		} else {
+			parts = append(parts, p)
+		}
 	}
-	counts, _, err := db.tallies(ctx, `kind = 'message'`+where, a...)
-	if err != nil {
-		return nil, fmt.Errorf("count messages: %w", err)
+	counts := map[greffe.State]int{}
+	if len(whole) > 0 || len(parts) == 0 {
+		var a arguments
+		in := inPlaces(&a, whole, messageFolder)
+		var err error
+		if counts, _, err = db.tallies(ctx, `kind = 'message'`+in, a...); err != nil {
+			return nil, fmt.Errorf("count messages: %w", err)
+		}
+	}
+	if len(parts) > 0 {
+		if err := db.countFolders(ctx, parts, counts); err != nil {
+			return nil, fmt.Errorf("count messages: %w", err)
+		}
 	}
 	return counts, nil
+}
+
+// countFolders adds the messages of the folders to counts.
+func (db *DB) countFolders(ctx context.Context, folders []string, counts map[greffe.State]int) error {
+	var a arguments
+	var list []string
+	for _, place := range placeConditions(&a, folders, messageFolder) {
+		list = append(list, `SELECT state, COUNT(*) AS n FROM messages WHERE `+place+` GROUP BY state`)
+	}
+	rows, err := db.query(ctx, strings.Join(list, ` UNION ALL `), a...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var state string
+		var n int
+		if err := rows.Scan(&state, &n); err != nil {
+			return err
+		}
+		counts[greffe.State(state)] += n
+	}
+	return rows.Err()
 }
 
 // Tally returns how many messages and documents are in each state.
