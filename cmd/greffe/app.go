@@ -438,9 +438,20 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	if err != nil {
 		return console.Config{}, fmt.Errorf("public URL: %w", err)
 	}
-	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{}}
+	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
+		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}}
+	for _, s := range cfg.Console.Proxies {
+		p, err := parseProxy(s)
+		if err != nil {
+			return console.Config{}, fmt.Errorf("console proxy: %w", err)
+		}
+		out.Proxies = append(out.Proxies, p)
+	}
 	for _, m := range cfg.Mailboxes {
 		out.Mailboxes = append(out.Mailboxes, m.Address)
+		for _, p := range m.Professionals {
+			out.Professionals[p.RPPS] = append(out.Professionals[p.RPPS], m.Address+strings.TrimSuffix("/"+p.Folder, "/"))
+		}
 		out.About[m.Address] = console.About{Kind: m.Kind, Service: strings.TrimSpace(m.Service.Code + " " + m.Service.Name), Responsible: m.Responsible.Name, RPPS: m.Responsible.RPPS, Folders: m.Folders}
 	}
 	for _, d := range cfg.DI {

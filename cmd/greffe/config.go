@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"greffe/pkg/evidence"
 	"greffe/pkg/mss"
 	"greffe/pkg/xsd"
+	"greffe/services/console"
 	"greffe/services/notifier"
 )
 
@@ -52,26 +54,33 @@ type LogConfig struct {
 
 // MailboxConfig is one mailbox to watch.
 type MailboxConfig struct {
-	Address       string            `yaml:"address" doc:"Adresse MSSanté de la boîte."`
-	Kind          string            `yaml:"kind" doc:"organisational | applicative | personal"`
-	IMAP          string            `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
-	CA            string            `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
-	Certificate   string            `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
-	Auth          AuthConfig        `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
-	SMTP          string            `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
-	Folders       []string          `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
-	Service       ServiceConfig     `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
-	Responsible   ResponsibleConfig `yaml:"responsible" doc:"Personne qui répond de la boîte : ses indicateurs et le rappel de ce qui attend lui sont destinés."`
-	PasswordUntil string            `yaml:"password_until" doc:"Fin de validité du mot de passe de la boîte, AAAA-MM-JJ : le serveur ne la dit pas. Greffe prévient 90, 60, 30 et 7 jours avant. Vide : inconnue."`
-	OnArchived    MarkConfig        `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
-	OnDelivered   MarkConfig        `yaml:"on_delivered" doc:"Quand tout est intégré, classé ou en double."`
-	OnFailed      MarkConfig        `yaml:"on_failed" doc:"Quand une personne doit s'en occuper."`
+	Address       string               `yaml:"address" doc:"Adresse MSSanté de la boîte."`
+	Kind          string               `yaml:"kind" doc:"organisational | applicative | personal"`
+	IMAP          string               `yaml:"imap" doc:"imaps://hôte:993 (TLS d'emblée) ou imap://hôte:143 (STARTTLS exigé). TLS 1.2 au moins."`
+	CA            string               `yaml:"ca" doc:"Fichier PEM des autorités admises pour ce serveur (IGC-Santé). Vide : celles du système."`
+	Certificate   string               `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
+	Auth          AuthConfig           `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
+	SMTP          string               `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
+	Folders       []string             `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
+	Service       ServiceConfig        `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
+	Responsible   ResponsibleConfig    `yaml:"responsible" doc:"Personne qui répond de la boîte : ses indicateurs et le rappel de ce qui attend lui sont destinés."`
+	PasswordUntil string               `yaml:"password_until" doc:"Fin de validité du mot de passe de la boîte, AAAA-MM-JJ : le serveur ne la dit pas. Greffe prévient 90, 60, 30 et 7 jours avant. Vide : inconnue."`
+	Professionals []ProfessionalConfig `yaml:"professionals" doc:"Professionnels à qui la boîte, ou un de ses dossiers, est destinée : la console le leur montre."`
+	OnArchived    MarkConfig           `yaml:"on_archived" doc:"Après archivage. Vide : la boîte n'est pas touchée."`
+	OnDelivered   MarkConfig           `yaml:"on_delivered" doc:"Quand tout est intégré, classé ou en double."`
+	OnFailed      MarkConfig           `yaml:"on_failed" doc:"Quand une personne doit s'en occuper."`
 }
 
 // ServiceConfig is a unit of the hospital.
 type ServiceConfig struct {
 	Code string `yaml:"code" doc:"Code de l'unité fonctionnelle (UF)."`
 	Name string `yaml:"name" doc:"Son nom."`
+}
+
+// ProfessionalConfig says what of a mailbox is addressed to a professional.
+type ProfessionalConfig struct {
+	RPPS   string `yaml:"rpps" doc:"Numéro RPPS, 11 chiffres : celui de son compte, ou celui que donne le fournisseur d'identité."`
+	Folder string `yaml:"folder" doc:"Dossier de la boîte qui lui est destiné. Vide : toute la boîte."`
 }
 
 // ResponsibleConfig is the person who answers for a mailbox.
@@ -221,9 +230,12 @@ type AnswersConfig struct {
 
 // ConsoleConfig says how the console is reached.
 type ConsoleConfig struct {
-	Listen      string `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
-	PublicURL   string `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
-	Certificate string `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
+	Listen      string   `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
+	PublicURL   string   `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
+	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
+	Idle        Duration `yaml:"idle" doc:"Temps sans activité après lequel une session se verrouille, de 1m à 1h. La saisie en cours est gardée."`
+	Lifetime    Duration `yaml:"lifetime" doc:"Durée d'une session, même active ; 24h au plus. Ensuite, il faut se reconnecter."`
+	Proxies     []string `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
 }
 
 // defaults returns the configuration of an empty file.
@@ -243,7 +255,7 @@ func defaults() Config {
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
 		Answers:   AnswersConfig{Sender: "null", PerHour: 60},
 		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
-		Console:   ConsoleConfig{Listen: "127.0.0.1:8080"},
+		Console:   ConsoleConfig{Listen: "127.0.0.1:8080", Idle: Duration(10 * time.Minute), Lifetime: Duration(12 * time.Hour)},
 	}
 }
 
@@ -396,6 +408,14 @@ func (c *Config) validate() []problem {
 		if r := m.Responsible.RPPS; r != "" && (len(r) != 11 || strings.Trim(r, "0123456789") != "") {
 			bad(key+"responsible.rpps", "11 chiffres sont attendus")
 		}
+		for j, p := range m.Professionals {
+			if console.RPPS(p.RPPS) != p.RPPS || p.RPPS == "" {
+				bad(fmt.Sprintf("%sprofessionals[%d].rpps", key, j), "11 chiffres sont attendus")
+			}
+			if p.Folder != "" && !slices.Contains(m.Folders, p.Folder) {
+				bad(fmt.Sprintf("%sprofessionals[%d].folder", key, j), "%q n'est pas un dossier relevé (folders)", p.Folder)
+			}
+		}
 		file(key+"ca", m.CA)
 		file(key+"certificate", m.Certificate)
 		oneOf(key+"auth.mechanism", m.Auth.Mechanism, "external", "plain", "login", "oauthbearer", "xoauth2")
@@ -532,6 +552,17 @@ func (c *Config) validate() []problem {
 		bad("console.public_url", "https://hôte est attendu")
 	}
 	file("console.certificate", c.Console.Certificate)
+	if c.Console.Idle < Duration(time.Minute) || c.Console.Idle > Duration(time.Hour) {
+		bad("console.idle", "une durée de 1m à 1h est attendue, par exemple 10m")
+	}
+	if c.Console.Lifetime < c.Console.Idle || c.Console.Lifetime > Duration(day) {
+		bad("console.lifetime", "une durée d'au moins console.idle et de 24h au plus est attendue")
+	}
+	for i, p := range c.Console.Proxies {
+		if _, err := parseProxy(p); err != nil {
+			bad(fmt.Sprintf("console.proxies[%d]", i), "une adresse IP ou un réseau est attendu, par exemple 10.0.0.0/8")
+		}
+	}
 	return out
 }
 
@@ -549,6 +580,15 @@ func (c *Config) validateServices(services []string) []problem {
 		out = append(out, problem{"journal.key", "des services séparés ont besoin d'une clé de journal commune : « greffe keys --new FICHIER » en fait une"})
 	}
 	return out
+}
+
+// parseProxy reads an address or a network.
+func parseProxy(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
 }
 
 // reason is the short French reason of a file error.

@@ -74,12 +74,12 @@ func runDemo(ctx context.Context, c *call) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 
-	fmt.Fprintf(c.out, "Console     http://%s\n", d.app.console.Addr())
-	fmt.Fprintf(c.out, "DI d'essai  %s\n", d.di.PageURL())
+	fmt.Fprintf(c.out, "Console         http://%s\n", d.app.console.Addr())
+	fmt.Fprintf(c.out, "DI d'essai      %s\n", d.di.PageURL())
 	for _, u := range d.logins {
-		fmt.Fprintf(c.out, "%-11s %s / %s\n", u.title, u.login, u.password)
+		fmt.Fprintf(c.out, "%-15s %s / %s\n", u.title, u.login, u.password)
 	}
-	fmt.Fprintf(c.out, "Données     %s\n\n", dir)
+	fmt.Fprintf(c.out, "Données         %s\n\n", dir)
 
 	// The services stop after the work is over, or all at once on an interruption.
 	ctx, cancel := context.WithCancel(ctx)
@@ -220,18 +220,23 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 	return d, d.addLogins(ctx)
 }
 
-// addLogins makes the two accounts, with new passwords each time.
+// addLogins makes an account for each role, with new passwords each time.
 func (d *demo) addLogins(ctx context.Context) error {
-	for _, u := range []struct{ title, login, name, role string }{
-		{"Secrétaire", "secretaire", "Camille Secrétaire", "secretary"},
-		{"Auditeur", "auditeur", "Dominique Auditeur", "auditor"},
+	for _, u := range []struct {
+		title, login, name, role string
+		places                   []string
+	}{
+		{"Secrétaire", "secretaire", "Camille Secrétaire", "secretary", []string{index.Everywhere}},
+		{"Professionnel", "professionnel", "Dr Alix Professionnel", "professional", []string{sandbox.MailboxService + "/" + sandbox.FolderDoctor}},
+		{"Auditeur", "auditeur", "Dominique Auditeur", "auditor", []string{index.Everywhere}},
+		{"Administrateur", "admin", "Andréa Administrateur", "admin", nil},
 	} {
 		pw := newPassword()
 		hash, err := console.HashPassword(pw)
 		if err != nil {
 			return err
 		}
-		if err := d.app.db.SaveUser(ctx, index.User{Login: u.login, Name: u.name, Role: u.role, Hash: hash}); err != nil {
+		if err := d.app.db.SaveUser(ctx, index.User{Login: u.login, Name: u.name, Role: u.role, Places: u.places, Hash: hash}); err != nil {
 			return fmt.Errorf("compte %s: %w", u.login, err)
 		}
 		d.logins = append(d.logins, demoLogin{u.title, u.login, pw})

@@ -16,8 +16,8 @@ func exampleConfig() *Config {
 	cfg.Mailboxes = []MailboxConfig{{
 		Address: "cardiologie@ch-exemple.mssante.example", IMAP: "imaps://imap.operateur.example:993",
 		CA: "/etc/greffe/igc-sante.pem", Certificate: "/run/secrets/structure.pem",
-		Auth:       AuthConfig{Mechanism: "external"},
-		Folders:    []string{"INBOX", "INBOX/Dr Martin"},
+		Auth:    AuthConfig{Mechanism: "external"},
+		Folders: []string{"INBOX", "INBOX/Dr Martin"}, Professionals: []ProfessionalConfig{{RPPS: "99900000011", Folder: "INBOX/Dr Martin"}},
 		OnArchived: MarkConfig{Keyword: "$Archived"}, OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
 	}}
 	cfg.Bus = BusConfig{URL: "tls://nats:4222", Credentials: "/run/secrets/nats.creds", CA: "/etc/greffe/interne.pem", Replicas: 3}

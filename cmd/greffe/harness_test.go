@@ -381,7 +381,7 @@ func (in *installation) login(role string) *http.Client {
 		in.t.Fatal(err)
 	}
 	login := role + "-" + strings.ToLower(in.t.Name()[len(in.t.Name())-1:])
-	if err := in.db().SaveUser(context.Background(), index.User{Login: login, Name: login, Role: role, Hash: hash}); err != nil {
+	if err := in.db().SaveUser(context.Background(), index.User{Login: login, Name: login, Role: role, Places: []string{index.Everywhere}, Hash: hash}); err != nil {
 		in.t.Fatal(err)
 	}
 	jar, _ := cookiejar.New(nil)

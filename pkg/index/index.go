@@ -83,12 +83,12 @@ type Attempt struct {
 
 // MessageFilter says which messages; zero fields do not filter.
 type MessageFilter struct {
-	States    []greffe.State
-	Places    []string // mailboxes and folders, also those a person may see; see Everywhere
-	Text      string   // words of subject, sender, patient name or document title, accents ignored
-	From, To  time.Time
-	Before    string // cursor of the next page, as returned
-	Limit     int    // 0 means 50, at most 200
+	States   []greffe.State
+	Places   []string // mailboxes and folders, also those a person may see; see Everywhere
+	Text     string   // words of subject, sender, patient name or document title, accents ignored
+	From, To time.Time
+	Before   string // cursor of the next page, as returned
+	Limit    int    // 0 means 50, at most 200
 }
 
 // DocumentFilter searches documents; zero fields do not filter.

@@ -5,42 +5,44 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
 // rights is the table of who may do what, written a second time on purpose: a route
 // that is added or opened without a thought fails here.
-var rights = map[string]string{ // letters: p public, s secretary, a auditor, r admin (root), m machine
+var rights = map[string]string{ // letters: p public, s secretary, d professional (doctor), a auditor, r admin (root), m machine
 	"GET /connexion":                       "p",
 	"POST /connexion":                      "p",
 	"GET /session":                         "p",
 	"GET /static/{file}":                   "p",
 	"GET /healthz":                         "p",
 	"GET /readyz":                          "p",
-	"POST /deconnexion":                    "sar",
-	"GET /{$}":                             "sar",
-	"GET /aide":                            "sar",
-	"GET /aide/regles":                     "sar",
-	"GET /file":                            "sa",
-	"POST /file":                           "sa",
-	"GET /file/flux":                       "sa",
-	"GET /messages/{id}":                   "sa",
-	"GET /messages/{id}/original":          "sa",
+	"POST /deconnexion":                    "sdar",
+	"GET /{$}":                             "sdar",
+	"GET /aide":                            "sdar",
+	"GET /aide/regles":                     "sdar",
+	"GET /file":                            "sda",
+	"POST /file":                           "sda",
+	"GET /file/flux":                       "sda",
+	"GET /messages/{id}":                   "sda",
+	"GET /messages/{id}/original":          "sda",
 	"POST /messages/{id}/original":         "a",
 	"POST /messages/{id}/parties/{n}":      "a",
 	"POST /documents/{id}/telechargement":  "a",
-	"GET /messages/{id}/parties/{n}":       "sa",
-	"GET /documents/{id}":                  "sa",
-	"GET /documents/{id}/file":             "sa",
-	"GET /documents/{id}/telechargement":   "sa",
+	"GET /messages/{id}/parties/{n}":       "sda",
+	"GET /documents/{id}":                  "sda",
+	"GET /documents/{id}/file":             "sda",
+	"GET /documents/{id}/telechargement":   "sda",
 	"POST /documents/{id}/decision":        "s",
 	"POST /messages/{id}/accuse":           "s",
-	"GET /recherche":                       "sa",
-	"POST /recherche":                      "sa",
+	"GET /recherche":                       "sda",
+	"POST /recherche":                      "sda",
 	"GET /journal":                         "a",
 	"POST /journal":                        "a",
 	"GET /systeme":                         "r",
@@ -78,10 +80,14 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	refused := greffe.Outcome{DI: "dpi", Action: "T02", Control: "1", State: greffe.StateRefused, Code: "AE 902", Text: "Patient inconnu."}
-	mine := w.receive(mail{subject: "À moi", body: "texte", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("a"), outcomes: []greffe.Outcome{refused}}}})
-	theirs := w.receive(mail{mailbox: radio, subject: "À eux", body: "texte", docs: []doc{{facts: cda1("2", 1, "Scanner", dominique), bytes: []byte("<b/>"), body: reportPDF("b"), outcomes: []greffe.Outcome{refused}}}})
+	send := func(n int, mailbox, folder, title string) greffe.Archived {
+		return w.receive(mail{mailbox: mailbox, folder: folder, subject: title, body: "texte", docs: []doc{{facts: cda1(fmt.Sprint(n), 1, title, maelle), bytes: fmt.Appendf(nil, "<d%d/>", n), body: reportPDF(title), outcomes: []greffe.Outcome{refused}}}})
+	}
+	mine := send(1, cardio, "INBOX/Dr Martin", "Lettre")    // of everybody but those of another service
+	theirs := send(2, radio, "", "Scanner")                 // of another mailbox
+	beside := send(3, cardio, "INBOX/Dr Ott", "Confidence") // of the same mailbox, to another professional
 
-	for i, m := range []greffe.MessageID{mine.ID, theirs.ID} {
+	for i, m := range []greffe.MessageID{mine.ID, theirs.ID, beside.ID} {
 		asked := greffe.Answer{Key: fmt.Sprint(i), Message: m, Kind: "ask", State: greffe.AnswerAsked, Recipient: "x@cabinet.example"}
 		if _, err := w.db.ClaimAnswer(t.Context(), asked); err != nil {
 			t.Fatal(err)
@@ -100,7 +106,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 	}
 	people := []struct {
 		letter, login string
-	}{{"s", "claire"}, {"a", "paul"}, {"r", "root"}, {"-", ""}}
+	}{{"s", "claire"}, {"d", "martin"}, {"a", "paul"}, {"r", "root"}, {"-", ""}}
 
 	routes := w.console.routes()
 	if len(routes) != len(rights) {
@@ -158,29 +164,88 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		}
 	}
 
-	// The same routes with the identifiers of another service's message.
-	claire := w.as("claire")
-	for _, rt := range routes {
-		if !strings.Contains(rt.pattern, "{id}") || rt.who&secretary == 0 {
-			continue
+	// The same routes with the identifiers of what somebody may not see: another mailbox, another
+	// professional's folder of one's own, and everything for an administrator and an auditor of one mailbox.
+	for _, x := range []struct {
+		login string
+		not   []greffe.MessageID
+	}{
+		{"claire", []greffe.MessageID{theirs.ID}}, {"martin", []greffe.MessageID{theirs.ID, beside.ID}}, {"ott", []greffe.MessageID{theirs.ID, mine.ID}},
+		{"radio", []greffe.MessageID{mine.ID, beside.ID}}, {"audit-radio", []greffe.MessageID{mine.ID, beside.ID}}, {"nulle", []greffe.MessageID{mine.ID, theirs.ID, beside.ID}},
+	} {
+		v := w.as(x.login)
+		u, err := w.db.User(t.Context(), x.login)
+		if err != nil {
+			t.Fatal(err)
 		}
-		method, p := path(rt.pattern, theirs.ID)
-		if got, _ := claire.status(t, method, p); got != http.StatusNotFound {
-			t.Errorf("%s with the id of another mailbox: status %d, want 404", rt.pattern, got)
+		for _, id := range x.not {
+			for _, rt := range routes {
+				if rt.who&roles[u.Role] == 0 || !strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "/incidents/") {
+					continue
+				}
+				method, p := path(rt.pattern, id)
+				if got, _ := v.status(t, method, p); got != http.StatusNotFound {
+					t.Errorf("%s by %s with an id that is not theirs: status %d, want 404", rt.pattern, x.login, got)
+				}
+				if !w.journalled(x.login, "denied", lastID(p), "refused") {
+					t.Errorf("%s by %s with an id that is not theirs: not in the journal", rt.pattern, x.login)
+				}
+			}
+			got, _ := v.status(t, "GET", "/file/flux?message="+string(id))
+			if !slices.ContainsFunc(w.journal(), func(e index.Entry) bool {
+				return e.Actor == x.login && e.Action == "denied" && e.Subject == string(id) && e.Detail == "GET /file/flux"
+			}) || got != http.StatusNotFound {
+				t.Errorf("the stream of a message that %s may not see: status %d, or not in the journal", x.login, got)
+			}
 		}
-		if !w.journalled("claire", "denied", lastID(p), "refused") {
-			t.Errorf("%s with the id of another mailbox: not in the journal", rt.pattern)
+		// What lists show, by any filter: the words of the titles they may not see.
+		var never []string
+		for id, title := range map[greffe.MessageID]string{mine.ID: "Lettre", theirs.ID: "Scanner", beside.ID: "Confidence"} {
+			if slices.Contains(x.not, id) {
+				never = append(never, title, string(id))
+			}
+		}
+		pages := []string{"/file", "/file?bal=" + greffe.MailboxKey(radio), "/file?bal=" + greffe.MailboxKey(cardio), "/file?bal=" + greffe.MailboxKey(cardio+"/INBOX/Dr Ott"), "/file?etat=refuse"}
+		for form, to := range map[string]string{"nom=essai": "/recherche", "ins=" + maelle.INS.Extension: "/recherche", "du=2020-01-01": "/recherche", "texte=essai": "/file"} {
+			values, err := url.ParseQuery(form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages = append(pages, v.post(to, values).Header.Get("Location"))
+		}
+		for _, p := range pages {
+			got := content(v.page(p))
+			for _, word := range never {
+				if strings.Contains(got, word) {
+					t.Errorf("%s shows %s to %s", p, word, x.login)
+				}
+			}
 		}
 	}
-	if got := claire.page("/file"); strings.Contains(content(got), "Scanner") {
-		t.Error("the queue shows a message of another mailbox")
+	// What they may see, they see.
+	for login, id := range map[string]greffe.MessageID{"radio": theirs.ID, "audit-radio": theirs.ID, "martin": mine.ID, "ott": beside.ID, "claire": beside.ID, "paul": theirs.ID} {
+		v := w.as(login)
+		if got, _ := v.status(t, "GET", "/messages/"+string(id)); got != http.StatusOK {
+			t.Errorf("%s, who may see the message: status %d", login, got)
+		}
+		if !strings.Contains(v.get("/file").body, string(id)) {
+			t.Errorf("the queue of %s misses the message", login)
+		}
 	}
-	a := claire.post("/recherche", url.Values{"nom": {"PAT"}})
-	if got := content(claire.page(a.Header.Get("Location"))); strings.Contains(got, "Scanner") {
-		t.Errorf("the search finds a document of another mailbox: %s", got)
-	}
-	if got, _ := w.as("radio").status(t, "GET", "/messages/"+string(theirs.ID)); got != http.StatusOK {
-		t.Errorf("a secretary of the mailbox: status %d", got)
+	// A live queue carries nothing of another service.
+	stream := w.as("ott").feed("/file/flux")
+	w.receive(mail{mailbox: cardio, folder: "INBOX/Dr Martin", subject: "Autre dossier"})
+	w.receive(mail{mailbox: radio, subject: "Autre boîte"})
+	for _, subject := range []string{"Le mien", "Le mien encore"} {
+		last := w.receive(mail{mailbox: cardio, folder: "INBOX/Dr Ott", subject: subject})
+		for e := (changeEvent{}); e.ID != last.ID; {
+			if !stream.next("ligne", &e) {
+				t.Fatal("the stream ended")
+			}
+			if strings.Contains(e.HTML, "Autre") {
+				t.Errorf("the stream of another professional: %s", e.HTML)
+			}
+		}
 	}
 }
 

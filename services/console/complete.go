@@ -76,10 +76,10 @@ func (c *Console) sealing(ctx context.Context, now time.Time) []check {
 	case err != nil:
 		seal.Text = "aucun point de contrôle n’est encore dans l’archive"
 	default:
-		seal.Text = fmt.Sprintf("dernier point de contrôle : entrée %s, du %s (%s)", number(int(last.Last)), moment(last.At), ago(now.Sub(last.At)))
+		seal.Text = fmt.Sprintf("dernier point de contrôle : entrée %s, du %s (%s)", number(int(last.Last)), c.wall.moment(last.At), ago(now.Sub(last.At)))
 	}
 	if late := n > 0 && now.Sub(oldest) > sealLate; late {
-		seal.Text += fmt.Sprintf(" ; %s depuis le %s : vérifier que le service storage fonctionne et que l’archive répond", plural(int(n), "entrée attend d’être scellée", "entrées attendent d’être scellées"), moment(oldest))
+		seal.Text += fmt.Sprintf(" ; %s depuis le %s : vérifier que le service storage fonctionne et que l’archive répond", plural(int(n), "entrée attend d’être scellée", "entrées attendent d’être scellées"), c.wall.moment(oldest))
 	} else {
 		seal.OK = err2 == nil && (err == nil || errors.Is(err, index.ErrNotFound))
 	}
@@ -91,7 +91,7 @@ func (c *Console) sealing(ctx context.Context, now time.Time) []check {
 	case err != nil:
 		stamp = unread(stamp.Name)
 	default:
-		stamp.Text = fmt.Sprintf("dernier jeton : du %s (%s), sur les entrées jusqu’à %s", moment(token.At), ago(now.Sub(token.At)), number(int(token.Last)))
+		stamp.Text = fmt.Sprintf("dernier jeton : du %s (%s), sur les entrées jusqu’à %s", c.wall.moment(token.At), ago(now.Sub(token.At)), number(int(token.Last)))
 	}
 	return []check{seal, stamp}
 }

@@ -54,10 +54,15 @@ type Config struct {
 	Lifetime    time.Duration    // a session ends after it in any case; 0 means 12 hours
 	Mailboxes   []string         // addresses offered in the filter of the queue
 	About       map[string]About // what is known of each mailbox, by address
-	Zone        *time.Location   // that the days of the mailboxes are stated in; nil means Paris
-	DI          []DIAccess       // record systems that may fetch documents by reference
-	Version     string           // shown at the foot of the pages
-	Rules       []greffe.Rule    // what findings refer to, explained in the help
+
+	// Professionals gives, by RPPS number, the mailboxes and folders that hold what is
+	// addressed to them, as index.Everywhere names places.
+	Professionals map[string][]string
+
+	Zone    *time.Location // of all times that people read and type; nil means Paris
+	DI      []DIAccess     // record systems that may fetch documents by reference
+	Version string         // shown at the foot of the pages
+	Rules   []greffe.Rule  // what findings refer to, explained in the help
 }
 
 // About is what the configuration says of a mailbox, for those who watch it.
@@ -83,6 +88,7 @@ type Console struct {
 	db        *index.DB
 	log       *slog.Logger
 	pages     *pages
+	wall      wall
 	sessions  *scs.SessionManager
 	attempts  *attempts
 	hashing   chan struct{} // one slot per password hash computed at once
@@ -113,12 +119,13 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 		attempts: newAttempts(),
 		hashing:  make(chan struct{}, hashesAtOnce),
 		boxes:    map[string]string{},
+		wall:     wall{cfg.Zone},
 	}
 	for _, m := range cfg.Mailboxes {
 		c.boxes[greffe.MailboxKey(m)] = m
 	}
 	var err error
-	if c.pages, err = loadPages(); err != nil {
+	if c.pages, err = loadPages(c.wall); err != nil {
 		return nil, fmt.Errorf("load pages: %w", err)
 	}
 	if c.di, err = loadDITokens(cfg.DI); err != nil {

@@ -70,7 +70,7 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 		http.Error(w, "jeton absent ou inconnu", http.StatusUnauthorized)
 		return nil
 	}
-	v.user = index.User{Login: name}
+	v.user, v.places = index.User{Login: name}, []string{index.Everywhere}
 	d, err := c.document(r, v)
 	if err != nil {
 		if errors.Is(err, errNothing) {

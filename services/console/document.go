@@ -99,7 +99,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 			return err
 		}
 		p.Lineage = slices.DeleteFunc(p.Lineage, func(o index.Document) bool {
-			return o.ID == d.ID || !v.sees(o.Origin.Mailbox) || o.Identity == d.Identity
+			return o.ID == d.ID || !v.sees(o.Origin) || o.Identity == d.Identity
 		})
 	}
 	p.Twins = twinsOf(m, d.Facts)

@@ -192,7 +192,7 @@ func (c *Console) filterJournal(w http.ResponseWriter, r *http.Request, v *visit
 	}
 	field := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
 	k := criteria{Actor: field("qui"), Action: field("fait"), Subject: field("element"), From: field("du"), To: field("au")}
-	if _, bad := k.journal(); len(bad) > 0 {
+	if _, bad := k.journal(c.wall); len(bad) > 0 {
 		return c.render(w, r, v, http.StatusUnprocessableEntity, "journal", page{Title: "Journal des accès — à corriger", Nav: "journal", Data: journalPage{Criteria: k, Actions: actionChoices(k.Action), Filtered: true, Errors: bad}})
 	}
 	to := "/journal"
@@ -209,7 +209,7 @@ func (c *Console) filterJournal(w http.ResponseWriter, r *http.Request, v *visit
 
 // journal turns what was typed into a filter of the journal, or into a sentence for each
 // field that must be corrected.
-func (k criteria) journal() (index.JournalFilter, map[string]string) {
+func (k criteria) journal(at wall) (index.JournalFilter, map[string]string) {
 	f := index.JournalFilter{Actor: k.Actor, Action: k.Action, Subject: k.Subject}
 	bad := map[string]string{}
 	for name, value := range map[string]string{"qui": k.Actor, "fait": k.Action, "element": k.Subject} {
@@ -219,12 +219,12 @@ func (k criteria) journal() (index.JournalFilter, map[string]string) {
 	}
 	var ok bool
 	if k.From != "" {
-		if f.From, ok = typedDate(k.From); !ok {
+		if f.From, ok = at.typedDate(k.From); !ok {
 			bad["du"] = "Saisissez une date sous la forme JJ/MM/AAAA."
 		}
 	}
 	if k.To != "" {
-		if f.To, ok = typedDate(k.To); !ok {
+		if f.To, ok = at.typedDate(k.To); !ok {
 			bad["au"] = "Saisissez une date sous la forme JJ/MM/AAAA."
 		}
 		f.To = f.To.AddDate(0, 0, 1) // the whole day
@@ -254,7 +254,7 @@ func actionChoices(current string) []actionChoice {
 func (c *Console) showJournal(w http.ResponseWriter, r *http.Request, v *visit) error {
 	q := r.URL.Query().Get("q")
 	k, known := c.recall(r, q)
-	f, bad := k.journal()
+	f, bad := k.journal(c.wall)
 	if len(bad) > 0 {
 		return errBadInput
 	}

@@ -294,6 +294,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	f, slug, _, _ := c.queueFilter(r, v)
 	announce := r.URL.Query().Get("nouveaux") != "0"
 	only := greffe.MessageID(r.URL.Query().Get("message"))
+	if only != "" {
+		if err := c.mayFollow(r, v, only); err != nil {
+			return err
+		}
+	}
 	from := r.Header.Get("Last-Event-ID")
 	if from == "" {
 		from = r.URL.Query().Get("depuis")
@@ -351,7 +356,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 				emit("event: fin\ndata: {}\n\n")
 				return nil
 			}
-			if err == nil && (u.Role != v.user.Role || !slices.Equal(u.Mailboxes, v.user.Mailboxes)) {
+			if err == nil && (u.Role != v.user.Role || !slices.Equal(c.placesOf(u), v.places)) {
 				return nil // the browser comes back, with the new rights
 			}
 			if !emit("id: %s\n: ping\n\n", c.live.mark(seen)) {
@@ -378,7 +383,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 				}
 				continue
 			}
-			if !inMailboxes(f.Mailboxes, u.row.Mailbox) || only != "" && u.row.ID != only {
+			if !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
 				continue
 			}
 			b, err := json.Marshal(changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html,
@@ -395,7 +400,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			}
 		case <-counting.C:
 			due, counted = false, time.Now()
-			counts, err := c.db.Counts(r.Context(), f.Mailboxes)
+			counts, err := c.db.Counts(r.Context(), f.Places)
 			if err != nil {
 				continue // the next change tries again
 			}
@@ -415,7 +420,21 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 }
 
-func inMailboxes(list []string, m string) bool { return len(list) == 0 || slices.Contains(list, m) }
+// mayFollow refuses to follow a message that the person may not see.
+func (c *Console) mayFollow(r *http.Request, v *visit, id greffe.MessageID) error {
+	if !id.Valid() {
+		return errNothing
+	}
+	m, err := c.db.Message(r.Context(), id)
+	if err == nil && v.sees(m.Origin) {
+		return nil
+	}
+	if err == nil || errors.Is(err, index.ErrNotFound) {
+		c.note(v, "denied", string(id), "refused", r.Pattern)
+		return errNothing
+	}
+	return err
+}
 
 // again returns the person of the request's session as they are now; errLogin when
 // the session has ended.

@@ -63,7 +63,7 @@ type errorPage struct {
 
 var mimes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
-func loadPages() (*pages, error) {
+func loadPages(at wall) (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}, assets: map[string]asset{}}
 	files, err := fs.ReadDir(staticFiles, "static")
 	if err != nil {
@@ -77,7 +77,7 @@ func loadPages() (*pages, error) {
 		sum := sha256.Sum256(b)
 		p.assets[f.Name()] = asset{body: b, mime: mimes[path.Ext(f.Name())], version: hex.EncodeToString(sum[:6])}
 	}
-	base, err := template.New("layout.html").Funcs(p.funcs()).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	base, err := template.New("layout.html").Funcs(p.funcs(at)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -101,20 +101,20 @@ func loadPages() (*pages, error) {
 	return p, nil
 }
 
-func (p *pages) funcs() template.FuncMap {
+func (p *pages) funcs(at wall) template.FuncMap {
 	return template.FuncMap{
 		"asset":      func(name string) string { return "/static/" + name + "?v=" + p.assets[name].version },
 		"icon":       icon,
 		"state":      wordsOf,
 		"capital":    capital,
-		"moment":     moment,
-		"moments":    moments,
-		"day":        day,
-		"clock":      clock,
+		"moment":     at.moment,
+		"moments":    at.moments,
+		"day":        at.day,
+		"clock":      at.clock,
 		"iso":        func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"today":      func(t time.Time) bool { return day(t) == day(time.Now()) },
+		"today":      func(t time.Time) bool { return at.day(t) == at.day(time.Now()) },
 		"hl7":        hl7Time,
-		"age":        func(birth string) string { return age(birth, time.Now()) },
+		"age":        func(birth string) string { return at.age(birth, time.Now()) },
 		"ins":        ins,
 		"insKind":    insKind,
 		"patient":    patientName,

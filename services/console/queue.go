@@ -118,12 +118,12 @@ func queueURL(slug, box, q, before string) string {
 // queueFilter reads the filter of the queue from the address and the session.
 func (c *Console) queueFilter(r *http.Request, v *visit) (f index.MessageFilter, slug, boxKey, q string) {
 	get := r.URL.Query().Get
-	f.Mailboxes = v.user.Mailboxes
+	f.Places = v.places
 	if s, ok := stateOfSlug(get("etat")); ok {
 		slug, f.States = get("etat"), []greffe.State{s}
 	}
 	if m := c.mailbox(v, get("bal")); m != "" {
-		boxKey, f.Mailboxes = get("bal"), []string{m}
+		boxKey, f.Places = get("bal"), []string{m}
 	}
 	if s, ok := c.recall(r, get("q")); ok {
 		q, f.Text = get("q"), s.Text
@@ -146,7 +146,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err != nil {
 		return err
 	}
-	counts, err := c.db.Counts(r.Context(), f.Mailboxes)
+	counts, err := c.db.Counts(r.Context(), f.Places)
 	if err != nil {
 		return err
 	}

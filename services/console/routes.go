@@ -8,18 +8,19 @@ import (
 type access uint8
 
 const (
-	anyone    access = 1 << iota // without a login
-	secretary                    // works the queue of her mailboxes
-	auditor                      // reads and proves, decides nothing
-	admin                        // sees the machine, not the documents
-	machine                      // a record system with its token
+	anyone       access = 1 << iota // without a login
+	secretary                       // works the queue of her mailboxes
+	professional                    // reads what is addressed to them
+	auditor                         // reads and proves, decides nothing
+	admin                           // sees the machine, not the documents
+	machine                         // a record system with its token
 
-	readers  = secretary | auditor
-	everyone = secretary | auditor | admin
+	readers  = secretary | professional | auditor
+	everyone = readers | admin
 )
 
 // roles gives the meaning of index.User.Role.
-var roles = map[string]access{"secretary": secretary, "auditor": auditor, "admin": admin}
+var roles = map[string]access{"secretary": secretary, "professional": professional, "auditor": auditor, "admin": admin}
 
 // route is one line of the table of what the console answers.
 type route struct {

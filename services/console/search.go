@@ -29,7 +29,7 @@ func (c *Console) search(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 	field := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
 	k := criteria{INS: strings.ReplaceAll(field("ins"), " ", ""), Name: field("nom"), Birth: field("naissance"), From: field("du"), To: field("au")}
-	_, bad := k.filter()
+	_, bad := k.filter(c.wall)
 	if len(bad) > 0 {
 		return c.render(w, r, v, http.StatusUnprocessableEntity, "recherche", page{Title: "Recherche — à corriger", Nav: "recherche", Wide: true, Data: searchPage{Criteria: k, Errors: bad}})
 	}
@@ -48,11 +48,11 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 	k, ok := c.recall(r, q)
 	p.Lost = q != "" && !ok
 	if ok {
-		f, bad := k.filter()
+		f, bad := k.filter(c.wall)
 		if len(bad) > 0 {
 			return errBadInput
 		}
-		f.Mailboxes, f.Limit, f.Before = v.user.Mailboxes, rowsPerPage, r.URL.Query().Get("avant")
+		f.Places, f.Limit, f.Before = v.places, rowsPerPage, r.URL.Query().Get("avant")
 		if len(f.Before) > 200 {
 			return errBadInput
 		}
@@ -97,7 +97,7 @@ func (k criteria) kinds() string {
 
 // filter turns what was typed into a filter, or into a sentence for each field that
 // must be corrected.
-func (k criteria) filter() (index.DocumentFilter, map[string]string) {
+func (k criteria) filter(at wall) (index.DocumentFilter, map[string]string) {
 	f := index.DocumentFilter{INS: strings.ToUpper(k.INS), Name: k.Name}
 	bad := map[string]string{}
 	if k == (criteria{}) {
@@ -116,20 +116,20 @@ func (k criteria) filter() (index.DocumentFilter, map[string]string) {
 		bad["nom"] = "Saisissez au moins les 2 premières lettres du nom."
 	}
 	if k.Birth != "" {
-		t, ok := typedDate(k.Birth)
+		t, ok := at.typedDate(k.Birth)
 		if !ok || t.After(time.Now()) {
 			bad["naissance"] = "Saisissez une date passée, sous la forme JJ/MM/AAAA."
 		}
 		f.BirthDate = t.Format("20060102")
 	}
-	from, okFrom := typedDate(k.From)
+	from, okFrom := at.typedDate(k.From)
 	if k.From != "" {
 		if !okFrom {
 			bad["du"] = "Saisissez une date sous la forme JJ/MM/AAAA."
 		}
 		f.From = from
 	}
-	to, okTo := typedDate(k.To)
+	to, okTo := at.typedDate(k.To)
 	if k.To != "" {
 		if !okTo {
 			bad["au"] = "Saisissez une date sous la forme JJ/MM/AAAA."
@@ -143,10 +143,10 @@ func (k criteria) filter() (index.DocumentFilter, map[string]string) {
 }
 
 // typedDate reads a date as a browser's date field gives it (YYYY-MM-DD), or as
-// people type it where there is no such field (DD/MM/YYYY), at midnight in Paris.
-func typedDate(s string) (time.Time, bool) {
+// people type it where there is no such field (DD/MM/YYYY), at midnight.
+func (w wall) typedDate(s string) (time.Time, bool) {
 	for _, form := range []string{"2006-01-02", "02/01/2006", "2/1/2006", "02012006"} {
-		if t, err := time.ParseInLocation(form, s, paris); err == nil && t.Year() >= 1850 && t.Year() < 2200 {
+		if t, err := time.ParseInLocation(form, s, w.zone); err == nil && t.Year() >= 1850 && t.Year() < 2200 {
 			return t, true
 		}
 	}

@@ -122,12 +122,12 @@ func (c *Console) notices(v *visit) []notice {
 		add("La lecture des messages est arrêtée : les nouveaux messages attendent. Rien n’est perdu ; prévenez l’administrateur.", since)
 	}
 	for _, st := range s.all {
-		if st.Waiting != "" && (st.Service != "fetcher" || v.sees(st.Instance)) {
+		if st.Waiting != "" && (st.Service != "fetcher" || v.reaches(st.Instance)) {
 			add(st.Waiting, st.Since)
 		}
 	}
 	for _, m := range c.cfg.Mailboxes {
-		if since, ok := s.silent("fetcher "+m, now); ok && v.sees(m) {
+		if since, ok := s.silent("fetcher "+m, now); ok && v.reaches(m) {
 			add("La boîte "+m+" n’est relevée par personne : ses messages restent dans la boîte. Prévenez l’administrateur.", since)
 		}
 	}

@@ -75,8 +75,7 @@ func TestSilenceIsTold(t *testing.T) {
 		t.Errorf("parser and two mailboxes are silent, the System page says %q", page)
 	}
 	c := &Console{cfg: Config{Mailboxes: []string{cardio, radio}}}
-	v := &visit{}
-	v.user.Mailboxes = []string{cardio}
+	v := &visit{places: []string{cardio}}
 	start := time.Now().Add(-bus.StandingAge - time.Minute)
 	log := slog.New(slog.DiscardHandler)
 	c.standings.set(nil, nil, c.expected(), start, log)

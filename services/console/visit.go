@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +23,10 @@ type visit struct {
 	user index.User // zero for anyone and machines
 	role access
 	from string // network address
-	ctx  context.Context
+	// What the person may see, as index.Everywhere says it. Never empty for a person: the
+	// index takes no places for all of them.
+	places []string
+	ctx    context.Context
 }
 
 // Keys of the session.
@@ -108,7 +110,7 @@ func (c *Console) admit(rt route, r *http.Request, v *visit) error {
 	u, err := c.person(r.Context())
 	switch {
 	case err == nil:
-		v.user, v.role = u, roles[u.Role]
+		v.user, v.role, v.places = u, roles[u.Role], c.placesOf(u)
 	case errors.Is(err, errLogin) && rt.who == anyone:
 		return nil
 	default:
@@ -159,12 +161,6 @@ func (c *Console) askLogin(w http.ResponseWriter, r *http.Request, rt route) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// sees reports whether the person may see the mailbox. A person without a list
-// sees them all.
-func (v *visit) sees(mailbox string) bool {
-	return len(v.user.Mailboxes) == 0 || slices.Contains(v.user.Mailboxes, mailbox)
-}
-
 // message returns the message of the path, if the person may see it; errNothing
 // otherwise, the same as for one that does not exist.
 func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
@@ -173,7 +169,7 @@ func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
 		return index.Detail{}, errNothing
 	}
 	m, err := c.db.Message(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(m.Origin.Mailbox) {
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(m.Origin) {
 		return index.Detail{}, errNothing
 	}
 	return m, err
@@ -186,7 +182,7 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 		return index.Document{}, errNothing
 	}
 	d, err := c.db.Document(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(d.Origin.Mailbox) {
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(d.Origin) {
 		return index.Document{}, errNothing
 	}
 	return d, err
@@ -206,28 +202,6 @@ func (c *Console) note(v *visit, action, subject, result, detail string) {
 	if err := c.record(v, action, subject, result, detail); err != nil {
 		c.log.Error("refusal not journalled", slog.String("action", action), slog.Any("error", err))
 	}
-}
-
-// mailboxes returns the addresses the person may choose from.
-func (c *Console) mailboxes(v *visit) []string {
-	list := v.user.Mailboxes
-	if len(list) == 0 {
-		list = c.cfg.Mailboxes
-	}
-	list = slices.Clone(list)
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// mailbox returns the address that key stands for among those the person may see;
-// "" when there is none.
-func (c *Console) mailbox(v *visit, key string) string {
-	for _, m := range c.mailboxes(v) {
-		if greffe.MailboxKey(m) == key {
-			return m
-		}
-	}
-	return ""
 }
 
 // flash keeps a sentence for the next page.

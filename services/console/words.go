@@ -10,7 +10,10 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// paris is the time that users read; everything else is UTC.
+// wall writes times as people at the hospital read them; everything else is UTC.
+type wall struct{ zone *time.Location }
+
+// paris is the zone of a hospital that names none.
 var paris = func() *time.Location {
 	l, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
@@ -65,7 +68,7 @@ var verbWords = map[greffe.Verb]string{greffe.VerbRetry: "Renvoi au DI", greffe.
 
 var sexWords = map[string]string{"M": "Masculin", "F": "Féminin", "UN": "Indéterminé"}
 
-var roleWords = map[string]string{"secretary": "Secrétaire", "auditor": "Auditeur", "admin": "Administrateur"}
+var roleWords = map[string]string{"secretary": "Secrétaire", "professional": "Professionnel", "auditor": "Auditeur", "admin": "Administrateur"}
 
 // confidentiality gives the words of domain §5.5.
 var confidentialityWords = map[string]string{
@@ -122,23 +125,23 @@ func size(n int64) string {
 }
 
 // moment writes a date and a time in Paris; "" for the zero time.
-func moment(t time.Time) string {
+func (w wall) moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(paris).Format("02/01/2006 15:04")
+	return t.In(w.zone).Format("02/01/2006 15:04")
 }
 
 // moments is moment with seconds, for the journal.
-func moments(t time.Time) string {
+func (w wall) moments(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(paris).Format("02/01/2006 15:04:05")
+	return t.In(w.zone).Format("02/01/2006 15:04:05")
 }
 
-func day(t time.Time) string   { return t.In(paris).Format("02/01/2006") }
-func clock(t time.Time) string { return t.In(paris).Format("15:04") }
+func (w wall) day(t time.Time) string   { return t.In(w.zone).Format("02/01/2006") }
+func (w wall) clock(t time.Time) string { return t.In(w.zone).Format("15:04") }
 
 // hl7Time writes an HL7 TS (YYYY[MM[DD[HHMM[SS]]]][.S][±ZZZZ]) as it was meant by
 // its author: the hour as written, not converted. What has another form is given
@@ -163,9 +166,9 @@ func hl7Time(ts string) string {
 
 // age returns "41 ans", or months for small children; "" when the birth date is
 // not a full date in the past.
-func age(birth string, now time.Time) string {
-	b, err := time.ParseInLocation("20060102", birth, paris)
-	now = now.In(paris)
+func (w wall) age(birth string, now time.Time) string {
+	b, err := time.ParseInLocation("20060102", birth, w.zone)
+	now = now.In(w.zone)
 	if err != nil || b.After(now) {
 		return ""
 	}

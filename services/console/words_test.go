@@ -16,7 +16,7 @@ func TestWords(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{hl7Time("20261121093000+0100"), "21/11/2026 09:30"}, {hl7Time("202611210930"), "21/11/2026 09:30"}, {hl7Time("20261121"), "21/11/2026"}, {hl7Time("202611"), "11/2026"}, {hl7Time("1985"), "1985"},
 		{hl7Time("20261121093000.123-0500"), "21/11/2026 09:30"}, {hl7Time("20261399"), "20261399"}, {hl7Time("demain"), "demain"}, {hl7Time(""), ""},
-		{age("19850214", now), "41 ans"}, {age("20260101", now), "10 mois"}, {age("20241123", now), "23 mois"}, {age("1985", now), ""}, {age("20300101", now), ""}, {age("19251122", now), "101 ans"},
+		{wall{paris}.age("19850214", now), "41 ans"}, {wall{paris}.age("20260101", now), "10 mois"}, {wall{paris}.age("20241123", now), "23 mois"}, {wall{paris}.age("1985", now), ""}, {wall{paris}.age("20300101", now), ""}, {wall{paris}.age("19251122", now), "101 ans"},
 		{ins("285022999907751"), "2\u00a085\u00a002\u00a029\u00a0999\u00a0077\u00a051"}, {ins("285"), "285"},
 		{number(0), "0"}, {number(1234567), "1\u202f234\u202f567"}, {number(-1000), "-1\u202f000"}, {number(999), "999"},
 		{plural(0, "jour", "jours"), "0 jour"}, {plural(2, "jour", "jours"), "2 jours"},
@@ -24,7 +24,7 @@ func TestWords(t *testing.T) {
 		{patientName(ruth), "NESSI (DECOURCY) RUTH"}, {patientName(greffe.Patient{UsedFamily: "SEUL"}), "SEUL"},
 		{personName(martel), "Dr Yvon MARTEL"}, {personName(greffe.Person{Device: "Automate"}), "Automate"},
 		{docTitle(greffe.Document{Title: " ", Type: greffe.Code{Label: "CR"}}), "CR"}, {docTitle(greffe.Document{Format: greffe.FormatPDF}), "PDF"},
-		{moment(time.Date(2026, 7, 1, 22, 30, 0, 0, time.UTC)), "02/07/2026 00:30"}, {moment(time.Time{}), ""},
+		{wall{paris}.moment(time.Date(2026, 7, 1, 22, 30, 0, 0, time.UTC)), "02/07/2026 00:30"}, {wall{paris}.moment(time.Time{}), ""},
 		{capital("à traiter"), "À traiter"}, {capital(""), ""},
 	} {
 		if c.got != c.want {

@@ -93,10 +93,14 @@ func newWorld(t testing.TB) *world {
 	}
 	t.Cleanup(func() { w.bus.Close() })
 	for _, u := range []index.User{
-		{Login: "claire", Name: "Claire LEMAIRE", Role: "secretary", Mailboxes: []string{cardio}},
-		{Login: "radio", Name: "Radia SECOND", Role: "secretary", Mailboxes: []string{radio}},
-		{Login: "paul", Name: "Paul AUDIT", Role: "auditor"},
+		{Login: "claire", Name: "Claire LEMAIRE", Role: "secretary", Places: []string{cardio}},
+		{Login: "radio", Name: "Radia SECOND", Role: "secretary", Places: []string{radio}},
+		{Login: "paul", Name: "Paul AUDIT", Role: "auditor", Places: []string{index.Everywhere}},
+		{Login: "martin", Name: "Dr Zoé MARTIN", Role: "professional", Places: []string{cardio + "/INBOX/Dr Martin"}},
+		{Login: "ott", Name: "Dr Éli OTT", Role: "professional", RPPS: "99900000011"},
 		{Login: "root", Name: "Ada ADMIN", Role: "admin"},
+		{Login: "audit-radio", Name: "Jo AUDIT", Role: "auditor", Places: []string{radio}},
+		{Login: "nulle", Name: "Sans Boîte", Role: "secretary"},
 		{Login: "parti", Name: "Ancien Agent", Role: "secretary", Disabled: true},
 	} {
 		u.Hash = hashed()
@@ -108,7 +112,7 @@ func newWorld(t testing.TB) *world {
 	if err := os.WriteFile(token, []byte(diToken1+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.console, err = New(Config{Mailboxes: []string{cardio, radio}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
+	w.console, err = New(Config{Mailboxes: []string{cardio, radio}, Professionals: map[string][]string{"99900000011": {cardio + "/INBOX/Dr Ott"}}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
 	if err != nil {
 		t.Fatal(err)
 	}
