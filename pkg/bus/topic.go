@@ -35,6 +35,8 @@ var (
 	Delivered = Topic[greffe.Delivered]{"delivered", deliveredID}
 	Decided   = Topic[greffe.Decided]{"decided", func(e greffe.Decided) string { return e.ID }}
 	Confirmed = Topic[greffe.Confirmed]{"confirmed", func(e greffe.Confirmed) string { return e.ID }}
+	Triaged   = Topic[greffe.Triaged]{"triaged", func(e greffe.Triaged) string { return e.ID }}
+	Placed    = Topic[greffe.Placed]{"placed", func(e greffe.Placed) string { return e.ID }}
 	Listed    = Topic[greffe.Listed]{"listed", listedID}
 )
 

@@ -127,6 +127,19 @@ const (
 	VerbRetry   Verb = "retry"   // send to the DI again
 	VerbDismiss Verb = "dismiss" // needs nothing, with a reason
 	VerbAttach  Verb = "attach"  // is about the patient of the decision: send it for that one
+	VerbRefuse  Verb = "refuse"  // not for us, with a reason: the sender is told
+	VerbCopy    Verb = "copy"    // the same as another document, which the DI has
+	VerbReopen  Verb = "reopen"  // takes back VerbDismiss or VerbClose
+)
+
+// Verbs of a decision about a message as a whole.
+const (
+	VerbClose   Verb = "close"   // a message without documents was read and needs nothing
+	VerbLater   Verb = "later"   // comes back on a day
+	VerbPass    Verb = "pass"    // is for a colleague
+	VerbMove    Verb = "move"    // is for another service
+	VerbHold    Verb = "hold"    // legal hold
+	VerbRelease Verb = "release" // of a legal hold
 )
 
 // Decided is a person's decision about one document.
@@ -135,7 +148,8 @@ type Decided struct {
 	Document DocumentID `json:"document"`
 	Verb     Verb       `json:"verb"`
 	Reason   string     `json:"reason,omitempty"`
-	By       string     `json:"by"` // login
+	Of       DocumentID `json:"of,omitempty"` // VerbCopy: the document that the DI has
+	By       string     `json:"by"`           // login
 	At       time.Time  `json:"at"`
 	// DI is the one that the decision is about; empty: each that waits for a person.
 	DI string `json:"di,omitempty"`
@@ -157,6 +171,25 @@ type Compared struct {
 	Document string `json:"document,omitempty"` // as the document says it
 	Chosen   string `json:"chosen,omitempty"`   // as the chosen patient has it
 	Is       string `json:"is"`                 // same, compatible, differs, absent
+}
+
+// Triaged is a person's decision about one message as a whole. The storage worker
+// carries it out.
+type Triaged struct {
+	ID      string    `json:"id"` // random; the decision is applied once
+	Message MessageID `json:"message"`
+	Verb    Verb      `json:"verb"`
+	Reason  string    `json:"reason,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // VerbLater: when it comes back; zero takes an earlier one back
+	To      string    `json:"to,omitempty"`   // VerbPass: login, "" takes it back; VerbMove: mailbox
+	By      string    `json:"by"`             // login
+	At      time.Time `json:"at"`
+}
+
+// Placed says that a Triaged was carried out: the index shows it.
+type Placed struct {
+	ID      string    `json:"id"` // of the Triaged
+	Message MessageID `json:"message"`
 }
 
 // Confirmed is a person's word that the sender of a message may get the receipt that

@@ -41,7 +41,8 @@ type Matter struct {
 	Raw         *Object    `json:"raw,omitempty"`      // absent when the message was refused unread
 	Outcome     *Outcome   `json:"outcome,omitempty"`  // entry "delivered" of the document that it is about
 	DuplicateOf DocumentID `json:"duplicate_of,omitempty"`
-	Decision    *Decided   `json:"decision,omitempty"` // entry "decided"
+	Decision    *Decided   `json:"decision,omitempty"` // entry "decided" about a document
+	Triage      *Triaged   `json:"triage,omitempty"`   // entry "decided" about a message
 	Answer      *Answer    `json:"answer,omitempty"`   // entry "notified"
 	Reason      string     `json:"reason,omitempty"`   // entries "held" and "released": what a person wrote
 }

@@ -47,12 +47,13 @@ func (db *DB) Audit(ctx context.Context, id greffe.MessageID) (Detail, error) {
 	d := list[0]
 	attempts, err1 := db.attempts(ctx, id)
 	decisions, err2 := db.decisions(ctx, id)
+	triages, err4 := db.triages(ctx, id)
 	history, err3 := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE subject >= $1 AND subject < $2
 		AND action IN ('received', 'archived', 'delivered', 'decided') ORDER BY seq`, string(id), string(id)+".")
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
-	d.Outcomes, d.Decisions, d.History = attempts, decisions, history
+	d.Outcomes, d.Decisions, d.History, d.Triages = attempts, decisions, history, triages
 	return d, nil
 }
 
@@ -101,11 +102,12 @@ func sameJSON[T any](c *comparison, name, got string, want T) error {
 func (c *comparison) message(ctx context.Context, db *DB, p *greffe.Parsed) error {
 	var (
 		mailbox, folder, verdict, kind, subject, sender, header string
+		doctypeColumn, senderKey                                string
 		validity, uid, internal, size                           int64
 	)
-	err := db.read.QueryRowContext(ctx, `SELECT mailbox, folder, uidvalidity, uid, internal_date, verdict, kind, size, subject, sender, header_id
+	err := db.read.QueryRowContext(ctx, `SELECT mailbox, folder, uidvalidity, uid, internal_date, verdict, kind, size, subject, sender, header_id, doctype, sender_key
 		FROM messages WHERE id = $1`, string(p.Received.ID)).
-		Scan(&mailbox, &folder, &validity, &uid, &internal, &verdict, &kind, &size, &subject, &sender, &header)
+		Scan(&mailbox, &folder, &validity, &uid, &internal, &verdict, &kind, &size, &subject, &sender, &header, &doctypeColumn, &senderKey)
 	if errors.Is(err, sql.ErrNoRows) {
 		c.found = append(c.found, "messages")
 		return nil
@@ -126,6 +128,9 @@ func (c *comparison) message(ctx context.Context, db *DB, p *greffe.Parsed) erro
 	c.same("messages.subject", subject, clean(p.Message.Subject, 2000))
 	c.same("messages.sender", sender, clean(from, 500))
 	c.same("messages.header_id", header, clean(number, 1000))
+	code, _ := doctype(p)
+	c.same("messages.doctype", doctypeColumn, code)
+	c.same("messages.sender_key", senderKey, SenderKey(&p.Message))
 	return nil
 }
 
@@ -265,7 +270,7 @@ func (c *comparison) words(ctx context.Context, db *DB, p *greffe.Parsed) error 
 func (db *DB) Recount(ctx context.Context) ([]string, error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT kind, state, SUM(n) FROM (
 			SELECT kind, mailbox, state, n FROM tallies
-			UNION ALL SELECT 'message', mailbox, state, -1 FROM messages
+			UNION ALL SELECT 'message', desk, state, -1 FROM messages
 			UNION ALL SELECT 'document', mailbox, state, -1 FROM documents) AS t
 		GROUP BY kind, mailbox, state HAVING SUM(n) <> 0`)
 	if err != nil {

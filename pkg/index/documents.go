@@ -80,7 +80,7 @@ func insKey(s string) string {
 	return clean(strings.ToUpper(strings.Join(strings.Fields(s), "")), 40)
 }
 
-const documentColumns = `d.id, d.message_id, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date,
+const documentColumns = `d.id, d.message_id, m.desk, m.tray, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date,
 	d.identity, d.lineage, d.state, d.reason, d.duplicate_of, d.received_at, d.archived_at, d.decided_at,
 	d.outcome_json, d.facts_json, d.object_json, d.body_json`
 
@@ -106,7 +106,7 @@ func scanDocument(rows *sql.Rows) (Document, error) {
 	var d Document
 	var internal, received, archived, decided int64
 	var outcome, facts, object, body string
-	if err := rows.Scan(&d.ID, &d.Message, &d.Origin.Mailbox, &d.Origin.Folder, &d.Origin.UIDValidity, &d.Origin.UID, &internal,
+	if err := rows.Scan(&d.ID, &d.Message, &d.Queue.Mailbox, &d.Queue.Folder, &d.Origin.Mailbox, &d.Origin.Folder, &d.Origin.UIDValidity, &d.Origin.UID, &internal,
 		&d.Identity, &d.Lineage, &d.State, &d.Reason, &d.DuplicateOf, &received, &archived, &decided,
 		&outcome, &facts, &object, &body); err != nil {
 		return d, err

@@ -32,6 +32,7 @@ type Document struct {
 	ID          greffe.DocumentID
 	Message     greffe.MessageID
 	Origin      greffe.Origin
+	Queue       greffe.Origin // of its message
 	Facts       greffe.Document
 	Identity    string
 	Lineage     string
@@ -59,7 +60,14 @@ type Message struct {
 	Verdict    greffe.Verdict
 	ReceivedAt time.Time // when Greffe took it
 	ArchivedAt time.Time // zero: not yet
-	Documents  []Document
+	// Queue is the mailbox and folder in whose queue it stands: those of Origin unless a
+	// person passed it to another service.
+	Queue     greffe.Origin
+	Cause     greffe.Cause // why it waits for a person; empty when it does not
+	Sender    string       // opaque key of the sender's address
+	Assignee  string       // login of the person it was passed to; empty: anybody's
+	Later     time.Time    // put off until then; zero: not
+	Documents []Document
 }
 
 // Detail is all the index knows about a message.
@@ -72,6 +80,7 @@ type Detail struct {
 	Objects   map[string]greffe.Object // by part path
 	Outcomes  []Attempt                // oldest first
 	Decisions []greffe.Decided         // oldest first
+	Triages   []greffe.Triaged         // decisions about the message as a whole, oldest first
 	History   []Entry                  // journal entries about the message and its documents, oldest first
 }
 
@@ -84,8 +93,14 @@ type Attempt struct {
 // MessageFilter says which messages; zero fields do not filter.
 type MessageFilter struct {
 	States   []greffe.State
-	Places   []string // mailboxes and folders, also those a person may see; see Everywhere
-	Text     string   // words of subject, sender, patient name or document title, accents ignored
+	Places   []string // in whose queue the message stands, also what a person may see; see Everywhere
+	Cause    greffe.Cause
+	Type     string    // code of the type of the first document, see DB.Types
+	Sender   string    // key of the sender, see SenderKey
+	Assignee string    // login
+	Due      time.Time // only what is not put off beyond it
+	Later    time.Time // only what is put off beyond it
+	Text     string    // words of subject, sender, patient name or document title, accents ignored
 	From, To time.Time
 	Before   string // cursor of the next page, as returned
 	Limit    int    // 0 means 50, at most 200

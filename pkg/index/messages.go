@@ -31,15 +31,17 @@ func (db *DB) SaveReceived(ctx context.Context, r greffe.Received, raw greffe.Ob
 // whether it did.
 func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) {
 	state, verdict, kind, detail := greffe.StateReceived, greffe.Verdict(""), greffe.MessageKind(""), string(r.SHA256)
+	cause := greffe.Cause("")
 	if r.Refused != nil {
+		cause = greffe.CauseOfMessage(greffe.KindUnread)
 		// Nothing more happens to it by itself: a person sees it.
 		state, verdict, kind, detail = greffe.StateTodo, greffe.VerdictRefused, greffe.KindUnread, r.Refused.Rule
 	}
 	n, err := t.exec(`INSERT INTO messages (id, mailbox, folder, uidvalidity, uid, internal_date, received_at, archived_at,
-			state, verdict, kind, size, subject, sender, header_id)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$9,$10,$11,'','','') ON CONFLICT (id) DO NOTHING`,
+			state, verdict, kind, size, subject, sender, header_id, desk, tray, cause)
+		VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$9,$10,$11,'','','',$2,$3,$12) ON CONFLICT (id) DO NOTHING`,
 		string(r.ID), clean(r.Origin.Mailbox, 320), clean(r.Origin.Folder, 1000), int64(r.Origin.UIDValidity), int64(r.Origin.UID),
-		millis(r.Origin.InternalDate), millis(r.At), string(state), string(verdict), string(kind), r.Size)
+		millis(r.Origin.InternalDate), millis(r.At), string(state), string(verdict), string(kind), r.Size, string(cause))
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -116,9 +118,18 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 	}
 	m := &p.Message
 	sender, header := shown(m)
-	if _, err := t.exec(`UPDATE messages SET archived_at=$2, state=$3, verdict=$4, kind=$5, subject=$6, sender=$7, header_id=$8 WHERE id=$1`,
+	kind, _ := doctype(&p)
+	cause := greffe.Cause("")
+	if a.State.Waits() {
+		cause = greffe.CauseOfMessage(m.Kind)
+	}
+	if _, err := t.exec(`UPDATE messages SET archived_at=$2, state=$3, verdict=$4, kind=$5, subject=$6, sender=$7, header_id=$8,
+			cause=$9, doctype=$10, sender_key=$11 WHERE id=$1`,
 		string(id), millis(a.At), string(a.State), string(p.Verdict), string(m.Kind),
-		clean(m.Subject, 2000), clean(sender, 500), clean(header, 1000)); err != nil {
+		clean(m.Subject, 2000), clean(sender, 500), clean(header, 1000), string(cause), kind, SenderKey(m)); err != nil {
+		return a, err
+	}
+	if err := t.insertDoctype(&p); err != nil {
 		return a, err
 	}
 	if _, err := t.exec(`UPDATE message_facts SET raw_json=$2, parsed_json=$3, manifest_json=$4, objects_json=$5 WHERE message_id=$1`,
@@ -198,15 +209,16 @@ func messageWords(p *greffe.Parsed) []string {
 }
 
 const messageColumns = `m.id, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date, m.received_at, m.archived_at,
-	m.state, m.verdict, m.kind, m.size, m.subject, m.sender, m.header_id`
+	m.state, m.verdict, m.kind, m.size, m.subject, m.sender, m.header_id, m.desk, m.tray, m.cause, m.sender_key, m.assignee, m.later_at`
 
 func scanMessage(rows *sql.Rows, m *Message) error {
-	var internal, received, archived int64
+	var internal, received, archived, later int64
 	if err := rows.Scan(&m.ID, &m.Origin.Mailbox, &m.Origin.Folder, &m.Origin.UIDValidity, &m.Origin.UID, &internal, &received, &archived,
-		&m.State, &m.Verdict, &m.Kind, &m.Size, &m.Subject, &m.From, &m.MessageID); err != nil {
+		&m.State, &m.Verdict, &m.Kind, &m.Size, &m.Subject, &m.From, &m.MessageID, &m.Queue.Mailbox, &m.Queue.Folder, &m.Cause, &m.Sender, &m.Assignee, &later); err != nil {
 		return err
 	}
 	m.Origin.InternalDate, m.ReceivedAt, m.ArchivedAt = moment(internal), moment(received), moment(archived)
+	m.Later = moment(later)
 	return nil
 }
 
@@ -261,10 +273,11 @@ func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) 
 	attempts, err1 := db.attempts(ctx, id)
 	decisions, err2 := db.decisions(ctx, id)
 	history, err3 := db.history(ctx, id)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	triages, err4 := db.triages(ctx, id)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
-	d.Outcomes, d.Decisions, d.History = attempts, decisions, history
+	d.Outcomes, d.Decisions, d.History, d.Triages = attempts, decisions, history, triages
 	return d, nil
 }
 

@@ -93,9 +93,9 @@ func (c *crowd) message(tb testing.TB, i int) []table {
 	raw := greffe.DigestOf(fmt.Append(nil, i))
 	id := greffe.NewMessageID(o, raw)
 	doc := greffe.NewDocumentID(id, 1)
-	state := greffe.StateDelivered
+	state, cause := greffe.StateDelivered, ""
 	if c.r.IntN(1000) == 0 {
-		state = greffe.StateTodo
+		state, cause = greffe.StateTodo, string(greffe.CauseNoINS)
 	}
 	family, given, birth, ins := c.family(), c.syllables(2), c.birth(), c.ins()
 	d := document(strconv.Itoa(i), 1, patient(strings.ToUpper(family), "", strings.ToUpper(given), birth, ins))
@@ -110,9 +110,9 @@ func (c *crowd) message(tb testing.TB, i int) []table {
 	}
 	ms := at.UnixMilli()
 	return []table{
-		{"messages", "id,mailbox,folder,uidvalidity,uid,internal_date,received_at,archived_at,state,verdict,kind,size,subject,sender,header_id", [][]any{{
+		{"messages", "id,mailbox,folder,uidvalidity,uid,internal_date,received_at,archived_at,state,verdict,kind,size,subject,sender,header_id,desk,tray,cause,doctype,sender_key", [][]any{{
 			string(id), mailbox, "INBOX", int64(1), int64(i + 1), ms, ms, ms, string(state), string(greffe.VerdictOK), string(greffe.KindDelivery),
-			int64(1000), "Compte rendu " + strconv.Itoa(i), "Dr Yvon MARTEL", fmt.Sprintf("m%d@cabinet.example", i)}}},
+			int64(1000), "Compte rendu " + strconv.Itoa(i), "Dr Yvon MARTEL", fmt.Sprintf("m%d@cabinet.example", i), mailbox, "INBOX", cause, d.Type.Code, greffe.MailboxKey(fmt.Sprint("sender", i%3000))}}},
 		{"message_words", "word,message_id", [][]any{{family, string(id)}, {"compte", string(id)}}},
 		{"documents", "id,message_id,number,mailbox,received_at,archived_at,decided_at,identity,lineage,unique_id,ins,birth_date,state,reason,duplicate_of,outcome_json,facts_json,object_json,body_json", [][]any{{
 			string(doc), string(id), int64(1), mailbox, ms, ms, ms, d.Identity(), d.Lineage(), uniqueKey(d.UniqueID), ins, birth, string(state), "", "", "", facts, object, ""}}},

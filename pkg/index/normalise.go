@@ -8,9 +8,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normVersion is the version of normalise. Change it with the function: Open
-// then writes the search columns again.
-const normVersion = "1"
+// normVersion is the version of normalise and of the columns that the queue is filtered
+// by. Change it with them: Open then writes these columns again.
+const normVersion = "2"
 
 // Letters that Unicode does not decompose, in lower case.
 var ligatures = map[rune]string{

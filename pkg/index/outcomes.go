@@ -36,10 +36,11 @@ func (db *DB) SaveOutcome(ctx context.Context, id greffe.DocumentID, o greffe.Ou
 func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf greffe.DocumentID) (greffe.State, error) {
 	var (
 		mailbox, lastJSON string
+		desk              string
 		state, message    greffe.State
 		kind              greffe.MessageKind
 	)
-	err := t.row([]any{&mailbox, &state, &lastJSON, &message, &kind}, `SELECT d.mailbox, d.state, d.outcome_json, m.state, m.kind
+	err := t.row([]any{&mailbox, &desk, &state, &lastJSON, &message, &kind}, `SELECT d.mailbox, m.desk, d.state, d.outcome_json, m.state, m.kind
 		FROM documents d JOIN messages m ON m.id = d.message_id WHERE d.id = $1`, string(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
@@ -93,7 +94,7 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 		return "", err
 	}
 	if o.State == state {
-		return message, nil
+		return message, t.recause(id.Message())
 	}
 	t.count("document", mailbox, state, -1)
 	t.count("document", mailbox, o.State, 1)
@@ -103,14 +104,20 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	}
 	after := greffe.Summary(kind, states)
 	if after == message {
-		return message, nil
+		return message, t.recause(id.Message())
 	}
 	if _, err := t.exec(`UPDATE messages SET state=$2 WHERE id=$1`, string(id.Message()), string(after)); err != nil {
 		return "", err
 	}
-	t.count("message", mailbox, message, -1)
-	t.count("message", mailbox, after, 1)
-	return after, nil
+	if !after.Waits() {
+		// What was put off or passed on is settled; it would be anybody's again.
+		if _, err := t.exec(`UPDATE messages SET assignee='', later_at=0 WHERE id=$1`, string(id.Message())); err != nil {
+			return "", err
+		}
+	}
+	t.count("message", desk, message, -1)
+	t.count("message", desk, after, 1)
+	return after, t.recause(id.Message())
 }
 
 func (t *tx) documentStates(id greffe.MessageID) ([]greffe.State, error) {

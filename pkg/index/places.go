@@ -56,24 +56,30 @@ func apart(places []string) []string {
 	return list
 }
 
-// placeConditions returns one condition for each place. folder is given the placeholder
-// of a folder's name and returns the condition that a row comes from that folder.
-func placeConditions(a *arguments, places []string, folder func(mark string) string) []string {
+// columns say where a row stands: the column of the mailbox, and the condition that it
+// comes from the folder whose name stands behind a placeholder.
+type columns struct {
+	mailbox string
+	folder  func(mark string) string
+}
+
+// placeConditions returns one condition for each place.
+func placeConditions(a *arguments, places []string, c columns) []string {
 	var list []string
 	for _, p := range apart(places) {
 		mailbox, name := SplitPlace(p)
-		c := "mailbox = " + a.add(mailbox)
+		where := c.mailbox + " = " + a.add(mailbox)
 		if name != "" {
-			c += " AND " + folder(a.add(name))
+			where += " AND " + c.folder(a.add(name))
 		}
-		list = append(list, c)
+		list = append(list, where)
 	}
 	return list
 }
 
 // inPlaces returns the conditions as one, beginning with AND; "" for no places. Whole
 // mailboxes are one list, which an index on mailbox answers.
-func inPlaces(a *arguments, places []string, folder func(mark string) string) string {
+func inPlaces(a *arguments, places []string, in columns) string {
 	var whole, parts []string
 	for _, p := range apart(places) {
 		if _, name := SplitPlace(p); name == "" {
@@ -84,9 +90,9 @@ func inPlaces(a *arguments, places []string, folder func(mark string) string) st
 	}
 	var list []string
 	if len(whole) > 0 {
-		list = append(list, "mailbox IN ("+marks(a, whole)+")")
+		list = append(list, in.mailbox+" IN ("+marks(a, whole)+")")
 	}
-	for _, c := range placeConditions(a, parts, folder) {
+	for _, c := range placeConditions(a, parts, in) {
 		list = append(list, "("+c+")")
 	}
 	if len(list) == 0 {
@@ -95,13 +101,17 @@ func inPlaces(a *arguments, places []string, folder func(mark string) string) st
 	return " AND (" + strings.Join(list, " OR ") + ")"
 }
 
-// Conditions that a row of each table comes from a folder.
-func messageFolder(mark string) string { return "folder = " + mark }
+// Where the rows of each table stand. A message stands in the queue of its desk and
+// tray: the mailbox and folder it was taken from, until a person passes it on.
+var (
+	messagePlace = columns{"desk", func(mark string) string { return "tray = " + mark }}
+	hiddenPlace  = columns{"(desk || '')", func(mark string) string { return "tray = " + mark }}
+	tally        = columns{mailbox: "mailbox"} // whole mailboxes only
 
-func documentFolder(mark string) string {
-	return "EXISTS (SELECT 1 FROM messages s WHERE s.id = documents.message_id AND s.folder = " + mark + ")"
-}
-
-func nameFolder(mark string) string {
-	return "EXISTS (SELECT 1 FROM documents x JOIN messages s ON s.id = x.message_id WHERE x.id = document_names.document_id AND s.folder = " + mark + ")"
-}
+	documentPlace = columns{"mailbox", func(mark string) string {
+		return "EXISTS (SELECT 1 FROM messages s WHERE s.id = documents.message_id AND s.folder = " + mark + ")"
+	}}
+	namePlace = columns{"mailbox", func(mark string) string {
+		return "EXISTS (SELECT 1 FROM documents x JOIN messages s ON s.id = x.message_id WHERE x.id = document_names.document_id AND s.folder = " + mark + ")"
+	}}
+)

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,11 +51,15 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 			"newest": {}, "mailboxes": {Places: boxes}, "todo": {States: []greffe.State{greffe.StateTodo}},
 			"todo of mailboxes": {States: []greffe.State{greffe.StateTodo}, Places: boxes}, "week": {From: week, To: start},
 			"folders": {Places: folders}, "todo of folders": {States: []greffe.State{greffe.StateTodo}, Places: folders},
+			"sender": {Sender: "0123456789", States: []greffe.State{greffe.StateDelivered}, Places: boxes}, "type": {Type: "11488-4", Places: folders},
+			"cause": {Cause: greffe.CauseNoINS, States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Places: boxes, Due: start},
 		} {
 			for _, rare := range []string{"", "martin"} {
 				words := strings.Fields(rare)
-				query, a, err := queueQuery(f, words, rare, 51)
-				add("queue, "+name+" "+rare, query, a, err)
+				for _, many := range []bool{false, true} {
+					query, a, err := queueQuery(f, words, rare, many, 51)
+					add(fmt.Sprint("queue, ", name, " ", rare, " ", many), query, a, err)
+				}
 			}
 		}
 		add("day of a mailbox", `SELECT l.uid FROM listed l LEFT JOIN messages m ON m.id = l.message_id WHERE l.mailbox = $1 AND l.day_at >= $2 AND l.day_at < $3`,

@@ -42,7 +42,7 @@ func (db *DB) rebuilding(ctx context.Context) (bool, error) {
 // first. What is in no other place stays: accounts, answers to senders, holds and
 // eliminations.
 var rebuilt = []string{
-	"message_words", "document_names", "outcomes", "decisions", "claims", "documents", "message_facts", "messages", "tallies",
+	"message_words", "document_names", "triages", "asked", "takings", "outcomes", "decisions", "claims", "documents", "message_facts", "messages", "tallies",
 	"stamps", "journal_tiles", "journal_facts", "seals", "journal",
 }
 
@@ -382,6 +382,13 @@ func (db *DB) RestoreLife(ctx context.Context, progress func(seq int64)) (done, 
 // document.
 func (t *tx) live(action string, id greffe.DocumentID, detail string, m greffe.Matter) (bool, error) {
 	if message := greffe.MessageID(id); message.Valid() {
+		if action == "decided" && m.Triage != nil {
+			_, err := t.saveTriage(*m.Triage)
+			if errors.Is(err, ErrNotFound) {
+				return false, nil
+			}
+			return err == nil, err
+		}
 		return t.answered(message, action, m)
 	}
 	var one int

@@ -60,7 +60,14 @@ func (db *DB) refreshSearch(ctx context.Context) error {
 
 func (t *tx) refreshMessage(d *Detail) error {
 	if d.Parsed == nil {
-		return nil
+		return t.recause(d.ID)
+	}
+	code, _ := doctype(d.Parsed)
+	if _, err := t.exec(`UPDATE messages SET doctype=$2, sender_key=$3 WHERE id=$1`, string(d.ID), code, SenderKey(&d.Parsed.Message)); err != nil {
+		return err
+	}
+	if err := errors.Join(t.insertDoctype(d.Parsed), t.recause(d.ID)); err != nil {
+		return err
 	}
 	if _, err := t.exec(`DELETE FROM message_words WHERE message_id = $1`, string(d.ID)); err != nil {
 		return err

@@ -17,15 +17,6 @@ var (
 	ErrTooShort = errors.New("index: too little to search for") // a name of less than 2 letters, a matricule of less than 13 characters
 )
 
-// rareWord is how many messages may hold a word of the text filter for the
-// search to start from the word. For a commoner one the queue is read from its
-// newest message, and a page is soon full. Two common words need not stand
-// together anywhere near, so that with several words the limit is higher.
-const (
-	rareWord    = 5_000
-	rareOfWords = 50_000
-)
-
 // position is the place of a row in a list, newest first.
 type position struct {
 	at int64
@@ -85,127 +76,6 @@ func newest(table string, conditions []string, window string, n int) string {
 		fmt.Sprintf(`) AS p ORDER BY received_at DESC, id DESC LIMIT %d`, n)
 }
 
-// Messages returns a page of the queue, newest first (by the time Greffe took
-// them), and the cursor of the next one ("" at the end). From is included, To
-// is not. ErrCursor when f.Before is not a cursor.
-func (db *DB) Messages(ctx context.Context, f MessageFilter) ([]Message, string, error) {
-	list, next, err := db.queue(ctx, f)
-	if err != nil {
-		return nil, "", fmt.Errorf("search messages: %w", err)
-	}
-	return list, next, nil
-}
-
-func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, error) {
-	n := pageSize(f.Limit)
-	words := searchWords(clean(f.Text, 200))
-	rare := ""
-	if len(words) > 0 {
-		var found bool
-		var err error
-		if rare, found, err = db.rarest(ctx, words); err != nil || !found {
-			return nil, "", err
-		}
-	}
-	query, a, err := queueQuery(f, words, rare, n+1)
-	if err != nil {
-		return nil, "", err
-	}
-	list, err := db.messages(ctx, query, a...)
-	if err != nil || len(list) <= n {
-		return list, "", err
-	}
-	last := list[n-1]
-	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
-}
-
-// queueQuery returns the query for n rows of the queue: from the messages that hold
-// the rare word, when there is one, else from the newest on.
-func queueQuery(f MessageFilter, words []string, rare string, n int) (string, arguments, error) {
-	var a arguments
-	in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
-	if err != nil {
-		return "", nil, err
-	}
-	for _, w := range words {
-		if w != rare {
-			in += " AND EXISTS (SELECT 1 FROM message_words w WHERE w.message_id = messages.id AND w.word >= " +
-				a.add(w) + " AND w.word < " + a.add(after(w)) + ")"
-		}
-	}
-	var with, page string
-	if rare == "" {
-		page = newest("messages", queueBranches(&a, f.States, f.Places), in, n)
-	} else {
-		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
-			` AND word < ` + a.add(after(rare)) + `) `
-		if len(f.States) > 0 {
-			in += " AND state IN (" + marks(&a, f.States) + ")"
-		}
-		in += inPlaces(&a, f.Places, messageFolder)
-		// CROSS JOIN keeps SQLite from turning the join round.
-		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s
-			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n)
-	}
-	return with + `SELECT ` + messageColumns + ` FROM (` + page + `) AS q CROSS JOIN messages m
-		WHERE m.id = q.id ORDER BY q.received_at DESC, q.id DESC`, a, nil
-}
-
-// queueBranches returns the conditions that lead into the indexes on state and
-// on mailbox (and folder) and state.
-func queueBranches(a *arguments, states []greffe.State, places []string) []string {
-	places = apart(places)
-	if len(places) == 0 {
-		if len(states) == 0 {
-			return []string{"1 = 1"}
-		}
-		var list []string
-		for _, s := range states {
-			list = append(list, "state = "+a.add(string(s)))
-		}
-		return list
-	}
-	if len(states) == 0 {
-		states = greffe.States
-	}
-	if len(states)*len(places) > 100 {
-		// Many mailboxes of many: most rows will do, the queue is read from its end.
-		return []string{"state IN (" + marks(a, states) + ")" + inPlaces(a, places, messageFolder)}
-	}
-	var list []string
-	for _, place := range placeConditions(a, places, messageFolder) {
-		for _, s := range states {
-			list = append(list, place+" AND state = "+a.add(string(s)))
-		}
-	}
-	return list
-}
-
-// rarest returns the word that the fewest messages hold, or "" when all are
-// common; false when no message can hold them all.
-func (db *DB) rarest(ctx context.Context, words []string) (string, bool, error) {
-	limit := rareWord
-	if len(words) > 1 {
-		limit = rareOfWords
-	}
-	best, least := "", limit+1
-	for _, w := range words {
-		var n int
-		err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM message_words WHERE word >= $1 AND word < $2 LIMIT $3) AS c`,
-			w, after(w), limit+1).Scan(&n)
-		if err != nil {
-			return "", false, err
-		}
-		if n == 0 {
-			return "", false, nil
-		}
-		if n < least {
-			best, least = w, n
-		}
-	}
-	return best, true, nil
-}
-
 // Documents returns a page of documents, newest first (by the time Greffe took
 // their message), and the cursor of the next one. ErrTooShort when the name or
 // matricule is too short, ErrCursor when f.Before is not a cursor.
@@ -261,7 +131,7 @@ func documentQuery(f DocumentFilter, parts []namePart, n int) (string, arguments
 		if err != nil {
 			return "", nil, err
 		}
-		page = newest("documents", placeConditions(&a, f.Places, documentFolder), in, n)
+		page = newest("documents", placeConditions(&a, f.Places, documentPlace), in, n)
 	default:
 		narrow, err := narrowed(&a, f, "id")
 		if err != nil {
@@ -359,66 +229,15 @@ func narrowed(a *arguments, f DocumentFilter, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	folder := documentFolder
+	place := documentPlace
 	if id == "document_id" {
-		folder = nameFolder
+		place = namePlace
 	}
-	narrow += inPlaces(a, f.Places, folder)
+	narrow += inPlaces(a, f.Places, place)
 	if f.BirthDate != "" {
 		narrow += " AND birth_date = " + a.add(clean(f.BirthDate, 8))
 	}
 	return narrow, nil
-}
-
-// Counts returns how many messages of the places (none: all) are in each state.
-func (db *DB) Counts(ctx context.Context, places []string) (map[greffe.State]int, error) {
-	// Whole mailboxes are counted with each change, folders are not.
-	var whole, parts []string
-	for _, p := range apart(places) {
-		if _, folder := SplitPlace(p); folder == "" {
-			whole = append(whole, p)
-		} else {
-			parts = append(parts, p)
-		}
-	}
-	counts := map[greffe.State]int{}
-	if len(whole) > 0 || len(parts) == 0 {
-		var a arguments
-		in := inPlaces(&a, whole, messageFolder)
-		var err error
-		if counts, _, err = db.tallies(ctx, `kind = 'message'`+in, a...); err != nil {
-			return nil, fmt.Errorf("count messages: %w", err)
-		}
-	}
-	if len(parts) > 0 {
-		if err := db.countFolders(ctx, parts, counts); err != nil {
-			return nil, fmt.Errorf("count messages: %w", err)
-		}
-	}
-	return counts, nil
-}
-
-// countFolders adds the messages of the folders to counts.
-func (db *DB) countFolders(ctx context.Context, folders []string, counts map[greffe.State]int) error {
-	var a arguments
-	var list []string
-	for _, place := range placeConditions(&a, folders, messageFolder) {
-		list = append(list, `SELECT state, COUNT(*) AS n FROM messages WHERE `+place+` GROUP BY state`)
-	}
-	rows, err := db.query(ctx, strings.Join(list, ` UNION ALL `), a...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var state string
-		var n int
-		if err := rows.Scan(&state, &n); err != nil {
-			return err
-		}
-		counts[greffe.State(state)] += n
-	}
-	return rows.Err()
 }
 
 // Tally returns how many messages and documents are in each state.

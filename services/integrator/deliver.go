@@ -60,7 +60,13 @@ func (i *Integrator) settle(ctx context.Context, id greffe.DocumentID, decision 
 		case doc.State == greffe.StateDelivered || doc.State == greffe.StateDuplicate:
 			return nil // nothing is left to decide
 		case decision.Verb == greffe.VerbDismiss:
-			return i.tell(ctx, doc, greffe.Outcome{State: greffe.StateDismissed, Code: "decision", Text: decision.Reason}, "")
+			return i.tell(ctx, doc, greffe.Outcome{State: greffe.StateDismissed, Code: greffe.CodeDecision, Text: decision.Reason}, "")
+		case decision.Verb == greffe.VerbRefuse:
+			return i.tell(ctx, doc, greffe.Outcome{State: greffe.StateDismissed, Code: greffe.CodeRefusal, Text: decision.Reason}, "")
+		case decision.Verb == greffe.VerbCopy:
+			return i.copyOf(ctx, doc, *decision)
+		case decision.Verb == greffe.VerbReopen:
+			return i.reopen(ctx, doc, *decision)
 		case doc.State == greffe.StateDismissed:
 			return nil
 		}

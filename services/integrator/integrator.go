@@ -154,7 +154,9 @@ func (i *Integrator) onArchived(ctx context.Context, e greffe.Archived) error {
 
 // onDecided applies a person's decision, once.
 func (i *Integrator) onDecided(ctx context.Context, d greffe.Decided) error {
-	if d.Verb != greffe.VerbRetry && d.Verb != greffe.VerbDismiss {
+	switch d.Verb {
+	case greffe.VerbRetry, greffe.VerbDismiss, greffe.VerbRefuse, greffe.VerbCopy, greffe.VerbReopen:
+	default:
 		return fmt.Errorf("decision %s: %w: unknown verb", d.ID, bus.ErrPermanent)
 	}
 	return i.deliver(ctx, d.Document, &d)

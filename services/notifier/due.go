@@ -171,13 +171,13 @@ func unfinished(o greffe.Outcome) bool { return !o.State.Final() || o.State == g
 func incident(o greffe.Outcome) bool { return o.State == greffe.StateIncident }
 
 // answeredByDI reports whether the DI has the document, from this message or an
-// earlier one, or refused it.
+// earlier one, or it was refused, by the DI or by a person.
 func answeredByDI(o greffe.Outcome) bool {
-	return o.State == greffe.StateDelivered || o.State == greffe.StateDuplicate || o.State == greffe.StateRefused
+	return o.State == greffe.StateDelivered || o.State == greffe.StateDuplicate || o.Refused()
 }
 
 func refused(f *Facts) bool {
-	return slices.ContainsFunc(f.Outcomes, func(o greffe.Outcome) bool { return o.State == greffe.StateRefused })
+	return slices.ContainsFunc(f.Outcomes, greffe.Outcome.Refused)
 }
 
 // gravity orders the application codes: what may concern the wrong patient
@@ -189,7 +189,7 @@ var gravity = []string{"904", "902", "903", "905", "901", "900", "906"}
 func gravest(outcomes []greffe.Outcome) string {
 	best := len(gravity)
 	for _, o := range outcomes {
-		if o.State != greffe.StateRefused {
+		if !o.Refused() {
 			continue
 		}
 		code := o.Code[strings.LastIndexByte(o.Code, ' ')+1:]

@@ -41,12 +41,14 @@ func title(d greffe.Document) string {
 
 // fate says what became of a document.
 func fate(d index.Document) string {
-	switch d.State {
-	case greffe.StateDelivered:
+	switch {
+	case d.State == greffe.StateDelivered:
 		return "intégré"
-	case greffe.StateDuplicate:
+	case d.State == greffe.StateDuplicate:
 		return "déjà reçu et intégré"
-	case greffe.StateRefused:
+	case d.Outcome.Code == greffe.CodeRefusal:
+		return "refusé par l’établissement : " + oneLine(d.Outcome.Text, 500)
+	case d.State == greffe.StateRefused:
 		code := gravest([]greffe.Outcome{d.Outcome})
 		return "refusé (" + code + ", " + strings.ToLower(labels[code][:1]) + labels[code][1:] + ")"
 	}

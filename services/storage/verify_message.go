@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"greffe/pkg/archive"
@@ -152,10 +153,28 @@ func stateOf(d index.Detail) *fault {
 	case d.Received.Refused != nil:
 		want = greffe.StateTodo
 	}
+	if len(d.Documents) == 0 && want == greffe.StateTodo && closed(d.Triages) {
+		want = greffe.StateDismissed
+	}
 	if d.State != want {
 		return &fault{"", fmt.Sprintf("state %q, the documents give %q", d.State, want)}
 	}
 	return nil
+}
+
+// closed reports whether a person closed a message without documents, and nobody took it
+// up again.
+func closed(list []greffe.Triaged) bool {
+	is := false
+	for _, d := range list { // oldest first
+		switch d.Verb {
+		case greffe.VerbClose:
+			is = true
+		case greffe.VerbReopen:
+			is = false
+		}
+	}
+	return is
 }
 
 // entriesOf returns what the journal does not say of a message, or says of it
@@ -191,6 +210,15 @@ func entriesOf(d index.Detail) *fault {
 	decisions := map[greffe.DocumentID][]string{}
 	for _, c := range d.Decisions {
 		decisions[c.Document] = append(decisions[c.Document], string(c.Verb))
+	}
+	triages := make([]greffe.Verb, len(d.Triages))
+	for i, x := range d.Triages {
+		triages[i] = x.Verb
+	}
+	// The confirmation of a receipt is a decision, too, that the answers hold.
+	of := slices.DeleteFunc(slices.Clone(byWhat[about{"decided", string(d.ID)}]), func(e greffe.Entry) bool { return e.Result == "receipt" })
+	if why := sameResults(of, triages); why != "" {
+		return &fault{"", "decisions: " + why}
 	}
 	for _, doc := range d.Documents {
 		if !archived(string(doc.ID), doc.Facts.SHA256) {

@@ -1,0 +1,301 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// SaveTriage records a person's decision about a message as a whole, once, with its
+// journal entry, and does what it says to the queue; false when it was recorded before.
+// What no longer fits the state of the message is recorded and changes nothing. A legal
+// hold is recorded here and carried out by who may write the archive. ErrNotFound when
+// there is no such message.
+func (db *DB) SaveTriage(ctx context.Context, d greffe.Triaged) (bool, error) {
+	recorded := false
+	err := db.update(ctx, func(t *tx) (err error) {
+		recorded, err = t.saveTriage(d)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("save decision on %s: %w", d.Message, err)
+	}
+	return recorded, nil
+}
+
+func (t *tx) saveTriage(d greffe.Triaged) (bool, error) {
+	text, err := encode(d)
+	if err != nil {
+		return false, err
+	}
+	var state greffe.State
+	var desk string
+	var documents int
+	err = t.row([]any{&state, &desk, &documents}, `SELECT m.state, m.desk, (SELECT COUNT(*) FROM documents d WHERE d.message_id = m.id) FROM messages m WHERE m.id = $1`, string(d.Message))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, ErrNotFound
+	}
+	if err != nil {
+		return false, err
+	}
+	n, err := t.exec(`INSERT INTO triages (id, message_id, at, triage_json) VALUES ($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
+		clean(d.ID, 200), string(d.Message), millis(d.At), text)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if err := t.noteFact(d.By, "decided", string(d.Message), string(d.Verb), clean(d.ID, 100), greffe.Matter{Triage: &d}); err != nil {
+		return false, err
+	}
+	become := func(to greffe.State) error {
+		if _, err := t.exec(`UPDATE messages SET state=$2, later_at=0, assignee='' WHERE id=$1`, string(d.Message), string(to)); err != nil {
+			return err
+		}
+		t.count("message", desk, state, -1)
+		t.count("message", desk, to, 1)
+		return t.recause(d.Message)
+	}
+	switch {
+	case d.Verb == greffe.VerbClose && documents == 0 && state == greffe.StateTodo:
+		err = become(greffe.StateDismissed)
+	case d.Verb == greffe.VerbReopen && documents == 0 && state == greffe.StateDismissed:
+		err = become(greffe.StateTodo)
+	case d.Verb == greffe.VerbLater:
+		_, err = t.exec(`UPDATE messages SET later_at=$2 WHERE id=$1`, string(d.Message), millis(d.Until))
+	case d.Verb == greffe.VerbPass:
+		_, err = t.exec(`UPDATE messages SET assignee=$2, later_at=0 WHERE id=$1`, string(d.Message), clean(d.To, 200))
+	case d.Verb == greffe.VerbMove && d.To != "" && d.To != desk:
+		_, err = t.exec(`UPDATE messages SET desk=$2, tray='INBOX', assignee='', later_at=0 WHERE id=$1`, string(d.Message), clean(d.To, 320))
+		t.count("message", desk, state, -1)
+		t.count("message", clean(d.To, 320), state, 1)
+	}
+	return true, err
+}
+
+// recause writes why a message waits for a person, from what its documents and their
+// outcomes are now.
+func (t *tx) recause(id greffe.MessageID) error {
+	var state greffe.State
+	var kind greffe.MessageKind
+	if err := t.row([]any{&state, &kind}, `SELECT state, kind FROM messages WHERE id = $1`, string(id)); err != nil {
+		return err
+	}
+	cause := greffe.Cause("")
+	if state.Waits() {
+		outcome := ""
+		err := t.row([]any{&outcome}, `SELECT outcome_json FROM documents WHERE message_id = $1 AND state = $2 ORDER BY number LIMIT 1`, string(id), string(state))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			cause = greffe.CauseOfMessage(kind)
+		case err != nil:
+			return err
+		default:
+			var o greffe.Outcome
+			if err := decode(outcome, &o); err != nil {
+				return err
+			}
+			cause = o.Cause()
+		}
+	}
+	_, err := t.exec(`UPDATE messages SET cause=$2 WHERE id=$1 AND cause <> $2`, string(id), string(cause))
+	return err
+}
+
+// insertDoctype remembers the name of a type of document.
+func (t *tx) insertDoctype(p *greffe.Parsed) error {
+	code, label := doctype(p)
+	if code == "" || label == "" {
+		return nil
+	}
+	_, err := t.exec(`INSERT INTO doctypes (code, label) VALUES ($1,$2) ON CONFLICT (code) DO NOTHING`, code, label)
+	return err
+}
+
+// doctype returns the type of the first document of a message with its name: the code
+// that its author gives, else the form of the file.
+func doctype(p *greffe.Parsed) (code, label string) {
+	if len(p.Documents) == 0 {
+		return "", ""
+	}
+	d := &p.Documents[0]
+	if d.Type.Code != "" {
+		if label = d.Type.Label; label == "" {
+			label = d.Type.Code
+		}
+		return clean(d.Type.Code, 60), clean(label, 200)
+	}
+	return "format." + string(d.Format), d.Format.French()
+}
+
+// SenderKey is what stands for a sender in addresses of pages: an address can hold a
+// name. "" for a message without sender.
+func SenderKey(m *greffe.Message) string {
+	if len(m.From) == 0 || m.From[0].Address == "" {
+		return ""
+	}
+	return greffe.MailboxKey(clean(m.From[0].Address, 320))
+}
+
+// triages returns what people decided about a message as a whole, oldest first.
+func (db *DB) triages(ctx context.Context, id greffe.MessageID) ([]greffe.Triaged, error) {
+	rows, err := db.query(ctx, `SELECT triage_json FROM triages WHERE message_id = $1 ORDER BY at, id`, string(id))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []greffe.Triaged
+	for rows.Next() {
+		var d greffe.Triaged
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		if err := decode(text, &d); err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, rows.Err()
+}
+
+// HoldOf returns the legal hold of a message; false when it is under none.
+func (db *DB) HoldOf(ctx context.Context, id greffe.MessageID) (Hold, bool, error) {
+	h := Hold{Message: id}
+	var at int64
+	err := db.read.QueryRowContext(ctx, `SELECT at, actor, reason FROM holds WHERE message_id = $1`, string(id)).Scan(&at, &h.By, &h.Reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Hold{}, false, nil
+	}
+	if err != nil {
+		return Hold{}, false, fmt.Errorf("read hold: %w", err)
+	}
+	h.At = moment(at)
+	return h, true, nil
+}
+
+// Taking says who has a message open to decide about it. It is no lock: it ends by
+// itself, and another person may take over.
+type Taking struct {
+	Message greffe.MessageID
+	Login   string
+	Name    string
+	Until   time.Time
+}
+
+// Take gives a message to a person until a moment, unless another one has it and over is
+// not set. It returns who has it now.
+func (db *DB) Take(ctx context.Context, k Taking, over bool) (Taking, error) {
+	now := time.Now()
+	err := db.update(ctx, func(t *tx) error {
+		if _, err := t.exec(`DELETE FROM takings WHERE until <= $1`, now.UnixMilli()); err != nil {
+			return err
+		}
+		taken := 0
+		if over {
+			taken = 1
+		}
+		_, err := t.exec(`INSERT INTO takings (message_id, login, name, until) VALUES ($1,$2,$3,$4)
+			ON CONFLICT (message_id) DO UPDATE SET login=excluded.login, name=excluded.name, until=excluded.until
+			WHERE takings.login = excluded.login OR $5 = 1`, string(k.Message), clean(k.Login, 200), clean(k.Name, 200), millis(k.Until), taken)
+		if err != nil {
+			return err
+		}
+		var until int64
+		holder := Taking{Message: k.Message}
+		if err := t.row([]any{&holder.Login, &holder.Name, &until}, `SELECT login, name, until FROM takings WHERE message_id = $1`, string(k.Message)); err != nil {
+			return err
+		}
+		holder.Until = moment(until)
+		k = holder
+		return nil
+	})
+	if err != nil {
+		return Taking{}, fmt.Errorf("take message: %w", err)
+	}
+	return k, nil
+}
+
+// Leave gives back a message that a person has; with "" all that the person has. It
+// returns those that were given back.
+func (db *DB) Leave(ctx context.Context, login string, id greffe.MessageID) ([]greffe.MessageID, error) {
+	var list []greffe.MessageID
+	had, err := db.Takings(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range had {
+		if k.Login == login && (id == "" || k.Message == id) {
+			list = append(list, k.Message)
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	err = db.update(ctx, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM takings WHERE login = $1 AND ($2 = '' OR message_id = $2)`, clean(login, 200), string(id))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("leave message: %w", err)
+	}
+	return list, nil
+}
+
+// Takings returns what people have open at a moment.
+func (db *DB) Takings(ctx context.Context, at time.Time) ([]Taking, error) {
+	rows, err := db.query(ctx, `SELECT message_id, login, name, until FROM takings WHERE until > $1`, at.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("read takings: %w", err)
+	}
+	defer rows.Close()
+	var list []Taking
+	for rows.Next() {
+		var k Taking
+		var until int64
+		if err := rows.Scan(&k.Message, &k.Login, &k.Name, &until); err != nil {
+			return nil, fmt.Errorf("read takings: %w", err)
+		}
+		k.Until = moment(until)
+		list = append(list, k)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read takings: %w", err)
+	}
+	return list, nil
+}
+
+// askedFor is how long a decision that was published keeps others from deciding about
+// the same revision: who should carry it out may be away.
+const askedFor = 2 * time.Minute
+
+// Ask notes that a person decides about one revision of an item (a document or a
+// message); false when another decision about it was published just before.
+func (db *DB) Ask(ctx context.Context, item string, revision int, login string) (bool, error) {
+	now := time.Now()
+	n := int64(0)
+	err := db.update(ctx, func(t *tx) (err error) {
+		n, err = t.exec(`INSERT INTO asked (item, revision, at, login) VALUES ($1,$2,$3,$4)
+			ON CONFLICT (item) DO UPDATE SET revision=excluded.revision, at=excluded.at, login=excluded.login
+			WHERE asked.revision < excluded.revision OR asked.at < $5`, clean(item, 100), revision, now.UnixMilli(), clean(login, 200), now.Add(-askedFor).UnixMilli())
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("note decision: %w", err)
+	}
+	return n > 0, nil
+}
+
+// Unask takes back what Ask noted: the decision could not be published.
+func (db *DB) Unask(ctx context.Context, item string, revision int) error {
+	err := db.update(ctx, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM asked WHERE item = $1 AND revision = $2`, clean(item, 100), revision)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take back decision: %w", err)
+	}
+	return nil
+}
