@@ -439,7 +439,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 		return console.Config{}, fmt.Errorf("public URL: %w", err)
 	}
 	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
-		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}}
+		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
 	for _, s := range cfg.Console.Proxies {
 		p, err := parseProxy(s)
 		if err != nil {

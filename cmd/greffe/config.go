@@ -230,12 +230,14 @@ type AnswersConfig struct {
 
 // ConsoleConfig says how the console is reached.
 type ConsoleConfig struct {
-	Listen      string   `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
-	PublicURL   string   `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
-	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
-	Idle        Duration `yaml:"idle" doc:"Temps sans activité après lequel une session se verrouille, de 1m à 1h. La saisie en cours est gardée."`
-	Lifetime    Duration `yaml:"lifetime" doc:"Durée d'une session, même active ; 24h au plus. Ensuite, il faut se reconnecter."`
-	Proxies     []string `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
+	Listen       string   `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
+	PublicURL    string   `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
+	Certificate  string   `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
+	Idle         Duration `yaml:"idle" doc:"Temps sans activité après lequel une session se verrouille, de 1m à 1h. La saisie en cours est gardée."`
+	Lifetime     Duration `yaml:"lifetime" doc:"Durée d'une session, même active ; 24h au plus. Ensuite, il faut se reconnecter."`
+	Proxies      []string `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
+	Unattended   Duration `yaml:"unattended" doc:"Une boîte où des messages attendent et que personne n'a consultée depuis ce délai est signalée."`
+	MetricsToken string   `yaml:"metrics_token" doc:"Fichier d'un jeton d'au moins 20 caractères, à présenter en « Authorization: Bearer » pour lire /metrics (Prometheus). Vide : pas de /metrics."`
 }
 
 // defaults returns the configuration of an empty file.
@@ -255,7 +257,7 @@ func defaults() Config {
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
 		Answers:   AnswersConfig{Sender: "null", PerHour: 60},
 		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
-		Console:   ConsoleConfig{Listen: "127.0.0.1:8080", Idle: Duration(10 * time.Minute), Lifetime: Duration(12 * time.Hour)},
+		Console:   ConsoleConfig{Listen: "127.0.0.1:8080", Idle: Duration(10 * time.Minute), Lifetime: Duration(12 * time.Hour), Unattended: Duration(7 * day)},
 	}
 }
 
@@ -454,6 +456,10 @@ func (c *Config) validate() []problem {
 	file("bus.credentials", c.Bus.Credentials)
 	file("bus.ca", c.Bus.CA)
 	file("bus.certificate", c.Bus.Certificate)
+	if c.Console.Unattended <= 0 {
+		bad("console.unattended", "une durée positive est attendue, par exemple 7d")
+	}
+	file("console.metrics_token", c.Console.MetricsToken)
 	oneOf("archive.mode", c.Archive.Mode, "compliance", "governance", "none")
 	if r := time.Duration(c.Archive.Retention); c.Archive.Mode != "none" && (r < time.Second || r > 200*year) {
 		bad("archive.retention", "une durée d'une seconde à 200 ans est attendue, par exemple 20y")

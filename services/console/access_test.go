@@ -48,6 +48,10 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"GET /systeme":                         "r",
 	"POST /systeme/incidents/{id}/rejouer": "r",
 	"GET /systeme/comptes":                 "r",
+	"GET /systeme/boites":                  "r",
+	"POST /systeme/incidents/rejouer":      "r",
+	"GET /tableau":                         "sar",
+	"GET /metrics":                         "m",
 	"GET /di/documents/{id}":               "m",
 }
 

@@ -12,12 +12,14 @@
 // Third-party code: github.com/alexedwards/scs/v2 for server-side sessions (renewal
 // at login, idle and absolute expiry, kept in the index), golang.org/x/crypto/argon2
 // for passwords (argon2id, RFC 9106), golang.org/x/text/encoding/charmap for texts in
-// Windows-1252, golang.org/x/sync/errgroup to watch several topics as one. Pages are html/template; style, icons and
+// Windows-1252, golang.org/x/sync/errgroup to watch several topics as one,
+// github.com/prometheus/client_golang for /metrics in the formats that collectors read. Pages are html/template; style, icons and
 // scripts are our own files, embedded, and nothing is fetched from outside.
 package console
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -59,10 +61,12 @@ type Config struct {
 	// addressed to them, as index.Everywhere names places.
 	Professionals map[string][]string
 
-	Zone    *time.Location // of all times that people read and type; nil means Paris
-	DI      []DIAccess     // record systems that may fetch documents by reference
-	Version string         // shown at the foot of the pages
-	Rules   []greffe.Rule  // what findings refer to, explained in the help
+	Zone         *time.Location // of all times that people read and type; nil means Paris
+	DI           []DIAccess     // record systems that may fetch documents by reference
+	Version      string         // shown at the foot of the pages
+	Rules        []greffe.Rule  // what findings refer to, explained in the help
+	Unattended   time.Duration  // a mailbox where messages wait and that nobody looked into for so long is told of; 0 means 7 days
+	MetricsToken string         // path of a file with the bearer token of GET /metrics, of at least 20 characters; empty: no such route
 }
 
 // About is what the configuration says of a mailbox, for those who watch it.
@@ -82,23 +86,27 @@ type DIAccess struct {
 
 // Console serves the pages. Make it with New.
 type Console struct {
-	cfg       Config
-	bus       *bus.Bus
-	store     archive.Store
-	db        *index.DB
-	log       *slog.Logger
-	pages     *pages
-	wall      wall
-	sessions  *scs.SessionManager
-	attempts  *attempts
-	hashing   chan struct{} // one slot per password hash computed at once
-	di        []diToken
-	live      *hub
-	boxes     map[string]string // opaque key of a mailbox -> address
-	listener  net.Listener
-	handler   http.Handler
-	standings standings   // of the other services
-	closing   atomic.Bool // set when Run ends: the console is no longer ready
+	cfg           Config
+	bus           *bus.Bus
+	store         archive.Store
+	db            *index.DB
+	log           *slog.Logger
+	pages         *pages
+	wall          wall
+	sessions      *scs.SessionManager
+	attempts      *attempts
+	hashing       chan struct{} // one slot per password hash computed at once
+	di            []diToken
+	live          *hub
+	boxes         map[string]string // opaque key of a mailbox -> address
+	listener      net.Listener
+	handler       http.Handler
+	activity      activity      // what the dashboard counts
+	consultations consultations // of mailboxes
+	metrics       http.Handler  // nil: not served
+	metricsToken  [sha256.Size]byte
+	standings     standings   // of the other services
+	closing       atomic.Bool // set when Run ends: the console is no longer ready
 }
 
 // New prepares the console and, unless cfg.Listen is empty, opens its port, so that
@@ -110,6 +118,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	if cfg.Lifetime <= 0 {
 		cfg.Lifetime = 12 * time.Hour
+	}
+	if cfg.Unattended <= 0 {
+		cfg.Unattended = 7 * 24 * time.Hour
 	}
 	if cfg.Zone == nil {
 		cfg.Zone = paris
@@ -129,6 +140,9 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 		return nil, fmt.Errorf("load pages: %w", err)
 	}
 	if c.di, err = loadDITokens(cfg.DI); err != nil {
+		return nil, err
+	}
+	if err := c.loadMetrics(); err != nil {
 		return nil, err
 	}
 	c.sessions = c.newSessions()

@@ -58,6 +58,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	if err := c.record(v, "read", string(d.ID), "ok", ""); err != nil {
 		return err
 	}
+	c.consulted(v, m.Origin.Mailbox)
 	p := documentPage{
 		D: d, F: d.Facts, Message: m, Of: len(m.Documents), View: viewOf(d),
 		MayRetry: mayRetry(d), MayFile: mayDismiss(d.State), Sent: d.Outcome.DI != "", Decides: v.role == secretary,

@@ -53,6 +53,10 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
 		{"GET /journal", "/journal", paul, "read", "", "journal"},
 		{"GET /systeme", "/systeme", root, "read", "", "system"},
+		{"GET /systeme/boites", "/systeme/boites", root, "read", "", "mailboxes"},
+		{"GET /tableau", "/tableau", root, "read", "", "dashboard"},
+		{"POST /systeme/incidents/rejouer", "", nil, "-", "", ""}, // TestReplay…
+		{"GET /metrics", "", nil, "-", "", ""},                    // counts only
 		{"GET /systeme/comptes", "/systeme/comptes", root, "read", "", "accounts"},
 		{"GET /di/documents/{id}", "/di/documents/" + docID, w.visitor(), "fetched", docID, ""},
 		// These are asked for above, or hold in tests of their own.

@@ -52,6 +52,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err := c.record(v, "read", string(m.ID), "ok", ""); err != nil {
 		return err
 	}
+	c.consulted(v, m.Origin.Mailbox)
 	p := messagePage{M: m, Rev: revision(m), Stream: "/file/flux?message=" + string(m.ID), History: history(m.History)}
 	if m.Parsed != nil {
 		p.Message = m.Parsed.Message

@@ -69,11 +69,16 @@ func (c *Console) routes() []route {
 		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},
 		{"GET /systeme/comptes", admin, false, c.showUsers},
 
+		{"GET /tableau", everyone, false, c.showDashboard},
+		{"GET /systeme/boites", admin, false, c.showMailboxes},
+		{"POST /systeme/incidents/rejouer", admin, false, c.replayAll},
+
 		{"GET /aide", everyone, false, c.showHelp},
 		{"GET /aide/regles", everyone, false, c.showRules},
 
 		{"GET /di/documents/{id}", machine, true, c.serveDI},
 		{"GET /static/{file}", anyone, true, c.static},
+		{"GET /metrics", machine, true, c.serveMetrics},
 		{"GET /healthz", anyone, true, c.healthz},
 		{"GET /readyz", anyone, true, c.readyz},
 	}

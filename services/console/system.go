@@ -123,6 +123,31 @@ func (c *Console) replay(w http.ResponseWriter, r *http.Request, v *visit) error
 	return nil
 }
 
+// replayAll gives back every dead letter that there is, one after the other; what comes
+// meanwhile stays for the next time.
+func (c *Console) replayAll(w http.ResponseWriter, r *http.Request, v *visit) error {
+	letters, err := c.bus.DeadLetters(r.Context())
+	if err != nil {
+		return fmt.Errorf("list dead letters: %w", err)
+	}
+	n := 0
+	for _, l := range letters {
+		if err := c.record(v, "replayed", subjectOf(l.Payload), "ok", ""); err != nil {
+			return err
+		}
+		switch err := c.bus.Replay(r.Context(), l.ID); {
+		case errors.Is(err, bus.ErrNotFound): // somebody else did
+		case err != nil:
+			return fmt.Errorf("replay dead letter: %w", err)
+		default:
+			n++
+		}
+	}
+	c.flash(r, plural(n, "traitement relancé", "traitements relancés")+".")
+	http.Redirect(w, r, "/systeme", http.StatusSeeOther)
+	return nil
+}
+
 // showUsers lists the accounts; they are made and changed by greffe users.
 func (c *Console) showUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := c.record(v, "read", "", "ok", "accounts"); err != nil {

@@ -1,0 +1,210 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"greffe/pkg/greffe"
+)
+
+// metricsLimit bounds the reading of what one answer of /metrics tells.
+const metricsLimit = 10 * time.Second
+
+// What /metrics tells, in the units of Prometheus (seconds, seconds since 1970). Nothing of
+// it names a patient, a professional or a sender: a personal mailbox has its key instead of its address.
+var (
+	metricMessages  = describe("greffe_messages", "Messages in each state.", "state")
+	metricDocuments = describe("greffe_documents", "Documents in each state.", "state")
+	metricLetters   = describe("greffe_dead_letters", "Events that no attempt could handle and that wait for a person.")
+	metricService   = describe("greffe_service_up", "1 when a service says that it goes well, 0 when it is in trouble or silent.", "service", "instance")
+	metricServer    = describe("greffe_mailbox_messages", "Messages on the mailbox's server at the last comparison.", "mailbox")
+	metricToCome    = describe("greffe_mailbox_waiting_messages", "Of those, messages that the archive is not known to hold.", "mailbox")
+	metricOldest    = describe("greffe_mailbox_oldest_waiting_timestamp_seconds", "Internal date of the oldest of those; absent when none waits.", "mailbox")
+	metricChecked   = describe("greffe_mailbox_last_check_timestamp_seconds", "When the mailbox was last wholly compared with the archive.", "mailbox")
+	metricExpiry    = describe("greffe_mailbox_expiry_timestamp_seconds", "When a certificate or password of the mailbox ends.", "mailbox", "what")
+	metricUnsealed  = describe("greffe_journal_unsealed_entries", "Entries of the journal that are not sealed in the archive yet.")
+	metricSealed    = describe("greffe_journal_last_seal_timestamp_seconds", "Time of the last entry that is sealed.")
+	metricStamped   = describe("greffe_journal_last_token_timestamp_seconds", "Time of the last RFC 3161 token; absent without an authority.")
+	metricCame      = describe("greffe_today_documents", "Documents that came today, copies aside.")
+	metricMachine   = describe("greffe_today_integrated_without_intervention", "Of those, documents that the record system took without a person's decision.")
+	metricDelay     = describe("greffe_today_delivery_seconds", "From arrival to the record system's answer, of those.", "quantile")
+	metricReasons   = describe("greffe_today_needing_person", "Documents of today that wait for a person or were refused, by code of the reason.", "code")
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// loadMetrics reads the token of those who may read /metrics; without one there is no such route.
+func (c *Console) loadMetrics() error {
+	if c.cfg.MetricsToken == "" {
+		return nil
+	}
+	b, err := os.ReadFile(c.cfg.MetricsToken)
+	if err != nil {
+		return fmt.Errorf("token of the metrics: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
+		return fmt.Errorf("token of the metrics in %s: one line of at least %d characters without blanks expected", c.cfg.MetricsToken, minToken)
+	}
+	c.metricsToken = sha256.Sum256([]byte(token))
+	r := prometheus.NewRegistry()
+	r.MustRegister(figures{c}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	c.metrics = promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 2, ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true})
+	return nil
+}
+
+// serveMetrics answers a collector of metrics with its token (RFC 6750 §2.1).
+func (c *Console) serveMetrics(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if c.metrics == nil {
+		return errNothing
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], c.metricsToken[:]) != 1 {
+		if c.attempts.begin("metrics token", v.from) == 0 {
+			c.note(v, "denied", "", "refused", "metrics token")
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="greffe"`)
+		http.Error(w, "jeton absent ou inconnu", http.StatusUnauthorized)
+		return nil
+	}
+	c.metrics.ServeHTTP(w, r)
+	return nil
+}
+
+// figures gathers the metrics when they are asked for. What cannot be read is left out,
+// which a watcher sees as a figure that is gone, and is logged.
+type figures struct{ c *Console }
+
+// Describe implements prometheus.Collector: which figures there are is only known when
+// they are read.
+func (figures) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (f figures) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), metricsLimit)
+	defer cancel()
+	tell := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	moment := func(d *prometheus.Desc, t time.Time, labels ...string) {
+		if !t.IsZero() {
+			tell(d, float64(t.UnixMilli())/1000, labels...)
+		}
+	}
+	for what, read := range map[string]func() error{
+		"states":   func() error { return f.states(ctx, tell) },
+		"services": func() error { return f.services(ctx, tell, moment) },
+		"journal":  func() error { return f.journal(ctx, tell, moment) },
+		"today":    func() error { return f.today(ctx, tell) },
+	} {
+		if err := read(); err != nil {
+			f.c.log.Warn("metrics not read", slog.String("what", what), slog.Any("error", err))
+		}
+	}
+}
+
+type tell func(d *prometheus.Desc, v float64, labels ...string)
+
+func (f figures) states(ctx context.Context, tell tell) error {
+	messages, documents, err := f.c.db.Tally(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range greffe.States {
+		tell(metricMessages, float64(messages[s]), string(s))
+		tell(metricDocuments, float64(documents[s]), string(s))
+	}
+	n, err := f.c.bus.CountDeadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	tell(metricLetters, float64(n))
+	return nil
+}
+
+// mailboxLabel names a mailbox: by its address, unless that is a person's.
+func (c *Console) mailboxLabel(address string) string {
+	if c.cfg.About[address].Kind == "personal" {
+		return greffe.MailboxKey(address)
+	}
+	return address
+}
+
+func (f figures) services(ctx context.Context, tell tell, moment func(*prometheus.Desc, time.Time, ...string)) error {
+	lines, err := f.c.serviceLines(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		up := 1.0
+		if l.Class == "bad" {
+			up = 0
+		}
+		instance := l.Instance
+		if l.Service == "fetcher" {
+			instance = f.c.mailboxLabel(instance)
+		}
+		tell(metricService, up, l.Service, instance)
+		if l.Service != "fetcher" || l.Mailbox == nil {
+			continue
+		}
+		var b mailboxView
+		b.figures(*l.Mailbox, time.Now())
+		tell(metricServer, float64(b.Server), instance)
+		tell(metricToCome, float64(b.ToCome), instance)
+		moment(metricOldest, b.Oldest, instance)
+		moment(metricChecked, l.Success, instance)
+		for _, e := range b.Expiries {
+			moment(metricExpiry, e.At, instance, string(e.What))
+		}
+	}
+	return nil
+}
+
+func (f figures) journal(ctx context.Context, tell tell, moment func(*prometheus.Desc, time.Time, ...string)) error {
+	n, _, err := f.c.db.Unsealed(ctx)
+	if err != nil {
+		return err
+	}
+	tell(metricUnsealed, float64(n))
+	if last, err := f.c.db.LastSeal(ctx); err == nil {
+		moment(metricSealed, last.At)
+	}
+	if token, err := f.c.db.StampBefore(ctx, time.Now().Add(time.Hour)); err == nil {
+		moment(metricStamped, token.At)
+	}
+	return nil
+}
+
+func (f figures) today(ctx context.Context, tell tell) error {
+	days, err := f.c.activity.refresh(ctx, f.c.db, 1, f.c.cfg.Zone, time.Now(), func(string) bool { return true })
+	if err != nil {
+		return err
+	}
+	t := days[0]
+	tell(metricCame, float64(t.Documents))
+	tell(metricMachine, float64(t.Machine))
+	for _, q := range []int{50, 95} {
+		if d, ok := t.delay(q); ok {
+			tell(metricDelay, d.Seconds(), fmt.Sprintf("0.%d", q))
+		}
+	}
+	for code, n := range t.reasons {
+		tell(metricReasons, float64(n), code)
+	}
+	return nil
+}
