@@ -15,6 +15,7 @@ import (
 // whom it is about.
 type Activity struct {
 	Mailbox    string
+	Folder     string
 	Sender     string    // address of the message's From, of those that need a person
 	ReceivedAt time.Time // when the mailbox got it; when Greffe took it, if the server did not say
 	State      greffe.State
@@ -29,7 +30,7 @@ func (db *DB) Activities(ctx context.Context, from, to time.Time, each func(Acti
 	if db.postgres {
 		sender = `f.parsed_json::json #>> '{message,from,0,address}'`
 	}
-	rows, err := db.query(ctx, `SELECT d.mailbox, CASE WHEN d.state IN ('`+strings.Join([]string{string(greffe.StateTodo), string(greffe.StateRefused), string(greffe.StateIncident)}, `','`)+`')
+	rows, err := db.query(ctx, `SELECT d.mailbox, m.folder, CASE WHEN d.state IN ('`+strings.Join([]string{string(greffe.StateTodo), string(greffe.StateRefused), string(greffe.StateIncident)}, `','`)+`')
 			THEN COALESCE((SELECT `+sender+` FROM message_facts f WHERE f.message_id = d.message_id), '') ELSE '' END, m.internal_date, d.received_at, d.state, d.outcome_json,
 			EXISTS (SELECT 1 FROM decisions c WHERE c.document_id = d.id)
 		FROM documents d JOIN messages m ON m.id = d.message_id
@@ -42,7 +43,7 @@ func (db *DB) Activities(ctx context.Context, from, to time.Time, each func(Acti
 		var a Activity
 		var arrived, taken int64
 		var outcome string
-		if err := rows.Scan(&a.Mailbox, &a.Sender, &arrived, &taken, &a.State, &outcome, &a.ByHand); err != nil {
+		if err := rows.Scan(&a.Mailbox, &a.Folder, &a.Sender, &arrived, &taken, &a.State, &outcome, &a.ByHand); err != nil {
 			return fmt.Errorf("read activity: %w", err)
 		}
 		if err := decode(outcome, &a.Outcome); err != nil {

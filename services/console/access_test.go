@@ -50,7 +50,7 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"GET /systeme/comptes":                 "r",
 	"GET /systeme/boites":                  "r",
 	"POST /systeme/incidents/rejouer":      "r",
-	"GET /tableau":                         "sar",
+	"GET /tableau":                         "sdar",
 	"GET /metrics":                         "m",
 	"GET /di/documents/{id}":               "m",
 }

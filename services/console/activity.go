@@ -23,7 +23,7 @@ type activity struct {
 // activeDay is what became of the documents that came on a day.
 type activeDay struct {
 	counted time.Time
-	boxes   map[string]*tallied
+	boxes   map[greffe.Origin]*tallied // by mailbox and folder
 }
 
 // tallied is what became of some documents.
@@ -67,7 +67,7 @@ func midnight(t time.Time, days int, zone *time.Location) time.Time {
 
 // refresh counts the last n days again where it is due and returns them, oldest first,
 // each summed over the mailboxes that sees says.
-func (a *activity) refresh(ctx context.Context, db *index.DB, n int, zone *time.Location, now time.Time, sees func(string) bool) ([]dayTally, error) {
+func (a *activity) refresh(ctx context.Context, db *index.DB, n int, zone *time.Location, now time.Time, sees func(greffe.Origin) bool) ([]dayTally, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.days == nil {
@@ -101,12 +101,13 @@ func (a *activity) refresh(ctx context.Context, db *index.DB, n int, zone *time.
 
 // countDay reads the documents of one day.
 func countDay(ctx context.Context, db *index.DB, from, to time.Time) (*activeDay, error) {
-	d := &activeDay{boxes: map[string]*tallied{}}
+	d := &activeDay{boxes: map[greffe.Origin]*tallied{}}
 	err := db.Activities(ctx, from, to, func(a index.Activity) error {
-		b := d.boxes[a.Mailbox]
+		box := greffe.Origin{Mailbox: a.Mailbox, Folder: a.Folder}
+		b := d.boxes[box]
 		if b == nil {
 			b = &tallied{reasons: map[string]int{}, senders: map[string]int{}}
-			d.boxes[a.Mailbox] = b
+			d.boxes[box] = b
 		}
 		b.count(a)
 		return nil

@@ -9,6 +9,7 @@ import (
 const (
 	chartWidth  = 1200
 	chartHeight = 200
+	dayForm     = "02/01/2006" // days are midnights in the hospital's zone
 )
 
 // chart is a drawing of one figure for each day: as bars of several parts one upon the
@@ -75,7 +76,7 @@ func volumes(days []dayTally) chart {
 			y -= h
 			c.Bars = append(c.Bars, bar{
 				X: coordinate(float64(i)*wide + wide*.12), W: coordinate(wide * .76), Y: coordinate(y), H: coordinate(h), Class: p.Class,
-				Title: day(d.Day) + " : " + number(n) + " " + p.Name,
+				Title: d.Day.Format(dayForm) + " : " + number(n) + " " + p.Name,
 			})
 		}
 	}
@@ -105,7 +106,7 @@ func delays(days []dayTally) chart {
 			}
 			x, y := coordinate((float64(i)+.5)*wide), chartHeight-float64(v)*scale
 			points += x + "," + coordinate(y) + " "
-			c.Bars = append(c.Bars, bar{X: coordinate((float64(i)+.5)*wide - 3), Y: coordinate(y - 3), W: "6", H: "6", Class: l.class, Title: fmt.Sprintf("%s : %d %% en %s au plus", day(d.Day), l.p, span(v))})
+			c.Bars = append(c.Bars, bar{X: coordinate((float64(i)+.5)*wide - 3), Y: coordinate(y - 3), W: "6", H: "6", Class: l.class, Title: fmt.Sprintf("%s : %d %% en %s au plus", d.Day.Format(dayForm), l.p, span(v))})
 		}
 		c.Lines = append(c.Lines, line{points, l.class})
 	}

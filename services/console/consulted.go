@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"greffe/pkg/index"
 )
 
 // consultedEvery is how exactly it is known when a mailbox was last looked into.
@@ -32,14 +34,21 @@ func (s *consultations) due(mailboxes []string, now time.Time) (due []string) {
 	return due
 }
 
-// consulted records that a person who works the queue looked into mailboxes; none stands
-// for all that there are. It decides nothing: that it cannot be written is logged, no more.
-func (c *Console) consulted(v *visit, mailboxes ...string) {
-	if v.role&secretary == 0 {
+// consulted records that a person who works the queue looked into places. It decides
+// nothing: that it cannot be written is logged, no more.
+func (c *Console) consulted(v *visit, places ...string) {
+	if v.role&(secretary|professional) == 0 {
 		return
 	}
-	if len(mailboxes) == 0 {
-		mailboxes = c.cfg.Mailboxes
+	var mailboxes []string
+	for _, p := range places {
+		switch m, _ := index.SplitPlace(p); m {
+		case index.Everywhere:
+			mailboxes = append(mailboxes, c.cfg.Mailboxes...)
+		case index.Nowhere:
+		default:
+			mailboxes = append(mailboxes, m)
+		}
 	}
 	now := time.Now()
 	due := c.consultations.due(mailboxes, now)

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"greffe/pkg/greffe"
 )
 
 type dashboardPage struct {
@@ -43,7 +45,7 @@ func (c *Console) showDashboard(w http.ResponseWriter, r *http.Request, v *visit
 	}
 	sees := v.sees
 	if v.role == admin {
-		sees = func(string) bool { return true } // counts, of nobody
+		sees = func(greffe.Origin) bool { return true } // counts, of nobody
 	}
 	days, err := c.activity.refresh(r.Context(), c.db, p.N, c.cfg.Zone, p.Counted, sees)
 	if err != nil {

@@ -191,7 +191,7 @@ func (f figures) journal(ctx context.Context, tell tell, moment func(*prometheus
 }
 
 func (f figures) today(ctx context.Context, tell tell) error {
-	days, err := f.c.activity.refresh(ctx, f.c.db, 1, f.c.cfg.Zone, time.Now(), func(string) bool { return true })
+	days, err := f.c.activity.refresh(ctx, f.c.db, 1, f.c.cfg.Zone, time.Now(), func(greffe.Origin) bool { return true })
 	if err != nil {
 		return err
 	}

@@ -107,18 +107,11 @@ func (p *pages) funcs(at wall) template.FuncMap {
 		"icon":       icon,
 		"state":      wordsOf,
 		"capital":    capital,
-<<<<<<< HEAD
+		"boxKind":    func(s string) string { return word(boxKindWords, s) },
 		"moment":     at.moment,
 		"moments":    at.moments,
 		"day":        at.day,
 		"clock":      at.clock,
-=======
-		"boxKind":    func(s string) string { return word(boxKindWords, s) },
-		"moment":     moment,
-		"moments":    moments,
-		"day":        day,
-		"clock":      clock,
->>>>>>> 1371d4d (services/console: dashboard, mailboxes, /metrics, all dead letters at once)
 		"iso":        func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"today":      func(t time.Time) bool { return at.day(t) == at.day(time.Now()) },
 		"hl7":        hl7Time,

@@ -157,7 +157,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err := c.record(v, "listed", "", "ok", what); err != nil {
 		return err
 	}
-	c.consulted(v, f.Mailboxes...)
+	c.consulted(v, f.Places...)
 	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", ""), Notices: c.notices(v)}
 	for _, m := range messages {
 		p.Rows = append(p.Rows, newRow(m))

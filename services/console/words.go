@@ -68,14 +68,10 @@ var verbWords = map[greffe.Verb]string{greffe.VerbRetry: "Renvoi au DI", greffe.
 
 var sexWords = map[string]string{"M": "Masculin", "F": "Féminin", "UN": "Indéterminé"}
 
-<<<<<<< HEAD
-var roleWords = map[string]string{"secretary": "Secrétaire", "professional": "Professionnel", "auditor": "Auditeur", "admin": "Administrateur"}
-=======
 // boxKindWords are the kinds of mailbox of the référentiel socle MSSanté #2.
 var boxKindWords = map[string]string{"organisational": "organisationnelle", "applicative": "applicative", "personal": "nominative"}
 
-var roleWords = map[string]string{"secretary": "Secrétaire", "auditor": "Auditeur", "admin": "Administrateur"}
->>>>>>> 1371d4d (services/console: dashboard, mailboxes, /metrics, all dead letters at once)
+var roleWords = map[string]string{"secretary": "Secrétaire", "professional": "Professionnel", "auditor": "Auditeur", "admin": "Administrateur"}
 
 // confidentiality gives the words of domain §5.5.
 var confidentialityWords = map[string]string{

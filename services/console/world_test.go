@@ -113,15 +113,11 @@ func newWorld(t testing.TB) *world {
 	if err := os.WriteFile(token, []byte(diToken1+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-<<<<<<< HEAD
-	w.console, err = New(Config{Mailboxes: []string{cardio, radio}, Professionals: map[string][]string{"99900000011": {cardio + "/INBOX/Dr Ott"}}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
-=======
 	metrics := filepath.Join(w.dir, "metrics.token")
 	if err := os.WriteFile(metrics, []byte(metrics1+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.console, err = New(Config{MetricsToken: metrics, Mailboxes: []string{cardio, radio}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
->>>>>>> 1371d4d (services/console: dashboard, mailboxes, /metrics, all dead letters at once)
+	w.console, err = New(Config{MetricsToken: metrics, Mailboxes: []string{cardio, radio}, Professionals: map[string][]string{"99900000011": {cardio + "/INBOX/Dr Ott"}}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
 	if err != nil {
 		t.Fatal(err)
 	}
