@@ -405,7 +405,7 @@ func integratorConfig(cfg *Config) integrator.Config {
 	}
 	for _, m := range cfg.Mailboxes {
 		if m.Service.Code != "" || m.Service.Name != "" {
-			out.Services[m.Address] = hl7.Service{Code: m.Service.Code, Name: m.Service.Name}
+			out.Services[m.Address] = hl7.Service{Code: m.Service.Code, Name: m.Service.Name, Authority: m.Service.FINESS}
 		}
 	}
 	for _, d := range cfg.Retry {
@@ -415,8 +415,8 @@ func integratorConfig(cfg *Config) integrator.Config {
 		out.DIs = append(out.DIs, integrator.DI{
 			Name: d.Name, Protocol: d.Protocol, Sending: d.Sending, Receiving: d.Receiving, Processing: d.Processing, Charset: d.Charset,
 			Mailboxes: d.Mailboxes,
-			MLLP:      integrator.MLLP{Address: d.MLLP.Address, TLS: d.MLLP.TLS, CA: d.MLLP.CA, Certificate: d.MLLP.Certificate, Timeout: time.Duration(d.MLLP.Timeout)},
-			FHIR:      integrator.FHIR{Base: d.FHIR.Base, Mode: d.FHIR.Mode, TokenFile: d.FHIR.TokenFile, CA: d.FHIR.CA, Certificate: d.FHIR.Certificate, Timeout: time.Duration(d.FHIR.Timeout)},
+			MLLP:      d.mllp(), HL7: d.settings(),
+			FHIR: integrator.FHIR{Base: d.FHIR.Base, Mode: d.FHIR.Mode, TokenFile: d.FHIR.TokenFile, CA: d.FHIR.CA, Certificate: d.FHIR.Certificate, Timeout: time.Duration(d.FHIR.Timeout)},
 		})
 	}
 	return out

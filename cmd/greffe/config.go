@@ -73,8 +73,9 @@ type MailboxConfig struct {
 
 // ServiceConfig is a unit of the hospital.
 type ServiceConfig struct {
-	Code string `yaml:"code" doc:"Code de l'unité fonctionnelle (UF)."`
-	Name string `yaml:"name" doc:"Son nom."`
+	Code   string `yaml:"code" doc:"Code de l'unité fonctionnelle (UF)."`
+	Name   string `yaml:"name" doc:"Son nom."`
+	FINESS string `yaml:"finess" doc:"Numéro FINESS de son établissement, 9 caractères (PRT-8.6 du message HL7)."`
 }
 
 // ProfessionalConfig says what of a mailbox is addressed to a professional.
@@ -198,7 +199,8 @@ type DIConfig struct {
 	Sending    string     `yaml:"sending" doc:"MSH-3^MSH-4 : application et établissement émetteurs."`
 	Receiving  string     `yaml:"receiving" doc:"MSH-5^MSH-6 : application et établissement destinataires."`
 	Processing string     `yaml:"processing" doc:"MSH-11 : P (production) | T (test) | D (mise au point)"`
-	Charset    string     `yaml:"charset" doc:"MSH-18 : UNICODE UTF-8 | 8859/15"`
+	Charset    string     `yaml:"charset" doc:"MSH-18 : UNICODE UTF-8 | 8859/15. En 8859/15, des accents et des signes se perdent dans le texte libre ; un document dont le nom du patient ou un numéro ne peut pas s'écrire n'est pas envoyé et attend une personne."`
+	HL7        HL7Config  `yaml:"hl7" doc:"Forme des messages HL7 v2, là où le volet et ses exemples divergent ou se taisent. Par défaut, la règle du volet."`
 }
 
 // MLLPConfig is the address of an HL7 v2 listener.
@@ -208,6 +210,7 @@ type MLLPConfig struct {
 	CA          string   `yaml:"ca" doc:"Fichier PEM des autorités admises."`
 	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé."`
 	Timeout     Duration `yaml:"timeout" doc:"Attente d'un accusé de réception."`
+	Connections int      `yaml:"connections" doc:"Connexions ouvertes à la fois, un message en cours sur chacune."`
 }
 
 // FHIRConfig is the address of a FHIR server.
@@ -295,6 +298,10 @@ func (c *Config) setDefaults() {
 		if d.MLLP.Timeout == 0 {
 			d.MLLP.Timeout = Duration(30 * time.Second)
 		}
+		if d.MLLP.Connections == 0 {
+			d.MLLP.Connections = 4
+		}
+		d.HL7.setDefaults()
 		if d.FHIR.Timeout == 0 {
 			d.FHIR.Timeout = Duration(30 * time.Second)
 		}
@@ -398,6 +405,9 @@ func (c *Config) validate() []problem {
 			if err := (notifier.Mailbox{Address: m.Address, URL: m.SMTP, Certificate: m.Certificate, Auth: mss.Auth(m.Auth)}).ValidURL(); err != nil {
 				bad(key+"smtp", "smtps://hôte:port ou smtp://hôte:port (STARTTLS) est attendu")
 			}
+		}
+		if f := m.Service.FINESS; f != "" && !finess.MatchString(f) {
+			bad(key+"service.finess", "un numéro FINESS de 9 caractères est attendu")
 		}
 		if m.PasswordUntil != "" {
 			if _, err := time.Parse(time.DateOnly, m.PasswordUntil); err != nil {
@@ -527,6 +537,7 @@ func (c *Config) validate() []problem {
 			if _, _, err := net.SplitHostPort(d.MLLP.Address); err != nil {
 				bad(key+"mllp.address", "hôte:port est attendu")
 			}
+			d.validateHL7(key, bad, oneOf)
 		case "fhir":
 			if u, err := url.Parse(d.FHIR.Base); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 				bad(key+"fhir.base", "https://hôte/chemin est attendu")

@@ -40,6 +40,7 @@ func TestConfigurationMistakesNameFileLineKeyAndWhatWasExpected(t *testing.T) {
 		"alias":               {"bus: &b { url: '' }\nindex: *b\n", "ancres et alias"},
 		"not yaml":            {"a: [\n", "n'est pas du YAML"},
 		"two documents":       {"bus: {}\n---\nbus: {}\n", "un seul document"},
+		"finess":              {"mailboxes:\n  - { address: a@b.example, imap: 'imaps://h', auth: { password_file: greffe.yaml }, service: { finess: '99 000 0010' } }\n", ":2 : mailboxes[0].service.finess : un numéro FINESS"},
 		"huge duration":       {"archive: { retention: 9999999y }\n", ":1 : archive.retention : \"9999999y\" n'est pas une durée"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,54 @@ func (h *header) patientOf(role *Node) greffe.Patient {
 		p.BirthDate = p.BirthDate[:8] // an hour of birth is no strict trait
 	}
 	p.BirthPlace = h.text(person.Get("birthplace", "place", "addr", "county"), "birthplace")
+	p.Home = home(role.All("addr"))
 	return p
+}
+
+// home reads the address that a patient lives at: the one with use H, HP or HV, else the
+// first. It is no trait of an identity: what is odd about it is no finding.
+func home(all []*Node) greffe.PostalAddress {
+	var a greffe.PostalAddress
+	var addr *Node
+	for _, n := range all {
+		if n.Attr("nullFlavor") != "" {
+			continue
+		}
+		lived := slices.ContainsFunc(strings.Fields(n.Attr("use")), func(u string) bool { return u == "H" || u == "HP" || u == "HV" })
+		if addr == nil || lived {
+			addr = n
+		}
+		if lived {
+			break
+		}
+	}
+	part := func(names ...string) string {
+		var words []string
+		for _, name := range names {
+			for _, n := range addr.All(name) {
+				if v := n.String(); v != "" && len(words) < maxList {
+					words = append(words, v)
+				}
+			}
+		}
+		v := strings.Join(words, " ")
+		if len(v) > maxValue {
+			return ""
+		}
+		return v
+	}
+	a.Street = part("houseNumber", "houseNumberNumeric", "streetNameType", "streetName")
+	a.Other = part("additionalLocator", "unitID", "buildingNumberSuffix", "postBox", "precinct")
+	a.City, a.PostalCode, a.Country = part("city"), part("postalCode"), part("country")
+	if lines := addr.All("streetAddressLine"); len(lines) > 0 && a.Street == "" {
+		a.Street = clipRunes(lines[0].String(), maxValue)
+		var rest []string
+		for _, n := range lines[1:min(len(lines), maxList)] {
+			rest = append(rest, n.String())
+		}
+		a.Other = clipRunes(strings.TrimSpace(strings.Join(rest, " ")+" "+a.Other), maxValue)
+	}
+	return a
 }
 
 // patientName reads the names: BR those of birth, CL (SP in older documents) those

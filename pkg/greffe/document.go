@@ -86,6 +86,18 @@ type Patient struct {
 	Sex         string `json:"sex,omitempty"`         // M, F, UN (JDV_J143)
 	BirthDate   string `json:"birth_date,omitempty"`  // YYYYMMDD as received; shorter when only partly known
 	BirthPlace  string `json:"birth_place,omitempty"` // INSEE COG
+
+	Home PostalAddress `json:"home,omitzero"` // where the patient lives; never compared
+}
+
+// PostalAddress is an address as a document writes it (AD of HL7 data types). A
+// document that gives only lines has the first in Street and the others in Other.
+type PostalAddress struct {
+	Street     string `json:"street,omitempty"` // number, type and name of the street
+	Other      string `json:"other,omitempty"`  // building, locality
+	City       string `json:"city,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+	Country    string `json:"country,omitempty"` // as written: a name or a code
 }
 
 // HasTraits reports whether the five strict traits are all there: birth family

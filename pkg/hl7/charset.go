@@ -18,10 +18,12 @@ const (
 	Latin9 Charset = "8859/15"
 )
 
-// lookalikes replaces typographic characters that ISO 8859-15 does not have.
+// lookalikes replaces what ISO 8859-15 does not have: typographic signs, and letters
+// that are no letter with an accent to Unicode.
 var lookalikes = strings.NewReplacer(
 	"‘", "'", "’", "'", "‚", ",", "“", `"`, "”", `"`, "„", `"`, "–", "-", "—", "-",
 	"‑", "-", "…", "...", "•", "-", "\u202f", " ", "\u2009", " ", "ﬁ", "fi", "ﬂ", "fl", "−", "-",
+	"Ł", "L", "ł", "l", "Đ", "D", "đ", "d", "Ħ", "H", "ħ", "h", "Ŧ", "T", "ŧ", "t", "ı", "i", "ẞ", "SS", "ĸ", "k", "Ŋ", "N", "ŋ", "n",
 )
 
 // encode returns text, which is escaped ER7 in UTF-8, in the character set. A
@@ -33,18 +35,49 @@ func (c Charset) encode(text string) []byte {
 	text = lookalikes.Replace(norm.NFC.String(text))
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
-		if b, ok := charmap.ISO8859_15.EncodeRune(r); ok {
-			out = append(out, b)
-			continue
+		b, ok := latin9(r)
+		if !ok {
+			b = '?'
 		}
-		base, _ := utf8.DecodeRuneInString(norm.NFD.String(string(r)))
-		if b, ok := charmap.ISO8859_15.EncodeRune(base); ok {
-			out = append(out, b)
-		} else {
-			out = append(out, '?')
-		}
+		out = append(out, b)
 	}
 	return out
+}
+
+// latin9 returns the byte of r, or that of its letter without accents.
+func latin9(r rune) (byte, bool) {
+	if b, ok := charmap.ISO8859_15.EncodeRune(r); ok {
+		return b, true
+	}
+	base, _ := utf8.DecodeRuneInString(norm.NFD.String(string(r)))
+	return charmap.ISO8859_15.EncodeRune(base)
+}
+
+// holds reports whether s is the same after encode.
+func (c Charset) holds(s string) bool {
+	if c != Latin9 {
+		return true
+	}
+	for _, r := range s {
+		if _, ok := charmap.ISO8859_15.EncodeRune(r); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// spells reports whether s has a letter for each of its letters after encode,
+// perhaps without accents.
+func (c Charset) spells(s string) bool {
+	if c != Latin9 {
+		return true
+	}
+	for _, r := range lookalikes.Replace(norm.NFC.String(s)) {
+		if _, ok := latin9(r); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // decode returns received bytes as UTF-8. Bytes that are not valid UTF-8 are
