@@ -1,0 +1,73 @@
+package index
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+// TestActivities: each document of the time once, with what became of it, whether a person
+// had a hand in it, and who sent it when a person needs to know.
+func TestActivities(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		a := save(t, db, message("a@ch.example", 1, document("1", 1, maelle), document("2", 1, maelle)))
+		outcome(t, db, a.Documents[0], greffe.Outcome{State: greffe.StateDelivered, Code: "AA", At: start.Add(time.Hour)})
+		outcome(t, db, a.Documents[1], greffe.Outcome{State: greffe.StateRefused, Code: "AE 902", At: start.Add(time.Hour)})
+		if _, err := db.SaveDecision(t.Context(), greffe.Decided{ID: "d", Document: a.Documents[1], Verb: greffe.VerbRetry, By: "claire", At: start.Add(2 * time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		var got []Activity
+		each := func(x Activity) error { got = append(got, x); return nil }
+		if err := db.Activities(t.Context(), start, start.Add(24*time.Hour), each); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 2 {
+			t.Fatalf("%d documents, want 2", len(got))
+		}
+		if x := got[0]; x.State != greffe.StateDelivered || x.ByHand || x.Sender != "" || x.Mailbox != "a@ch.example" || x.Folder == "" || x.ReceivedAt.IsZero() || x.Outcome.At.IsZero() {
+			t.Errorf("delivered: %+v", x)
+		}
+		if x := got[1]; x.Outcome.Code != "AE 902" || !x.ByHand || x.Sender == "" {
+			t.Errorf("refused: %+v", x)
+		}
+		got = nil
+		if err := db.Activities(t.Context(), start.Add(-24*time.Hour), start, each); err != nil || len(got) != 0 {
+			t.Errorf("the day before: %v, %v", got, err)
+		}
+		stop := errors.New("stop")
+		if err := db.Activities(t.Context(), start, start.Add(24*time.Hour), func(Activity) error { return stop }); !errors.Is(err, stop) {
+			t.Errorf("an error of the reader: %v", err)
+		}
+	})
+}
+
+// TestMailboxState: what waits for a person and since when, and when somebody last looked.
+func TestMailboxState(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		first := save(t, db, message("a@ch.example", 1, document("1", 1, maelle)))
+		second := save(t, db, message("a@ch.example", 2, document("2", 1, maelle)))
+		outcome(t, db, first.Documents[0], greffe.Outcome{State: greffe.StateRefused, Code: "AE 902", At: start})
+		outcome(t, db, second.Documents[0], greffe.Outcome{State: greffe.StateTodo, Code: "pdf", At: start})
+		for _, at := range []time.Time{start.Add(time.Hour), start} { // the later one stays
+			if err := db.SaveConsulted(t.Context(), []string{"a@ch.example", "b@ch.example"}, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := db.Mailbox(t.Context(), "a@ch.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := db.Message(t.Context(), first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Counts[greffe.StateTodo] != 1 || s.Counts[greffe.StateRefused] != 1 || !s.OldestAt.Equal(m.ReceivedAt) || !s.Consulted.Equal(start.Add(time.Hour)) {
+			t.Errorf("%+v, oldest want %v", s, m.ReceivedAt)
+		}
+		if s, err := db.Mailbox(t.Context(), "none@ch.example"); err != nil || !s.OldestAt.IsZero() || !s.Consulted.IsZero() || len(s.Counts) != 0 {
+			t.Errorf("an unknown mailbox: %+v, %v", s, err)
+		}
+	})
+}
