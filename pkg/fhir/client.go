@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,17 @@ type Error struct {
 // Error names the status only: what the server wrote may speak of the patient.
 func (e *Error) Error() string { return fmt.Sprintf("fhir: server answered %d", e.Status) }
 
+// Has reports whether an error of the answer has one of these codes (FHIR IssueType).
+func (e *Error) Has(codes ...string) bool {
+	return slices.ContainsFunc(e.Outcome.Issue, func(i Issue) bool { return i.Grave() && slices.Contains(codes, i.Code) })
+}
+
+// Duplicate reports whether the server says that it may have the resource already:
+// a conflict, or several that meet the condition of a conditional create.
+func (e *Error) Duplicate() bool {
+	return e.Status == http.StatusConflict || e.Status == http.StatusPreconditionFailed || e.Has("duplicate", "multiple-matches")
+}
+
 // maxAnswer is the longest answer that is read, in bytes.
 const maxAnswer = 4 << 20
 
@@ -36,16 +48,18 @@ type Config struct {
 	Base    string        // address of the service, http(s)://host/path
 	TLS     *tls.Config   // nil: the system's authorities, no client certificate
 	Token   string        // path of a file with a bearer token, read for each request; empty: none
+	OAuth   *OAuth        // how access tokens are had; nil: no such thing. Not beside Token
 	Timeout time.Duration // without progress on one request; 0 means 60 s
 	Conns   int           // connections at once; 0 means 4
 }
 
 // Client talks to one server. Its methods may be called at once.
 type Client struct {
-	base  *url.URL
-	token string
-	http  *http.Client
-	tr    *http.Transport
+	base   *url.URL
+	token  string
+	tokens *tokens // nil without OAuth
+	http   *http.Client
+	tr     *http.Transport
 
 	timeout time.Duration
 	slots   chan struct{} // one for each connection: waiting for one is not the server's slowness
@@ -78,14 +92,24 @@ func New(cfg Config) (*Client, error) {
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
 	}
-	return &Client{
+	c := &Client{
 		base: base, token: cfg.Token, tr: tr, timeout: timeout, slots: make(chan struct{}, conns),
 		http: &http.Client{
 			Transport: tr,
 			// A redirect would carry the document and the token elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}
+	if cfg.OAuth != nil {
+		if err := cfg.OAuth.check(); err != nil {
+			return nil, err
+		}
+		if cfg.Token != "" {
+			return nil, errors.New("fhir: a token file and oauth2: want one of the two")
+		}
+		c.tokens = newTokens(*cfg.OAuth, c.http, timeout)
+	}
+	return c, nil
 }
 
 // Close gives idle connections up.
@@ -96,42 +120,42 @@ type Result struct {
 	Status   int
 	Location string // "DocumentReference/4711"; empty when the server does not say
 	Existed  bool   // the server had it already
-	Warnings []Issue
+	Issues   []Issue
 }
 
-// Create posts a resource unless the search ifNoneExist finds one.
-func (c *Client) Create(ctx context.Context, kind string, resource any, ifNoneExist string) (Result, error) {
-	b, err := json.Marshal(resource)
+// Create posts a document reference unless the server has it.
+func (c *Client) Create(ctx context.Context, r *Creation) (Result, error) {
+	a, err := c.do(ctx, request{method: "POST", path: "DocumentReference", contentType: fhirJSON, size: r.size(), body: r.body,
+		header: http.Header{"If-None-Exist": {r.ifNoneExist}, "Prefer": {"return=OperationOutcome"}}})
 	if err != nil {
-		return Result{}, fmt.Errorf("create %s: %w", kind, err)
-	}
-	a, err := c.do(ctx, request{method: "POST", path: kind, contentType: fhirJSON, size: int64(len(b)), body: text(string(b)),
-		header: http.Header{"If-None-Exist": {ifNoneExist}, "Prefer": {"return=OperationOutcome"}}})
-	if err != nil {
-		return Result{}, fmt.Errorf("create %s: %w", kind, err)
+		return Result{}, fmt.Errorf("create reference: %w", err)
 	}
 	location := a.location
 	if location == "" { // on a match, some servers return the resource only
 		var r struct{ ResourceType, ID string }
-		if json.Unmarshal(a.body, &r) == nil && r.ResourceType == kind && r.ID != "" {
+		if json.Unmarshal(a.body, &r) == nil && r.ResourceType == "DocumentReference" && safeID(r.ID) {
 			location = r.ResourceType + "/" + r.ID
 		}
 	}
-	if location == "" && len(a.body) == 0 {
-		return Result{}, fmt.Errorf("create %s: %w: answered %d and neither a resource nor its address", kind, ErrNoAnswer, a.status)
+	o := outcome(a.body)
+	switch {
+	case location == "" && o.Failed(): // success in the status, failure in the text
+		return Result{}, fmt.Errorf("create reference: %w", &Error{Status: a.status, Outcome: o})
+	case location == "" && len(a.body) == 0:
+		return Result{}, fmt.Errorf("create reference: %w: answered %d and neither a resource nor its address", ErrNoAnswer, a.status)
 	}
-	return Result{Status: a.status, Location: location, Existed: a.status == http.StatusOK, Warnings: outcome(a.body).Issue}, nil
+	return Result{Status: a.status, Location: location, Existed: a.status == http.StatusOK, Issues: o.Issue}, nil
 }
 
-// Patch changes one resource, "DocumentReference/4711", by a FHIRPath patch.
-func (c *Client) Patch(ctx context.Context, location string, p Parameters) (Result, error) {
-	b := raw(p)
-	a, err := c.do(ctx, request{method: "PATCH", path: location, contentType: fhirJSON, size: int64(len(b)), body: text(string(b)),
+// SetStatus changes the status of one DocumentReference, "DocumentReference/4711".
+func (c *Client) SetStatus(ctx context.Context, location, status string, form PatchForm) (Result, error) {
+	b, contentType, _ := form.setStatus(status)
+	a, err := c.do(ctx, request{method: "PATCH", path: location, contentType: contentType, size: int64(len(b)), body: text(string(b)),
 		header: http.Header{"Prefer": {"return=OperationOutcome"}}})
 	if err != nil {
-		return Result{}, fmt.Errorf("patch resource: %w", err)
+		return Result{}, fmt.Errorf("change status: %w", err)
 	}
-	return Result{Status: a.status, Location: location, Warnings: outcome(a.body).Issue}, nil
+	return Result{Status: a.status, Location: location, Issues: outcome(a.body).Issue}, nil
 }
 
 // Provide posts a transaction. It succeeds only when the answer has a success for
@@ -143,6 +167,9 @@ func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
 	}
 	var b Bundle
 	if err := json.Unmarshal(a.body, &b); err != nil || b.ResourceType != "Bundle" || len(b.Entry) != t.want {
+		if o := outcome(a.body); o.Failed() {
+			return Result{}, fmt.Errorf("provide document: %w", &Error{Status: a.status, Outcome: o})
+		}
 		return Result{}, fmt.Errorf("provide document: %w: the answer is not the response to the transaction", ErrNoAnswer)
 	}
 	r := Result{Status: a.status}
@@ -150,13 +177,16 @@ func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
 		if e.Response == nil {
 			return Result{}, fmt.Errorf("provide document: %w: entry %d has no response", ErrNoAnswer, i)
 		}
-		code, _, _ := strings.Cut(e.Response.Status, " ")
+		code, _, _ := strings.Cut(strings.TrimSpace(e.Response.Status), " ")
 		status, _ := strconv.Atoi(code)
 		o := outcome(e.Response.Outcome)
 		if status < 200 || status > 299 {
 			return Result{}, fmt.Errorf("provide document: %w", &Error{Status: status, Outcome: o})
 		}
-		r.Warnings = append(r.Warnings, o.Issue...)
+		r.Issues = append(r.Issues, o.Issue...)
+		if o := outcome(e.Resource); len(o.Issue) > 0 { // some servers say it here
+			r.Issues = append(r.Issues, o.Issue...)
+		}
 		if i == t.reference {
 			r.Location, r.Existed = c.relative(e.Response.Location), status == http.StatusOK
 		}
@@ -164,25 +194,40 @@ func (c *Client) Provide(ctx context.Context, t *Transaction) (Result, error) {
 	return r, nil
 }
 
-// FindReference returns the address of the current DocumentReference with this
-// identifier; "" when the server knows none, or more than one.
-func (c *Client) FindReference(ctx context.Context, id Identifier) (string, error) {
+// Found is a DocumentReference that a server knows.
+type Found struct {
+	Location string // "DocumentReference/4711"
+	Status   string // current, superseded, entered-in-error
+	Subject  Reference
+}
+
+// FindReferences returns the references with this identifier, of the document or of
+// its entry, at most 50. What does not carry it is left out: a server that does not
+// understand the question may answer with everything.
+func (c *Client) FindReferences(ctx context.Context, id Identifier) ([]Found, error) {
 	entries, err := c.search(ctx, "DocumentReference", url.Values{"identifier": {id.Token()}}, id.Value)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	found := ""
+	var out []Found
 	for _, e := range entries {
-		var r struct{ ResourceType, ID string }
+		var r DocumentReference
 		if json.Unmarshal(e.Resource, &r) != nil || r.ResourceType != "DocumentReference" || !safeID(r.ID) {
 			continue
 		}
-		if found != "" {
-			return "", nil
+		if r.MasterIdentifier != nil {
+			r.Identifier = append(r.Identifier, *r.MasterIdentifier)
 		}
-		found = r.ResourceType + "/" + r.ID
+		if !slices.ContainsFunc(r.Identifier, func(i Identifier) bool { return i.System == id.System && i.Value == id.Value }) {
+			continue
+		}
+		f := Found{Location: r.ResourceType + "/" + r.ID, Status: r.Status}
+		if r.Subject != nil {
+			f.Subject = *r.Subject
+		}
+		out = append(out, f)
 	}
-	return found, nil
+	return out, nil
 }
 
 // Ping asks for the server's capability statement, and says nothing about it but

@@ -33,7 +33,11 @@ type Submission struct {
 	// Replaces is the address on the server of the reference that this one takes
 	// the place of ("DocumentReference/4711"); empty for a new document.
 	Replaces string
-	SourceID string // OID of the sending system, for the submission set
+	// Patient is the address on the server of the patient ("Patient/4711"), when it
+	// was asked for; empty: the patient is named by INS alone.
+	Patient  string
+	SourceID string    // OID of the sending system, for the submission set
+	Patch    PatchForm // how the old reference is superseded
 }
 
 // Entry returns the identifier that names the submission for ever.
@@ -55,13 +59,16 @@ func Master(id greffe.OID) Identifier {
 func (s *Submission) Reference() DocumentReference {
 	d := &s.Document
 	master := Master(d.UniqueID)
+	if d.UniqueID.IsZero() { // no CDA: its bytes and where they came from name it
+		master = Identifier{System: uri, Value: "urn:oid:" + s.oid("document")}
+	}
 	r := DocumentReference{
 		ResourceType:     "DocumentReference",
 		MasterIdentifier: &master,
 		Identifier:       []Identifier{{Use: "usual", System: uri, Value: "urn:uuid:" + s.UUID}},
 		Status:           "current",
 		Type:             concept(d.Type, typeSystem),
-		Subject:          subject(d.Patient),
+		Subject:          subject(d.Patient, s.Patient),
 		Date:             s.At.Format(time.RFC3339),
 		Content: []Content{{
 			Attachment: Attachment{
@@ -70,6 +77,9 @@ func (s *Submission) Reference() DocumentReference {
 			},
 			Format: format(d.FormatCode),
 		}},
+	}
+	if r.Type == nil && d.Title != "" {
+		r.Type = &Concept{Text: d.Title} // a plain PDF has no code; none is made up
 	}
 	if c := concept(d.Class, classSystem); c != nil {
 		r.Category = []Concept{*c}
@@ -162,16 +172,18 @@ func FromPatient(p greffe.Patient) Patient {
 	return out
 }
 
-// subject names the patient by INS, else by the first identifier of the document.
-func subject(p greffe.Patient) *Reference {
+// subject names the patient by INS, else by the first identifier of the document, and
+// by address when the server gave it.
+func subject(p greffe.Patient, address string) *Reference {
 	id := p.INS
 	if id.IsZero() && len(p.IDs) > 0 {
 		id = p.IDs[0]
 	}
-	if i := identifier(id); i != nil {
-		return &Reference{Identifier: i}
+	i := identifier(id)
+	if i == nil && address == "" {
+		return nil
 	}
-	return nil
+	return &Reference{Reference: address, Identifier: i}
 }
 
 func identifier(id greffe.OID) *Identifier {
@@ -189,8 +201,20 @@ func list(s string) []string {
 	return []string{s}
 }
 
-// concept returns a coded value; other is the address of the system when it is
-// not LOINC and has one.
+// systems are the addresses of the French code systems, by OID (NOS).
+var systems = map[string]string{
+	rootLOINC:                   loinc,
+	"1.2.250.1.213.1.1.4.1":     classSystem,
+	"1.2.250.1.213.1.1.4.12":    typeSystem,
+	"1.2.250.1.213.1.1.4.9":     "https://mos.esante.gouv.fr/NOS/TRE_A01-CadreExercice/FHIR/TRE-A01-CadreExercice",
+	"1.2.250.1.71.4.2.4":        "https://mos.esante.gouv.fr/NOS/TRE_R02-SecteurActivite/FHIR/TRE-R02-SecteurActivite",
+	"1.2.250.1.213.1.1.4.2.282": "https://mos.esante.gouv.fr/NOS/TRE_A06-FormatCodeComplementaire/FHIR/TRE-A06-FormatCodeComplementaire",
+	"1.3.6.1.4.1.19376.1.2.3":   "https://mos.esante.gouv.fr/NOS/TRE_A11-IheFormatCode/FHIR/TRE-A11-IheFormatCode",
+	"2.16.840.1.113883.5.25":    confidentiality,
+}
+
+// concept returns a coded value; other is the address of the system when it does not
+// say its own.
 func concept(c greffe.Code, other string) *Concept {
 	if c.Code == "" {
 		return nil
@@ -199,15 +223,11 @@ func concept(c greffe.Code, other string) *Concept {
 }
 
 func system(oid, other string) string {
-	switch {
-	case oid == rootLOINC:
-		return loinc
-	case oid == "":
+	if oid == "" {
 		return other
-	case other == typeSystem && oid == "1.2.250.1.213.1.1.4.12":
-		return other
-	case other == classSystem && oid == "1.2.250.1.213.1.1.4.1":
-		return other
+	}
+	if known := systems[oid]; known != "" {
+		return known
 	}
 	return "urn:oid:" + oid
 }

@@ -107,7 +107,7 @@ func TestProvideStreamsTheContent(t *testing.T) {
 		for _, e := range bundle.Entry {
 			kinds += e.Request.Method + " " + e.Request.URL + "; "
 		}
-		if kinds != "POST List; POST DocumentReference; PATCH DocumentReference/4711; POST Binary; " || tr.want != 4 || tr.reference != 1 {
+		if kinds != "POST List; POST DocumentReference; PATCH DocumentReference/4711; POST Binary; " || ReadStatus(bundle.Entry[2].Resource) != "superseded" || tr.want != 4 || tr.reference != 1 {
 			t.Errorf("entries %s", kinds)
 		}
 		var bin Binary
@@ -201,7 +201,7 @@ func TestAnswers(t *testing.T) {
 			if c.bundle {
 				r, err = cl.Provide(t.Context(), submission().Provide(nil))
 			} else {
-				r, err = cl.Create(t.Context(), "DocumentReference", submission().Reference(), submission().IfNoneExist())
+				r, err = cl.Create(t.Context(), submission().Create(nil))
 			}
 			var e *Error
 			switch {
@@ -213,7 +213,7 @@ func TestAnswers(t *testing.T) {
 				if !errors.As(err, &e) || e.Status != c.status || e.RetryAfter != c.retryback {
 					t.Errorf("%+v, %v", r, err)
 				}
-			case err != nil || r.Location != c.location || len(r.Warnings) != c.warnings:
+			case err != nil || r.Location != c.location || len(r.Issues) != c.warnings:
 				t.Errorf("%+v, %v", r, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "PartialReplace") {
@@ -234,7 +234,7 @@ func TestRequestsCarryWhatTheyMust(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		seen = append(seen, fmt.Sprint(r.Method, " ", r.URL, " ", r.Header.Get("Authorization"), " ", r.Header.Get("If-None-Exist"), " ", len(b)))
 		if strings.HasSuffix(r.URL.Path, "_search") {
-			fmt.Fprint(w, `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"DocumentReference","id":"7"}},{"resource":{"resourceType":"Patient","id":"p"}}]}`)
+			fmt.Fprint(w, `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"DocumentReference","id":"7","masterIdentifier":{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.250.1.999.2.7.1002"}}},{"resource":{"resourceType":"DocumentReference","id":"8"}},{"resource":{"resourceType":"Patient","id":"p"}}]}`)
 			return
 		}
 		w.Header().Set("Location", "DocumentReference/1")
@@ -247,16 +247,16 @@ func TestRequestsCarryWhatTheyMust(t *testing.T) {
 	}
 	defer c.Close()
 	ctx := t.Context()
-	if _, err := c.Create(ctx, "DocumentReference", submission().Reference(), submission().IfNoneExist()); err != nil {
+	if _, err := c.Create(ctx, submission().Create(nil)); err != nil {
 		t.Error(err)
 	}
-	if found, err := c.FindReference(ctx, Master(submission().Document.UniqueID)); err != nil || found != "DocumentReference/7" {
-		t.Errorf("%q, %v", found, err)
+	if found, err := c.FindReferences(ctx, Master(submission().Document.UniqueID)); err != nil || len(found) != 1 || found[0].Location != "DocumentReference/7" {
+		t.Errorf("%+v, %v", found, err)
 	}
 	if list, err := c.FindPatients(ctx, submission().Document.Patient.INS); err != nil || len(list) != 0 {
 		t.Errorf("a patient without the INS is taken for it: %v, %v", list, err)
 	}
-	if _, err := c.Patch(ctx, "DocumentReference/7", Setting("DocumentReference.status", "superseded")); err != nil {
+	if _, err := c.SetStatus(ctx, "DocumentReference/7", "superseded", PatchFHIRPath); err != nil {
 		t.Error(err)
 	}
 	want := []string{
@@ -271,7 +271,7 @@ func TestRequestsCarryWhatTheyMust(t *testing.T) {
 		}
 	}
 	os.Remove(token)
-	if _, err := c.FindReference(ctx, Identifier{System: "a", Value: "b"}); !errors.Is(err, ErrNoAnswer) {
+	if _, err := c.FindReferences(ctx, Identifier{System: "a", Value: "b"}); !errors.Is(err, ErrToken) {
 		t.Errorf("without its token: %v", err)
 	}
 }
@@ -300,7 +300,7 @@ func TestBrokenContent(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.FindReference(ctx, Identifier{System: "a", Value: "b"}); !errors.Is(err, context.Canceled) {
+	if _, err := c.FindReferences(ctx, Identifier{System: "a", Value: "b"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("err %v", err)
 	}
 }

@@ -2,10 +2,16 @@ package fhir
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"greffe/pkg/greffe"
 )
+
+// Meta says which profiles a resource follows.
+type Meta struct {
+	Profile []string `json:"profile,omitempty"`
+}
 
 // Coding is a coded value.
 type Coding struct {
@@ -111,6 +117,7 @@ type Practitioner struct {
 type DocumentReference struct {
 	ResourceType     string            `json:"resourceType"`
 	ID               string            `json:"id,omitempty"`
+	Meta             *Meta             `json:"meta,omitempty"`
 	Contained        []json.RawMessage `json:"contained,omitempty"`
 	MasterIdentifier *Identifier       `json:"masterIdentifier,omitempty"`
 	Identifier       []Identifier      `json:"identifier,omitempty"`
@@ -143,13 +150,14 @@ type Content struct {
 // Attachment says where the bytes are. Hash is base64 of the 20 raw bytes of the
 // SHA-1 of the file, not the hexadecimal that XDM writes.
 type Attachment struct {
-	ContentType string `json:"contentType,omitempty"`
-	Language    string `json:"language,omitempty"`
-	URL         string `json:"url,omitempty"`
-	Size        int64  `json:"size,omitempty"`
-	Hash        string `json:"hash,omitempty"`
-	Title       string `json:"title,omitempty"`
-	Creation    string `json:"creation,omitempty"`
+	ContentType string  `json:"contentType,omitempty"`
+	Language    string  `json:"language,omitempty"`
+	Data        *string `json:"data,omitempty"`
+	URL         string  `json:"url,omitempty"`
+	Size        int64   `json:"size,omitempty"`
+	Hash        string  `json:"hash,omitempty"`
+	Title       string  `json:"title,omitempty"`
+	Creation    string  `json:"creation,omitempty"`
 }
 
 // Context is the clinical context of a document.
@@ -163,17 +171,32 @@ type Context struct {
 
 // List is the submission set of an ITI-65 transaction.
 type List struct {
+	ResourceType string            `json:"resourceType"`
+	ID           string            `json:"id,omitempty"`
+	Contained    []json.RawMessage `json:"contained,omitempty"`
+	Extension    []Extension       `json:"extension,omitempty"`
+	Identifier   []Identifier      `json:"identifier,omitempty"`
+	Status       string            `json:"status"`
+	Mode         string            `json:"mode"`
+	Code         *Concept          `json:"code,omitempty"`
+	Subject      *Reference        `json:"subject,omitempty"`
+	Date         string            `json:"date,omitempty"`
+	Source       *Reference        `json:"source,omitempty"`
+	Entry        []ListEntry       `json:"entry,omitempty"`
+}
+
+// Device is the author of a submission set: a program.
+type Device struct {
 	ResourceType string       `json:"resourceType"`
 	ID           string       `json:"id,omitempty"`
-	Extension    []Extension  `json:"extension,omitempty"`
 	Identifier   []Identifier `json:"identifier,omitempty"`
-	Status       string       `json:"status"`
-	Mode         string       `json:"mode"`
-	Code         *Concept     `json:"code,omitempty"`
-	Subject      *Reference   `json:"subject,omitempty"`
-	Date         string       `json:"date,omitempty"`
-	Source       *Reference   `json:"source,omitempty"`
-	Entry        []ListEntry  `json:"entry,omitempty"`
+	DeviceName   []DeviceName `json:"deviceName,omitempty"`
+}
+
+// DeviceName is one name of a device; Type is model-name, user-friendly-name …
+type DeviceName struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
 }
 
 // ListEntry is one document of a submission set.
@@ -205,6 +228,7 @@ type Parameter struct {
 // Bundle is a transaction, its response, or a page of search results.
 type Bundle struct {
 	ResourceType string       `json:"resourceType"`
+	Meta         *Meta        `json:"meta,omitempty"`
 	Type         string       `json:"type,omitempty"`
 	Link         []BundleLink `json:"link,omitempty"`
 	Entry        []Entry      `json:"entry,omitempty"`
@@ -267,35 +291,45 @@ type Issue struct {
 	Code        string   `json:"code"`
 	Details     *Concept `json:"details,omitempty"`
 	Diagnostics string   `json:"diagnostics,omitempty"`
-	Expression  []string `json:"expression,omitempty"`
+	Expression  []string `json:"expression,omitempty"` // FHIRPath into the request
 }
 
-// Text returns what the issue says, for a person.
+// Text returns what the issue says, for a person: the words of the server, and where
+// in our request it saw the fault.
 func (i Issue) Text() string {
-	if i.Details != nil {
-		if i.Details.Text != "" {
-			return i.Details.Text
-		}
-		for _, c := range i.Details.Coding {
-			if c.Display != "" {
-				return c.Display
-			}
-		}
+	text := i.words()
+	if i.Diagnostics != "" && i.Diagnostics != text {
+		text = strings.TrimPrefix(text+" : "+i.Diagnostics, " : ")
 	}
-	if i.Diagnostics != "" {
-		return i.Diagnostics
+	if text == "" {
+		text = i.Code
 	}
-	return i.Code
+	if len(i.Expression) > 0 && i.Expression[0] != "" {
+		text += " (" + i.Expression[0] + ")"
+	}
+	return text
 }
 
-// Setting replaces one element of a resource: a FHIRPath patch with one operation.
-func Setting(path, code string) Parameters {
-	return Parameters{ResourceType: "Parameters", Parameter: []Parameter{{Name: "operation", Part: []Parameter{
-		{Name: "type", ValueCode: "replace"},
-		{Name: "path", ValueString: path},
-		{Name: "value", ValueCode: code},
-	}}}}
+func (i Issue) words() string {
+	if i.Details == nil {
+		return ""
+	}
+	if i.Details.Text != "" {
+		return i.Details.Text
+	}
+	for _, c := range i.Details.Coding {
+		if c.Display != "" {
+			return c.Display
+		}
+	}
+	return ""
 }
+
+// Grave reports whether the issue is an error.
+func (i Issue) Grave() bool { return i.Severity == "error" || i.Severity == "fatal" }
+
+// Failed reports whether one of the issues is an error.
+func (o OperationOutcome) Failed() bool { return slices.ContainsFunc(o.Issue, Issue.Grave) }
 
 // raw encodes one of the types above, which cannot fail.
 func raw(v any) json.RawMessage {

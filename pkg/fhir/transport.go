@@ -41,19 +41,57 @@ func text(s string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s)), nil }
 }
 
+// do asks, with a new access token once more when the server refuses the one it
+// gave before its time.
 func (c *Client) do(ctx context.Context, r request) (answer, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
+	}
+	token, err := c.bearer(ctx, "")
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := c.once(ctx, r, token)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusUnauthorized && c.tokens != nil {
+		if token, err = c.bearer(ctx, token); err != nil {
+			return answer{}, err
+		}
+		return c.once(ctx, r, token)
+	}
+	return a, err
+}
+
+// bearer returns the access token to use, other than the one that was refused; ""
+// when none is configured.
+func (c *Client) bearer(ctx context.Context, refused string) (string, error) {
+	switch {
+	case c.tokens != nil:
+		return c.tokens.get(ctx, refused)
+	case c.token != "":
+		b, err := os.ReadFile(c.token)
+		if err != nil {
+			return "", fmt.Errorf("%w: read token: %w", ErrToken, err)
+		}
+		token := strings.TrimSpace(string(b))
+		if token == "" || !visible(token) {
+			return "", fmt.Errorf("%w: its file is empty or holds more than a token", ErrToken)
+		}
+		return token, nil
+	}
+	return "", nil
+}
+
+// once sends a request and reads the whole answer.
+func (c *Client) once(ctx context.Context, r request, token string) (answer, error) {
 	where := strings.TrimSuffix(c.base.String(), "/")
 	if r.path != "" {
 		where += "/" + r.path
 	}
 	if len(r.query) > 0 {
 		where += "?" + r.query.Encode()
-	}
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return answer{}, ctx.Err()
 	}
 	// A peer that reads slower than this is taken for one that does not read.
 	limit, cancel := context.WithTimeout(ctx, c.timeout+time.Duration(r.size/slowest)*time.Second)
@@ -76,12 +114,8 @@ func (c *Client) do(ctx context.Context, r request) (answer, error) {
 		}
 	}
 	req.Header.Set("Accept", fhirJSON)
-	if c.token != "" {
-		token, err := os.ReadFile(c.token)
-		if err != nil {
-			return answer{}, fmt.Errorf("%w: read token: %w", ErrNoAnswer, err)
-		}
-		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

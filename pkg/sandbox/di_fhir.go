@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"greffe/pkg/fhir"
 	"greffe/pkg/greffe"
@@ -48,7 +49,7 @@ func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 		switch how {
 		case DIRefuse:
 			rule.wait(r.Context())
-			d.shown(diRequest{through: "FHIR"}, rule.refusal().code+" "+rule.refusal().label)
+			d.integrate(diRequest{through: "FHIR", refuse: rule.refusal()})
 			diOutcome(w, http.StatusUnprocessableEntity, "business-rule", rule.refusal())
 			return
 		case DISilent:
@@ -56,9 +57,16 @@ func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 			panic(http.ErrAbortHandler)
 		case DIBusy:
 			w.Header().Set("Retry-After", "1")
-			diOutcome(w, http.StatusServiceUnavailable, "throttled", nil)
+			d.shown(diRequest{through: "FHIR"}, "503, revenir plus tard")
+			diOutcome(w, http.StatusServiceUnavailable, "transient", nil)
+			return
+		case DIThrottled:
+			w.Header().Set("Retry-After", time.Now().Add(2*time.Second).UTC().Format(http.TimeFormat))
+			d.shown(diRequest{through: "FHIR"}, "429, revenir plus tard")
+			diOutcome(w, http.StatusTooManyRequests, "throttled", nil)
 			return
 		case DITechnical:
+			d.shown(diRequest{through: "FHIR"}, "400, erreur technique")
 			diOutcome(w, http.StatusBadRequest, "structure", nil)
 			return
 		}
@@ -119,11 +127,20 @@ func diOutcome(w http.ResponseWriter, status int, code string, refusal *diRefusa
 
 func (d *DI) create(w http.ResponseWriter, r *http.Request) {
 	var ref fhir.DocumentReference
-	if err := json.NewDecoder(r.Body).Decode(&ref); err != nil || ref.ResourceType != "DocumentReference" {
+	if err := json.NewDecoder(r.Body).Decode(&ref); err != nil || ref.ResourceType != "DocumentReference" || len(ref.Content) != 1 {
 		diOutcome(w, http.StatusBadRequest, "structure", nil)
 		return
 	}
-	doc, repeat, refusal := d.take(r.Context(), ref, nil)
+	var content []byte
+	if data := ref.Content[0].Attachment.Data; data != nil { // ITI-105
+		var err error
+		if content, err = base64.StdEncoding.DecodeString(*data); err != nil {
+			diOutcome(w, http.StatusBadRequest, "structure", nil)
+			return
+		}
+		content = append([]byte{}, content...) // not nil, however empty
+	}
+	doc, repeat, refusal := d.take(r.Context(), ref, content)
 	if refusal != nil {
 		diOutcome(w, http.StatusUnprocessableEntity, "business-rule", refusal)
 		return
@@ -152,6 +169,11 @@ func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 		case e.Request == nil:
 			diOutcome(w, http.StatusBadRequest, "structure", nil)
 			return
+		case e.Request.Method == "PATCH":
+			if fhir.ReadStatus(e.Resource) != "superseded" {
+				diOutcome(w, http.StatusBadRequest, "structure", nil)
+				return
+			}
 		case kind.ResourceType == "DocumentReference" && at < 0:
 			if json.Unmarshal(e.Resource, &ref) != nil {
 				diOutcome(w, http.StatusBadRequest, "structure", nil)
@@ -193,15 +215,28 @@ func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 	diJSON(w, http.StatusOK, out)
 }
 
-// patch withdraws a document: status entered-in-error. Other changes are refused.
+// patch changes the status of a reference: entered-in-error withdraws the document,
+// superseded is what a replacement has done already. Other changes are refused.
 func (d *DI) patch(w http.ResponseWriter, r *http.Request) {
-	var p fhir.Parameters
-	if err := json.NewDecoder(r.Body).Decode(&p); err != nil || len(p.Parameter) != 1 {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || !json.Valid(body) {
 		diOutcome(w, http.StatusBadRequest, "structure", nil)
 		return
 	}
-	want := fhir.Setting("DocumentReference.status", "entered-in-error").Parameter[0]
-	if fmt.Sprint(p.Parameter[0]) != fmt.Sprint(want) {
+	switch fhir.ReadStatus(body) {
+	case "entered-in-error":
+	case "superseded":
+		d.mu.Lock()
+		doc := d.byID[r.PathValue("id")]
+		done := doc != nil && doc.Replaced != ""
+		d.mu.Unlock()
+		if !done {
+			diOutcome(w, http.StatusConflict, "business-rule", nil)
+			return
+		}
+		diJSON(w, http.StatusOK, fhir.OperationOutcome{ResourceType: "OperationOutcome"})
+		return
+	default:
 		diOutcome(w, http.StatusMethodNotAllowed, "not-supported", nil)
 		return
 	}
@@ -238,6 +273,8 @@ func (d *DI) searchPatient(w http.ResponseWriter, r *http.Request) {
 	diJSON(w, http.StatusOK, out)
 }
 
+// searchReference finds a document by its own identifier or by that of its entry,
+// which only its sender knows: that is the question before a repeat.
 func (d *DI) searchReference(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	system, value, _ := strings.Cut(r.FormValue("identifier"), "|")
@@ -246,14 +283,25 @@ func (d *DI) searchReference(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	doc := d.documents[diNumber(id)]
 	if doc == nil {
-		doc = d.documents[d.accepted[value]]
+		if doc = d.documents[d.accepted[value]]; doc != nil {
+			d.stats.Repeats++
+			d.note(diRequest{through: "FHIR", number: doc.Number, title: doc.title, patient: doc.Patient}, "déjà reçu", true)
+		}
 	}
 	if doc != nil {
-		b, _ := json.Marshal(fhir.DocumentReference{ResourceType: "DocumentReference", ID: doc.ID, Status: doc.status()})
+		b, _ := json.Marshal(fhir.DocumentReference{
+			ResourceType: "DocumentReference", ID: doc.ID, Status: doc.status(), Identifier: []fhir.Identifier{id},
+			Subject: &fhir.Reference{Identifier: diSubject(doc.Patient.INS)},
+		})
 		out.Entry = []fhir.Entry{{Resource: b}}
 	}
 	d.mu.Unlock()
 	diJSON(w, http.StatusOK, out)
+}
+
+func diSubject(ins greffe.OID) *fhir.Identifier {
+	i := fhir.Master(ins)
+	return &i
 }
 
 func (d *DIDocument) status() string {

@@ -32,7 +32,7 @@ func (d *DI) receive(ctx context.Context, r io.Reader, w io.Writer) error {
 		d.shown(req, "aucune réponse")
 		<-ctx.Done()
 		return ctx.Err()
-	case DIBusy:
+	case DIBusy, DIThrottled:
 		d.shown(req, "AR : revenir plus tard")
 		ack.Code, ack.Text = "AR", "occupé"
 		return d.answer(ctx, w, rule, msh, ack)

@@ -15,6 +15,7 @@ const (
 	DINormal    DIBehaviour = ""
 	DIRefuse    DIBehaviour = "refuse"    // an application refusal: AE with 207 and a code; HTTP 422
 	DIBusy      DIBehaviour = "busy"      // AR; HTTP 503
+	DIThrottled DIBehaviour = "throttled" // AR; HTTP 429 with Retry-After
 	DISilent    DIBehaviour = "silent"    // takes the message, drops it, never answers
 	DIForget    DIBehaviour = "forget"    // integrates, closes without answering
 	DICut       DIBehaviour = "cut"       // integrates, closes in the middle of the answer

@@ -25,6 +25,7 @@ var diChoices = func() []diChoice {
 	}
 	return append(out,
 		diChoice{"Revenir plus tard (AR)", DIRule{Behaviour: DIBusy}},
+		diChoice{"Ralentir (429)", DIRule{Behaviour: DIThrottled}},
 		diChoice{"Erreur technique (AE 103, TXA-2)", DIRule{Behaviour: DITechnical}},
 		diChoice{"Répondre 5 secondes plus tard", DIRule{Delay: 5 * time.Second}},
 		diChoice{"Répondre une minute plus tard", DIRule{Delay: time.Minute}},

@@ -150,7 +150,7 @@ func TestDIChecksReferences(t *testing.T) {
 	} {
 		sub.UUID, sub.Document.UniqueID, sub.Document.Patient, sub.Document.Size = "11111111-0000-8000-8000-000000000001", greffe.OID{Root: "1.2"}, diKnown(), 4
 		var e *fhir.Error
-		_, err := c.Create(t.Context(), "DocumentReference", sub.Reference(), sub.IfNoneExist())
+		_, err := c.Create(t.Context(), sub.Create(nil))
 		if !errors.As(err, &e) || e.Status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %v", name, err)
 		}

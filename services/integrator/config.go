@@ -75,16 +75,19 @@ type MLLP struct {
 
 // FHIR is the address of a FHIR R4 server.
 type FHIR struct {
-	Base        string        // http(s)://host/path
-	Mode        string        // reference (default) | mhd
-	TokenFile   string        // path of a file with a bearer token; empty: none
+	Base        string // http(s)://host/path
+	Mode        string // reference (default) | mhd | simplified
+	TokenFile   string // path of a file with a bearer token; empty: none
+	OAuth       fhir.OAuth
 	CA          string        // path of a PEM file; empty: the system's authorities
 	Certificate string        // path of a PEM file with client certificate and key
 	Timeout     time.Duration // for an answer; 0 means 60 s
+	Connections int           // at once; 0 means 4
 	// Deletion is what is done about a deletion, for which the French profile has no
 	// rule: "ask" (default) leaves it to a person, "entered-in-error" sets the status
 	// of the reference, by agreement with the DI.
 	Deletion string
+	Patch    string // how a status is changed: fhirpath (default) | json
 	SourceID string // OID of this installation, for the submission set of ITI-65
 }
 

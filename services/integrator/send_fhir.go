@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"greffe/pkg/fhir"
@@ -18,9 +20,10 @@ import (
 type fhirSender struct {
 	client   *fhir.Client
 	console  string
-	mhd      bool
+	mode     string // reference, mhd, simplified
 	delete   bool
 	sourceID string
+	patch    fhir.PatchForm
 }
 
 func newFHIRSender(d DI, cfg Config) (*fhirSender, error) {
@@ -31,25 +34,31 @@ func newFHIRSender(d DI, cfg Config) (*fhirSender, error) {
 			return nil, err
 		}
 	}
-	s := &fhirSender{console: strings.TrimSuffix(cfg.ConsoleURL, "/"), sourceID: d.FHIR.SourceID}
-	switch d.FHIR.Mode {
-	case "mhd":
-		s.mhd = true
+	s := &fhirSender{
+		console: strings.TrimSuffix(cfg.ConsoleURL, "/"), mode: d.FHIR.Mode, sourceID: d.FHIR.SourceID,
+		patch: fhir.PatchForm(d.FHIR.Patch), delete: d.FHIR.Deletion == "entered-in-error",
+	}
+	switch s.mode {
+	case "mhd", "simplified":
 	case "", "reference":
+		s.mode = "reference"
 		if u, err := url.Parse(s.console); err != nil || u.Host == "" {
 			return nil, fmt.Errorf("console address %q: the reference mode needs http(s)://host", cfg.ConsoleURL)
 		}
 	default:
-		return nil, fmt.Errorf("fhir mode %q: want reference or mhd", d.FHIR.Mode)
+		return nil, fmt.Errorf("fhir mode %q: want reference, mhd or simplified", d.FHIR.Mode)
 	}
-	switch d.FHIR.Deletion {
-	case "", "ask":
-	case "entered-in-error":
-		s.delete = true
-	default:
+	if d.FHIR.Deletion != "" && d.FHIR.Deletion != "ask" && !s.delete {
 		return nil, fmt.Errorf("fhir deletion %q: want ask or entered-in-error", d.FHIR.Deletion)
 	}
-	s.client, err = fhir.New(fhir.Config{Base: d.FHIR.Base, TLS: tc, Token: d.FHIR.TokenFile, Timeout: d.FHIR.Timeout})
+	if s.patch != "" && s.patch != fhir.PatchFHIRPath && s.patch != fhir.PatchJSON {
+		return nil, fmt.Errorf("fhir patch %q: want fhirpath or json", d.FHIR.Patch)
+	}
+	c := fhir.Config{Base: d.FHIR.Base, TLS: tc, Token: d.FHIR.TokenFile, Timeout: d.FHIR.Timeout, Conns: d.FHIR.Connections}
+	if d.FHIR.OAuth.TokenURL != "" {
+		c.OAuth = &d.FHIR.OAuth
+	}
+	s.client, err = fhir.New(c)
 	return s, err
 }
 
@@ -62,98 +71,211 @@ func (s *fhirSender) FindPatients(ctx context.Context, ins greffe.OID) ([]fhir.C
 }
 
 func (s *fhirSender) Send(ctx context.Context, d Delivery) (Result, error) {
-	said, err := s.send(ctx, d)
-	o := Result{Outcome: said}
+	do, action := s.put, "POST"
+	if d.Action == greffe.ActionDelete {
+		do, action = s.withdraw, "PATCH"
+	}
+	said, err := do(ctx, d)
+	r := Result{Outcome: said}
 	if err != nil {
 		if ours(ctx, err) {
 			return Result{}, err
 		}
-		o.Outcome = readFHIRError(err)
-		var answer *fhir.Error
-		o.Silent = errors.Is(err, fhir.ErrNoAnswer) ||
-			errors.As(err, &answer) && (answer.Status == 401 || answer.Status == 403 || answer.Status >= 502 && answer.Status <= 504)
-		o.Stops = o.State == greffe.StateIncident && answer != nil
+		r = readFHIRError(err)
 	}
-	o.Control = d.UUID
-	if o.Action == "" {
-		o.Action = "POST"
-	}
-	return o, nil
+	r.Control, r.Action = d.UUID, action
+	return r, nil
 }
 
-func (s *fhirSender) send(ctx context.Context, d Delivery) (greffe.Outcome, error) {
-	if d.Action == greffe.ActionDelete {
-		return s.withdraw(ctx, d)
-	}
+// put creates the reference of a document, in place of another one when it replaces.
+func (s *fhirSender) put(ctx context.Context, d Delivery) (greffe.Outcome, error) {
 	sum, err := sha1Of(d)
 	if err != nil {
 		return greffe.Outcome{}, err
 	}
 	sub := &fhir.Submission{
-		Document: d.Facts, UUID: d.UUID, SHA1: sum, At: d.At, SourceID: s.sourceID,
+		Document: d.Facts, UUID: d.UUID, SHA1: sum, At: d.At, SourceID: s.sourceID, Patient: d.PatientReference, Patch: s.patch,
 		URL: s.console + "/di/documents/" + url.PathEscape(string(d.ID)),
 	}
+	// A Binary cannot be created on a condition: a repeat would leave a second copy. In
+	// a replacement, the parent of a repeat is superseded already and may be refused.
+	if s.mode == "mhd" || d.Action == greffe.ActionReplace {
+		if o, err := s.before(ctx, d, sub); err != nil || o.State != "" {
+			return o, err
+		}
+	}
 	if d.Action == greffe.ActionReplace {
-		if sub.Replaces, err = s.parent(ctx, d); err != nil {
+		var o greffe.Outcome
+		if sub.Replaces, o, err = s.parent(ctx, d); err != nil || o.State != "" {
+			return o, err
+		}
+	}
+	r, err := s.post(ctx, d, sub)
+	if gone(err) && sub.Replaces != "" && sub.Replaces == d.ParentReference { // it may have moved
+		var o greffe.Outcome
+		if sub.Replaces, o, err = s.find(ctx, fhir.Master(d.Parent), d.Facts.Patient); err != nil || o.State != "" {
+			return o, err
+		}
+		r, err = s.post(ctx, d, sub)
+	}
+	if err == nil {
+		return s.accepted(ctx, d, sub, r)
+	}
+	if e, ok := errors.AsType[*fhir.Error](err); ok && e.Duplicate() {
+		if o, err := s.before(ctx, d, sub); err != nil || o.State != "" {
+			return o, err
+		}
+	}
+	return greffe.Outcome{}, err
+}
+
+// gone reports whether the DI no longer has what a request is about.
+func gone(err error) bool {
+	e, ok := errors.AsType[*fhir.Error](err)
+	return ok && (e.Status == http.StatusNotFound || e.Status == http.StatusGone)
+}
+
+// post sends the document in the way of the mode.
+func (s *fhirSender) post(ctx context.Context, d Delivery, sub *fhir.Submission) (fhir.Result, error) {
+	blob := &fhir.Blob{Size: d.Size, Open: d.Open}
+	switch {
+	case s.mode == "mhd":
+		return s.client.Provide(ctx, sub.Provide(blob))
+	case s.mode == "simplified":
+		return s.client.Create(ctx, sub.Create(blob))
+	case sub.Replaces != "": // the old one is superseded in the same breath
+		return s.client.Provide(ctx, sub.Provide(nil))
+	}
+	return s.client.Create(ctx, sub.Create(nil))
+}
+
+// before looks for what an earlier try has left at the DI, by the identifier that is
+// the same for each repeat. An outcome without state says that there is nothing.
+func (s *fhirSender) before(ctx context.Context, d Delivery, sub *fhir.Submission) (greffe.Outcome, error) {
+	found, err := s.client.FindReferences(ctx, sub.Entry())
+	switch {
+	case err != nil || len(found) == 0:
+		return greffe.Outcome{}, err
+	case len(found) > 1:
+		return greffe.Outcome{State: greffe.StateRefused, Code: "412", Text: textTwice}, nil
+	}
+	return s.accepted(ctx, d, sub, fhir.Result{Status: http.StatusOK, Location: found[0].Location, Existed: true})
+}
+
+// accepted is the outcome of a success.
+func (s *fhirSender) accepted(ctx context.Context, d Delivery, sub *fhir.Submission, r fhir.Result) (greffe.Outcome, error) {
+	o := delivered(d, warnings(r.Issues))
+	o.Code, o.Reference = fmt.Sprint(r.Status), r.Location
+	if d.Action != greffe.ActionReplace {
+		return o, nil
+	}
+	done := !partial(r.Issues)
+	if s.mode == "simplified" {
+		var err error
+		if done, err = s.supersede(ctx, d, sub.Replaces, r.Location); err != nil {
 			return greffe.Outcome{}, err
 		}
-		if sub.Replaces == "" {
-			return greffe.Outcome{State: greffe.StateRefused, Code: "900", Text: refusals["900"]}, nil
-		}
 	}
-	var r fhir.Result
-	switch {
-	case s.mhd:
-		r, err = s.client.Provide(ctx, sub.Provide(&fhir.Blob{Size: d.Size, Open: d.Open}))
-	case sub.Replaces != "": // the old one is superseded in the same breath
-		r, err = s.client.Provide(ctx, sub.Provide(nil))
-	default:
-		r, err = s.client.Create(ctx, "DocumentReference", sub.Reference(), sub.IfNoneExist())
+	if !done {
+		o.Text += textStillThere
 	}
-	if err != nil {
-		return greffe.Outcome{}, err
-	}
-	o := delivered(d, warnings(r.Warnings))
-	o.Code, o.Reference = fmt.Sprint(r.Status), r.Location
 	return o, nil
 }
 
-// parent returns the address of the reference to replace: the one the DI gave,
-// else the one it finds; "" when it knows none.
-func (s *fhirSender) parent(ctx context.Context, d Delivery) (string, error) {
-	if d.ParentReference != "" {
-		return d.ParentReference, nil
+// partial reports whether the DI took the document but not the replacement (MHD
+// ITI-65, §2:3.65.4.1.3).
+func partial(issues []fhir.Issue) bool {
+	return slices.ContainsFunc(issues, func(i fhir.Issue) bool {
+		if i.Details != nil && slices.ContainsFunc(i.Details.Coding, func(c fhir.Coding) bool { return c.Code == partialReplace }) {
+			return true
+		}
+		return strings.Contains(i.Text(), partialReplace)
+	})
+}
+
+const partialReplace = "PartialReplaceContentNotProcessed"
+
+// supersede sets the status of the parent. The simplified mode has no transaction: it
+// is done after the new reference is there, so that a crash in between leaves both,
+// and the repeat does what is missing. It reports false when the DI cannot.
+func (s *fhirSender) supersede(ctx context.Context, d Delivery, where, but string) (bool, error) {
+	if where == "" {
+		where = d.ParentReference
 	}
-	return s.client.FindReference(ctx, fhir.Master(d.Parent))
+	if where == "" { // a repeat: it was not looked for
+		found, err := s.client.FindReferences(ctx, fhir.Master(d.Parent))
+		if err != nil {
+			return false, err
+		}
+		i := slices.IndexFunc(found, func(f fhir.Found) bool { return f.Status == "current" && f.Location != but })
+		if i < 0 {
+			return true, nil
+		}
+		where = found[i].Location
+	}
+	_, err := s.client.SetStatus(ctx, where, "superseded", s.patch)
+	if err != nil && !ours(ctx, err) && readFHIRError(err).State != greffe.StateWaiting {
+		return false, nil // asking again would not help
+	}
+	return true, err
+}
+
+// parent returns the address of the reference to replace: the one the DI gave, else
+// the one it finds. An outcome with a state says why there is none.
+func (s *fhirSender) parent(ctx context.Context, d Delivery) (string, greffe.Outcome, error) {
+	if d.ParentReference != "" {
+		return d.ParentReference, greffe.Outcome{}, nil
+	}
+	return s.find(ctx, fhir.Master(d.Parent), d.Facts.Patient)
+}
+
+// find returns the address of the one current reference with an identifier, unless
+// it is another patient's.
+func (s *fhirSender) find(ctx context.Context, id fhir.Identifier, patient greffe.Patient) (string, greffe.Outcome, error) {
+	found, err := s.client.FindReferences(ctx, id)
+	if err != nil {
+		return "", greffe.Outcome{}, err
+	}
+	var current []fhir.Found
+	for _, f := range found {
+		if f.Status == "current" {
+			current = append(current, f)
+		}
+	}
+	if len(current) != 1 {
+		return "", greffe.Outcome{State: greffe.StateRefused, Code: "900", Text: refusals["900"]}, nil
+	}
+	if i := current[0].Subject.Identifier; i != nil && !patient.INS.IsZero() {
+		if of := i.OID(); of.Root == patient.INS.Root && of.Extension != patient.INS.Extension {
+			return "", greffe.Outcome{State: greffe.StateRefused, Code: "904", Text: textOtherPatient}, nil
+		}
+	}
+	return current[0].Location, greffe.Outcome{}, nil
 }
 
 // withdraw marks the reference as entered in error, where that was agreed.
 func (s *fhirSender) withdraw(ctx context.Context, d Delivery) (greffe.Outcome, error) {
 	if !s.delete {
-		return greffe.Outcome{State: greffe.StateTodo, Code: "fhir.deletion", Action: "PATCH",
+		return greffe.Outcome{State: greffe.StateTodo, Code: "fhir.deletion",
 			Text: "L'émetteur supprime ce document. Le profil FHIR ne prévoit pas la suppression : le retirer à la main dans le DI."}, nil
 	}
 	where := d.Reference
 	if where == "" {
+		var refused greffe.Outcome
 		var err error
-		if where, err = s.client.FindReference(ctx, fhir.Master(d.Facts.UniqueID)); err != nil {
-			return greffe.Outcome{}, err
+		if where, refused, err = s.find(ctx, fhir.Master(d.Facts.UniqueID), d.Facts.Patient); err != nil || refused.State != "" {
+			return refused, err
 		}
 	}
-	if where == "" {
-		return greffe.Outcome{State: greffe.StateRefused, Code: "900", Action: "PATCH", Text: refusals["900"]}, nil
+	r, err := s.client.SetStatus(ctx, where, "entered-in-error", s.patch)
+	if gone(err) {
+		return greffe.Outcome{State: greffe.StateRefused, Code: "900", Text: textNoVersion}, nil
 	}
-	r, err := s.client.Patch(ctx, where, fhir.Setting("DocumentReference.status", "entered-in-error"))
 	if err != nil {
-		o := readFHIRError(err)
-		o.Action = "PATCH"
-		if ours(ctx, err) {
-			return greffe.Outcome{}, err
-		}
-		return o, nil
+		return greffe.Outcome{}, err
 	}
-	o := delivered(d, warnings(r.Warnings))
-	o.Code, o.Reference, o.Action = fmt.Sprint(r.Status), where, "PATCH"
+	o := delivered(d, warnings(r.Issues))
+	o.Code, o.Reference = fmt.Sprint(r.Status), where
 	return o, nil
 }
 
@@ -181,45 +303,4 @@ func warnings(issues []fhir.Issue) string {
 		}
 	}
 	return strings.Join(out, " ; ")
-}
-
-// readFHIRError turns an answer that is not success, or none, into an outcome.
-func readFHIRError(err error) greffe.Outcome {
-	var e *fhir.Error
-	if !errors.As(err, &e) {
-		if errors.Is(err, fhir.ErrNoAnswer) {
-			return greffe.Outcome{State: greffe.StateWaiting, Code: "no answer", Text: textUnreachable}
-		}
-		return greffe.Outcome{State: greffe.StateIncident, Code: "unwritable", Text: "La demande FHIR de ce document ne peut pas être écrite. Prévenir le service informatique."}
-	}
-	app, said := "", ""
-	for _, i := range e.Outcome.Issue {
-		if i.Severity != "error" && i.Severity != "fatal" {
-			continue
-		}
-		if said == "" {
-			said = i.Text()
-		}
-		if i.Details != nil {
-			for _, c := range i.Details.Coding {
-				if refusals[c.Code] != "" && app == "" {
-					app = c.Code
-				}
-			}
-		}
-	}
-	o := greffe.Outcome{Code: strings.TrimSpace(fmt.Sprint(e.Status, " ", app)), After: e.RetryAfter}
-	switch {
-	case e.Status == 401 || e.Status == 403:
-		o.State = greffe.StateWaiting
-		o.Text = "Le DI refuse l'identification de Greffe : le service informatique doit vérifier le jeton ou le certificat. Nouvel essai automatique."
-	case e.Status == 408 || e.Status == 423 || e.Status == 425 || e.Status == 429 || e.Status >= 500:
-		o.State, o.Text = greffe.StateWaiting, textLater
-	case app != "" || e.Status == 409 || e.Status == 412 || e.Status == 422:
-		o.State, o.Text = greffe.StateRefused, refusal(app, said)
-	default: // 400, 404, 405, 406, 410, 413, 415 and redirections: our message or our address is wrong
-		o.State = greffe.StateIncident
-		o.Text = fmt.Sprintf("Le DI signale une erreur technique %d. Prévenir le service informatique.", e.Status)
-	}
-	return o
 }

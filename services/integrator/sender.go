@@ -22,12 +22,15 @@ type Delivery struct {
 	// called it when it took it, if it said.
 	Parent          greffe.OID
 	ParentReference string
-	Reference       string // what the DI calls this document, when it is to be deleted and it said so
-	Control         string // MSH-10: the same for each repeat
-	UUID            string // FHIR identifier: the same for each repeat
-	Mail            greffe.Message
-	Mailbox         string
-	Service         hl7.Service
+	// PatientReference is the address of the patient at a DI that was asked for them
+	// (Finder); empty: the DI finds the patient by INS.
+	PatientReference string
+	Reference        string // what the DI calls this document, when it is to be deleted and it said so
+	Control          string // MSH-10: the same for each repeat
+	UUID             string // FHIR identifier: the same for each repeat
+	Mail             greffe.Message
+	Mailbox          string
+	Service          hl7.Service
 	// VisibilityChanged says that the replacement is masked otherwise than its parent.
 	VisibilityChanged bool
 	At                time.Time

@@ -75,10 +75,10 @@ func (b *bench) send(t *testing.T, d Delivery, want greffe.State, code string) g
 	return o.Outcome
 }
 
-// TestSenders is the suite of the contract: both protocols, FHIR in both modes.
+// TestSenders is the suite of the contract: both protocols, FHIR in each mode.
 func TestSenders(t *testing.T) {
 	t.Parallel()
-	for _, protocol := range []string{"hl7v2", "reference", "mhd"} {
+	for _, protocol := range []string{"hl7v2", "reference", "mhd", "simplified"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			for name, f := range map[string]func(*testing.T, *bench){
