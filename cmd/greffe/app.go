@@ -161,19 +161,43 @@ func (a *app) openArchive(ctx context.Context) error {
 	return nil
 }
 
+// openStore opens the archive that is configured, encrypted when there is a master key.
 func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (archive.Store, error) {
-	s3 := cfg.Archive.S3
-	if s3.Endpoint == "" {
-		retention := time.Duration(cfg.Archive.Retention)
-		if cfg.Archive.Mode == archive.ModeNone {
-			retention = 0
-		}
-		return archive.OpenDir(cfg.dir("archive"), retention)
+	retention := time.Duration(cfg.Archive.Retention)
+	if cfg.Archive.Mode == archive.ModeNone {
+		retention = 0
 	}
-	return archive.OpenS3(ctx, archive.S3Config{
-		Endpoint: s3.Endpoint, Bucket: s3.Bucket, Region: s3.Region, AccessKey: s3.AccessKeyFile, SecretKey: s3.SecretKeyFile,
-		CA: s3.CA, Mode: cfg.Archive.Mode, Retention: time.Duration(cfg.Archive.Retention),
-	}, log)
+	store, err := openDriver(ctx, cfg, retention, log)
+	if err != nil || cfg.Archive.Encryption.MasterKey == "" {
+		return store, err
+	}
+	masters, err := archive.ReadMasters(cfg.Archive.Encryption.MasterKey)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("archive.encryption.master_key: %w", err), store.Close())
+	}
+	encrypted, err := archive.Encrypt(store.(archive.Eliminator), masters, retention)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return encrypted, nil
+}
+
+func openDriver(ctx context.Context, cfg *Config, retention time.Duration, log *slog.Logger) (archive.Store, error) {
+	s3 := cfg.Archive.S3
+	if s3.Endpoint != "" {
+		return archive.OpenS3(ctx, archive.S3Config{
+			Endpoint: s3.Endpoint, Bucket: s3.Bucket, Region: s3.Region, AccessKey: s3.AccessKeyFile, SecretKey: s3.SecretKeyFile,
+			CA: s3.CA, Mode: cfg.Archive.Mode, Retention: time.Duration(cfg.Archive.Retention),
+		}, log)
+	}
+	store, err := archive.OpenDir(cfg.dir("archive"), retention)
+	if err != nil || cfg.Archive.Encryption.MasterKey != "" {
+		return store, err
+	}
+	if c := archive.CheckClear(ctx, store); !c.OK {
+		return nil, errors.Join(errors.New(c.Text), store.Close())
+	}
+	return store, nil
 }
 
 func (a *app) openIndex(ctx context.Context) error {
@@ -225,7 +249,7 @@ func (a *app) build(name string) error {
 		if err != nil {
 			return err
 		}
-		a.storage = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && a.cfg.Archive.Mode == archive.ModeCompliance, Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log)
+		a.storage = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && (a.cfg.Archive.Mode == archive.ModeCompliance || a.cfg.Archive.Encryption.MasterKey != ""), Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log)
 		run = a.storage.Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)

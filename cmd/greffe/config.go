@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/clamd"
 	"greffe/pkg/evidence"
 	"greffe/pkg/mss"
@@ -149,9 +150,15 @@ type BusConfig struct {
 
 // ArchiveConfig says where the archive is.
 type ArchiveConfig struct {
-	S3        S3Config `yaml:"s3" doc:"Stockage compatible S3 avec verrouillage d'objets (Object Lock)."`
-	Retention Duration `yaml:"retention" doc:"Durée de conservation verrouillée à l'écriture, prolongée quand le même contenu revient ; « greffe retain » prolonge. 20y : article R1112-7 du code de la santé publique."`
-	Mode      string   `yaml:"mode" doc:"compliance (personne ne peut effacer avant terme ; sur S3, Greffe ne démarre que si le serveur le prouve) | governance (essais) | none (sans verrou)"`
+	S3         S3Config         `yaml:"s3" doc:"Stockage compatible S3 avec verrouillage d'objets (Object Lock)."`
+	Encryption EncryptionConfig `yaml:"encryption" doc:"Chiffrement par Greffe de ce qu'il archive, une clé par objet, pour que personne ne le lise sur le stockage et qu'un message puisse être effacé avant terme (« greffe retain erase »)."`
+	Retention  Duration         `yaml:"retention" doc:"Durée de conservation verrouillée à l'écriture, prolongée quand le même contenu revient ; « greffe retain » prolonge. 20y : article R1112-7 du code de la santé publique."`
+	Mode       string           `yaml:"mode" doc:"compliance (personne ne peut effacer avant terme ; sur S3, Greffe ne démarre que si le serveur le prouve) | governance (essais) | none (sans verrou)"`
+}
+
+// EncryptionConfig says whether the archive is encrypted.
+type EncryptionConfig struct {
+	MasterKey string `yaml:"master_key" doc:"Fichier des clés maîtresses (« greffe keys --new-master » en fait une), lisible du seul service ; la première protège ce qui arrive, les autres ne servent qu'à lire. Sans lui, tout ce qui est chiffré est perdu : gardez-en deux copies hors de l'archive et de ses sauvegardes. Vide : rien n'est chiffré."`
 }
 
 // S3Config says where the bucket is.
@@ -470,6 +477,14 @@ func (c *Config) validate() []problem {
 		bad("console.unattended", "une durée positive est attendue, par exemple 7d")
 	}
 	file("console.metrics_token", c.Console.MetricsToken)
+	if key := c.Archive.Encryption.MasterKey; key != "" {
+		n := len(out)
+		if file("archive.encryption.master_key", key); len(out) == n {
+			if _, err := archive.ReadMasters(key); err != nil {
+				bad("archive.encryption.master_key", "%s ne contient pas de clé maîtresse lisible (%s) ; « greffe keys --new-master » en fait une", key, reason(err))
+			}
+		}
+	}
 	oneOf("archive.mode", c.Archive.Mode, "compliance", "governance", "none")
 	if r := time.Duration(c.Archive.Retention); c.Archive.Mode != "none" && (r < time.Second || r > 200*year) {
 		bad("archive.retention", "une durée d'une seconde à 200 ans est attendue, par exemple 20y")

@@ -59,6 +59,7 @@ func TestImportRules(t *testing.T) {
 	owner := map[string][]string{
 		"github.com/emersion/go-imap/v2/imapclient": {"greffe/services/fetcher"},
 		"github.com/minio/minio-go/v7":              {"greffe/pkg/archive"},
+		"filippo.io/age":                            {"greffe/pkg/archive"},
 		"modernc.org/sqlite":                        {"greffe/pkg/index"},
 		"github.com/jackc/pgx/v5/stdlib":            {"greffe/pkg/index"},
 		"github.com/nats-io/nats.go":                {"greffe/pkg/bus"},

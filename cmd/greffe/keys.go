@@ -12,14 +12,15 @@ import (
 	"path/filepath"
 	"strings"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/evidence"
 	"greffe/services/storage"
 )
 
-type keysOptions struct{ file, name string }
+type keysOptions struct{ file, name, master string }
 
 var keysCommand = command{
-	name: "keys", args: "[--new FICHIER [--name NOM]] [--json]", summary: "montre les clés publiques du journal, ou en fait une nouvelle",
+	name: "keys", args: "[--new FICHIER [--name NOM] | --new-master FICHIER] [--json]", summary: "montre les clés publiques du journal, ou en fait une nouvelle",
 	help: `
 Écrit les clés publiques qui vérifient le journal scellé, une par ligne : d'abord celle de la clé
 configurée (journal.key), puis celles qui ont signé avant elle et que l'archive garde. Remettez-les à
@@ -29,11 +30,19 @@ tard qui a signé.
 Avec --new, écrit dans FICHIER une nouvelle clé privée, lisible du seul utilisateur, et montre sa clé
 publique. Elle porte le nom du journal configuré, ou celui que donne --name. Pour changer de clé :
 « greffe keys --new », journal.key au nouveau fichier, redémarrage. L'ancienne clé publique reste dans
-l'archive et vérifie ce qu'elle a signé ; l'ancienne clé privée se détruit.`,
+l'archive et vérifie ce qu'elle a signé ; l'ancienne clé privée se détruit.
+
+Avec --new-master, écrit dans FICHIER une clé maîtresse du chiffrement de l'archive
+(archive.encryption.master_key), lisible du seul utilisateur. C'est un fichier du programme age. Pour
+en changer : une nouvelle clé, puis ajouter en dessous, dans le même fichier, toutes les lignes de
+l'ancien, et redémarrer : la première protège ce qui arrive, les autres continuent de lire ce qu'elles
+ont protégé et ne se détruisent jamais tant que l'archive en garde. Perdre une clé maîtresse, c'est
+perdre tout ce qu'elle protège : deux copies, hors de cette machine.`,
 	flags: func(fs *flag.FlagSet, c *call) {
 		o := &keysOptions{}
 		c.opt = o
 		fs.StringVar(&o.file, "new", "", "`FICHIER` à créer, avec une nouvelle clé privée")
+		fs.StringVar(&o.master, "new-master", "", "`FICHIER` à créer, avec une clé maîtresse du chiffrement de l'archive")
 		fs.StringVar(&o.name, "name", "", "`NOM` du journal pour --new ; défaut : celui de la clé configurée")
 		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
 	},
@@ -50,6 +59,9 @@ type publicKey struct {
 
 func runKeys(ctx context.Context, c *call) error {
 	o := c.opt.(*keysOptions)
+	if o.master != "" { // before there is a configuration that names it
+		return newMaster(c, o)
+	}
 	cfg, err := loadConfig(c.config, c.data)
 	if err != nil {
 		return err
@@ -70,6 +82,36 @@ func runKeys(ctx context.Context, c *call) error {
 	for _, k := range list {
 		fmt.Fprintln(c.out, k.Key)
 	}
+	return nil
+}
+
+// newMaster makes a file with a master key for --new-master.
+func newMaster(c *call, o *keysOptions) error {
+	if o.file != "" || o.name != "" {
+		return fmt.Errorf("%w : --new-master va seul", errUsage)
+	}
+	text, err := archive.NewMaster()
+	if err != nil {
+		return err
+	}
+	m, err := archive.ParseMasters(text)
+	if err != nil {
+		return err
+	}
+	err = writeSecret(o.master, text)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w : %s existe déjà ; une clé n'est jamais remplacée, donnez un autre nom", errUsage, o.master)
+	}
+	if err != nil {
+		return fmt.Errorf("clé maîtresse : %w", err)
+	}
+	if c.json {
+		return json.NewEncoder(c.out).Encode(struct {
+			ID   string `json:"id"`
+			File string `json:"file"`
+		}{m.ID(), o.master})
+	}
+	fmt.Fprintf(c.out, "Clé maîtresse %s écrite dans %s. Faites-en deux copies hors de cette machine avant de vous en servir : sans elle, ce qu'elle protège est perdu.\n", m.ID(), o.master)
 	return nil
 }
 
@@ -167,17 +209,25 @@ func readKey(path string) (*evidence.Key, error) {
 	return k, nil
 }
 
-// writeKey writes a new key to a file that does not exist yet, in full or not at all:
-// temporary file 0600, fsync, link, which never replaces, fsync of the directory.
+// writeKey writes a new key to a file that does not exist yet.
 func writeKey(path, name string) error {
 	text, err := evidence.GenerateKey(name)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".journal-key-")
-	if err != nil {
+	if err := writeSecret(path, text); err != nil {
 		return fmt.Errorf("clé du journal : %w", err)
+	}
+	return nil
+}
+
+// writeSecret writes a file that does not exist yet, in full or not at all: temporary file
+// 0600, fsync, link, which never replaces, fsync of the directory.
+func writeSecret(path, text string) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".greffe-key-")
+	if err != nil {
+		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(text)
@@ -193,8 +243,5 @@ func writeKey(path, name string) error {
 			err = errors.Join(d.Sync(), d.Close())
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("clé du journal : %w", err)
-	}
-	return nil
+	return err
 }

@@ -27,7 +27,7 @@ func (d *dirStore) Check(ctx context.Context) []Check {
 		Text: "Greffe ne réécrit jamais un fichier de ce dossier et n'en efface aucun avant la fin de sa conservation, mais un administrateur de la machine le peut, " +
 			"et il peut changer les dates de conservation ou l'horloge : une altération serait détectée, pas empêchée. Pour une conservation que personne ne peut abréger, " +
 			"utilisez un stockage S3 avec verrouillage d'objets (archive.s3, mode compliance).",
-	}, d.checkRetention()}
+	}, d.checkRetention(), CheckClear(ctx, d)}
 }
 
 func (d *dirStore) checkWrite() Check {

@@ -39,6 +39,9 @@ func (s *s3Store) Check(ctx context.Context) []Check {
 			return checks
 		}
 	}
+	if checks = append(checks, CheckClear(ctx, s)); !good() {
+		return checks
+	}
 	s.sweepProbes(ctx)
 	// Same driver, short lock.
 	probe := *s

@@ -219,6 +219,9 @@ func (d *dirStore) look(key string) (Info, lock, error) {
 		return Info{}, lock{}, err
 	}
 	i := dirInfo(key, fi)
+	if destroyable(key) {
+		return i, lock{}, nil
+	}
 	if i.RetainUntil = d.stored(i.Stored); l.until.After(i.RetainUntil) {
 		i.RetainUntil = l.until
 	}
@@ -229,7 +232,7 @@ func (d *dirStore) look(key string) (Info, lock, error) {
 func (d *dirStore) Retain(ctx context.Context, o greffe.Object, until time.Time) (Info, error) {
 	until = roundUp(until.UTC(), time.Second)
 	return d.change(ctx, "retain", o, unix.LOCK_SH, func(i Info, _ lock) error {
-		if d.retention == 0 {
+		if d.retention == 0 || destroyable(o.Key) {
 			return ErrNoLock
 		}
 		if !until.After(i.RetainUntil) || !until.After(time.Now()) {
@@ -245,7 +248,7 @@ func (d *dirStore) Retain(ctx context.Context, o greffe.Object, until time.Time)
 func (d *dirStore) Hold(ctx context.Context, o greffe.Object, on bool) (Info, error) {
 	return d.change(ctx, "hold", o, unix.LOCK_SH, func(i Info, _ lock) error {
 		switch {
-		case d.retention == 0:
+		case d.retention == 0 || destroyable(o.Key):
 			return ErrNoLock
 		case i.Held == on:
 			return nil
@@ -256,7 +259,7 @@ func (d *dirStore) Hold(ctx context.Context, o greffe.Object, on bool) (Info, er
 
 // relock extends the lock of an object that arrived again.
 func (d *dirStore) relock(ctx context.Context, key string) error {
-	if d.retention == 0 {
+	if d.retention == 0 || destroyable(key) {
 		return nil
 	}
 	until := lockEnd(time.Now(), d.retention)
@@ -276,6 +279,7 @@ func (d *dirStore) relock(ctx context.Context, key string) error {
 func (d *dirStore) Eliminate(ctx context.Context, o greffe.Object) error {
 	_, err := d.change(ctx, "eliminate", o, unix.LOCK_EX, func(i Info, l lock) error {
 		switch {
+		case destroyable(o.Key):
 		case d.retention == 0:
 			return ErrNoLock
 		case l.damaged:

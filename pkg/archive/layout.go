@@ -7,14 +7,17 @@ import (
 )
 
 // Prefixes of the layout. Everything that the archive promises to keep is below
-// one of the first four; probes of Check are below the last.
+// one of the first five; probes of Check are below the last.
 const (
 	MessagesPrefix = "messages/"
 	ContentPrefix  = "content/"
 	JournalPrefix  = "journal/" // see package evidence
 	// EliminationsPrefix is where an elimination leaves its order and its certificate.
 	EliminationsPrefix = "eliminations/"
-	checksPrefix       = "checks/"
+	// KeysPrefix is where the wrapped keys of encrypted objects are. What is below it is
+	// never locked, so that it can be destroyed.
+	KeysPrefix   = "keys/"
+	checksPrefix = "checks/"
 )
 
 const (

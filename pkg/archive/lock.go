@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,9 @@ func lockEnd(t time.Time, retention time.Duration) time.Time {
 	}
 	return roundUp(end, day)
 }
+
+// destroyable reports whether what is at key is never locked: the wrapped keys.
+func destroyable(key string) bool { return strings.HasPrefix(key, KeysPrefix) }
 
 // roundUp returns the first multiple of unit that is not before t.
 func roundUp(t time.Time, unit time.Duration) time.Time {

@@ -78,7 +78,8 @@ func (s *s3Store) send(ctx context.Context, key string, body io.Reader, size int
 	}
 	opts.SetMatchETagExcept("*") // If-None-Match: *
 	var until time.Time
-	if s.mode != "" {
+	locks := s.mode != "" && !destroyable(key)
+	if locks {
 		until = lockEnd(time.Now(), s.retain)
 		opts.Mode, opts.RetainUntilDate = s.mode, until
 	}
@@ -103,7 +104,10 @@ func (s *s3Store) send(ctx context.Context, key string, body io.Reader, size int
 	if err := s.holds(ctx, i, size, sha); err != nil {
 		return greffe.Object{}, fmt.Errorf("read back: %w", err)
 	}
-	if s.mode != "" && (i.Mode != s.mode.String() || i.RetainUntil.Before(until)) {
+	if destroyable(key) && (i.Mode != "" || i.Held) {
+		return greffe.Object{}, fmt.Errorf("%w: %w (mode %q until %v)", ErrUnavailable, errKeyLocked, i.Mode, i.RetainUntil)
+	}
+	if locks && (i.Mode != s.mode.String() || i.RetainUntil.Before(until)) {
 		return greffe.Object{}, fmt.Errorf("%w: %w (mode %q until %v)", ErrUnavailable, errNotLocked, i.Mode, i.RetainUntil)
 	}
 	return greffe.Object{Key: key, Version: i.Version, SHA256: sha, Size: size}, nil
@@ -123,7 +127,7 @@ func (s *s3Store) same(ctx context.Context, key string, size int64, sha greffe.D
 	if err != nil {
 		return greffe.Object{}, err
 	}
-	if s.mode != "" {
+	if s.mode != "" && !destroyable(key) {
 		_, err = s.extend(ctx, i, lockEnd(time.Now(), s.retain))
 		switch {
 		case errors.Is(err, ErrNotFound):

@@ -14,6 +14,9 @@ import (
 // errNotLocked: the server took what was asked and did not do it.
 var errNotLocked = errors.New("the server did not lock the object")
 
+// errKeyLocked: the bucket locks by default what must stay destroyable.
+var errKeyLocked = errors.New("the bucket locks wrapped keys by its default retention")
+
 // change looks at one version of an object, does what f says and names what fails.
 func (s *s3Store) change(ctx context.Context, what string, o greffe.Object, f func(context.Context, Info) (Info, error)) (Info, error) {
 	if !validKey(o.Key) {
@@ -41,7 +44,7 @@ func (s *s3Store) change(ctx context.Context, what string, o greffe.Object, f fu
 
 func (s *s3Store) Retain(ctx context.Context, o greffe.Object, until time.Time) (Info, error) {
 	return s.change(ctx, "retain", o, func(ctx context.Context, i Info) (Info, error) {
-		if s.mode == "" {
+		if s.mode == "" || destroyable(o.Key) {
 			return Info{}, ErrNoLock
 		}
 		return s.extend(ctx, i, until)
@@ -75,7 +78,7 @@ func (s *s3Store) extend(ctx context.Context, i Info, until time.Time) (Info, er
 
 func (s *s3Store) Hold(ctx context.Context, o greffe.Object, on bool) (Info, error) {
 	return s.change(ctx, "hold", o, func(ctx context.Context, i Info) (Info, error) {
-		if s.mode == "" {
+		if s.mode == "" || destroyable(o.Key) {
 			return Info{}, ErrNoLock
 		}
 		status := minio.LegalHoldDisabled
@@ -99,6 +102,9 @@ func (s *s3Store) Hold(ctx context.Context, o greffe.Object, on bool) (Info, err
 
 // Eliminate removes one version. The server looks at the lock once more by itself.
 func (s *s3Store) Eliminate(ctx context.Context, o greffe.Object) error {
+	if destroyable(o.Key) {
+		return s.destroy(ctx, o.Key)
+	}
 	_, err := s.change(ctx, "eliminate", o, func(ctx context.Context, i Info) (Info, error) {
 		switch {
 		case s.mode == "":
@@ -119,4 +125,49 @@ func (s *s3Store) Eliminate(ctx context.Context, o greffe.Object) error {
 		return Info{}, fmt.Errorf("%w: the server did not remove the object: %w", ErrUnavailable, errors.Join(asked, errors.New("it is still there")))
 	})
 	return err
+}
+
+// destroy removes every version of a wrapped key and every marker over it: one that is
+// left can be read. The list says whether it is done, not the answers.
+func (s *s3Store) destroy(ctx context.Context, key string) error {
+	if !validKey(key) {
+		return fmt.Errorf("archive: destroy: %w: %.40q", ErrKey, key)
+	}
+	limited, cancel := context.WithTimeout(ctx, patience(0))
+	defer cancel()
+	left := func(f func(minio.ObjectInfo) error) (n int, err error) {
+		for v, err := range s.versions(limited, key) {
+			if err != nil {
+				return n, err
+			}
+			if v.Key != key {
+				continue
+			}
+			n++
+			if err := f(v); err != nil {
+				return n, err
+			}
+		}
+		return n, nil
+	}
+	n, err := left(func(v minio.ObjectInfo) error {
+		return fault(s.c.RemoveObject(limited, s.bucket, key, minio.RemoveObjectOptions{VersionID: v.VersionID}))
+	})
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	if err == nil {
+		if n, err = left(func(minio.ObjectInfo) error { return nil }); err == nil && n > 0 {
+			err = fmt.Errorf("%w: %d versions are still there", ErrUnavailable, n)
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case limited.Err() != nil:
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("archive: destroy %s: %w", key, err)
 }

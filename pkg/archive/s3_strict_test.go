@@ -31,6 +31,7 @@ type strictS3 struct {
 	puts    atomic.Int64 // uploads whose body was read
 	mu      sync.Mutex
 	lie     string // what it does wrong
+	rule    string // default retention of the bucket, XML
 	objects map[string][]s3Version
 	dir     string     // large bodies
 	files   []*os.File // in dir
@@ -107,7 +108,7 @@ func (s *strictS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, 404, "ObjectLockConfigurationNotFoundError")
 			return
 		}
-		fmt.Fprint(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>")
+		s.config(w, r)
 	case key == "" && r.Method == http.MethodHead:
 	case q.Has("legal-hold"):
 		s.hold(w, r, key, lie)
@@ -122,6 +123,26 @@ func (s *strictS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuse(w, 405, "MethodNotAllowed")
 	}
+}
+
+// config answers or takes the setting of Object Lock, with the rule that the client sends.
+func (s *strictS3) config(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Method != http.MethodPut {
+		fmt.Fprintf(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>%s</ObjectLockConfiguration>", s.rule)
+		return
+	}
+	var ask struct {
+		Rule struct {
+			Inner string `xml:",innerxml"`
+		}
+	}
+	if err := xml.NewDecoder(r.Body).Decode(&ask); err != nil {
+		refuse(w, 400, "MalformedXML")
+		return
+	}
+	s.rule = "<Rule>" + ask.Rule.Inner + "</Rule>"
 }
 
 func (s *strictS3) put(w http.ResponseWriter, r *http.Request, key, lie string) {

@@ -34,8 +34,47 @@
 //	greffe-lock/1 until 2056-11-22T00:00:00Z
 //	greffe-lock/1 hold on
 //
+// # Encryption
+//
+// With a file of master keys, each object below messages/ and content/, and the facts
+// beside the journal, is encrypted with a key of its own (see Encrypted). Everything is
+// in the format of the age program (age-encryption.org/v1):
+//
+//	content/ab/<SHA-256>.age             the object, encrypted to a key that exists once
+//	keys/content/ab/<SHA-256>.age        that key (AGE-SECRET-KEY-1…), encrypted to the master key
+//	keys/content/ab/<SHA-256>.age.erased the erasure that destroys it: "greffe-erased/1 <id>"
+//	content/ab/<SHA-256>.2.age           the same bytes that arrived after that, with a key of their own
+//	keys/masters/<id>.pub                each master key that ever wrapped a key here: its public key
+//
+// To read an object without Greffe, with the file of master keys:
+//
+//	age -d -i master.key keys/content/ab/<SHA-256>.age >object.key
+//	age -d -i object.key content/ab/<SHA-256>.age | sha256sum
+//
+// Keys of objects in manifests, sizes and digests are those in clear, so that what is
+// proven does not depend on how it is kept; S3 versions are those of the encrypted
+// objects, as are the checksums that the server keeps and that are read back.
+//
+// What is below keys/ has no lock, so that it can be destroyed: that erases an object
+// before its lock ends, and is the only way to. It has no second copy either, in the index
+// or anywhere, that an erasure could forget: the archive and the master keys are enough to
+// rebuild everything, and a backup of keys/ is what a lost key comes back from. An object
+// whose key is missing without a note, or damaged, is named by verify and is
+// not mistaken for one that was erased; the certificate that is locked below
+// eliminations/ must name what the note says.
+//
+// The segments, checkpoints and time stamps of the journal, public keys, orders and
+// certificates stay in clear: they hold ids and digests only, and what they prove shall
+// outlive every key. The file of master keys may hold several: the first one wraps, all
+// of them unwrap. A master key is retired by a new one above it, and kept for as long as
+// anything that it wrapped. The keys of objects are X25519: their public halves are kept
+// nowhere, so that a quantum computer finds nothing to compute them from; master
+// keys that Greffe makes are hybrid (ML-KEM-768 and X25519), which the age program reads
+// since version 1.3.
+//
 // Dependencies: minio-go speaks the S3 protocol (signatures, checksums, Object
-// Lock, versions); golang.org/x/sys tells the free space of a file system and makes
+// Lock, versions); filippo.io/age encrypts, in a public format that its program reads
+// without us; golang.org/x/sys tells the free space of a file system and makes
 // files and links relative to a directory that is open.
 package archive
 
@@ -119,6 +158,7 @@ type Info struct {
 	RetainUntil time.Time // zero when nothing is locked
 	Mode        string    // COMPLIANCE, GOVERNANCE or empty: nothing but Greffe itself keeps the lock
 	Held        bool      // there is a legal hold
+	Encrypted   bool      // it has a key of its own: see Encrypted
 }
 
 // Eliminator is a Store whose objects can be removed once nothing locks them. It is
