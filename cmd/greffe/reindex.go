@@ -6,16 +6,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 
 	"greffe/pkg/index"
 	"greffe/services/storage"
 )
 
-type reindexOptions struct{ replace bool }
+type reindexOptions struct{ replace, partial bool }
 
 var reindexCommand = command{
-	name: "reindex", args: "[--replace] [--json]", summary: "reconstruit l'index à partir de la seule archive",
+	name: "reindex", args: "[--replace [--partial]] [--json]", summary: "reconstruit l'index à partir de la seule archive",
 	help: `
 Quand l'index est perdu, abîmé ou ne dit pas ce que dit l'archive (« greffe verify »). Arrêtez
 d'abord tous les services. L'index configuré (fichier SQLite ou base PostgreSQL) doit être
@@ -23,13 +22,16 @@ vide ; avec --replace, ce qu'il contient est effacé : sauvegardez-le avant.
 
 Reviennent de l'archive : les messages et documents avec leurs états, les envois, les
 décisions, les doublons et versions, les compteurs, les mots de recherche, le journal et ses
-scellés. Le journal scellé est vérifié en entier (suite, racines, signatures) avant que quoi
-que ce soit ne soit effacé.
+scellés. Le journal scellé est vérifié en entier (suite, racines, signatures) : ce qui est
+déchiré, manque ou n'est pas signé par une clé connue est laissé de côté et nommé, sauf si
+l'index remplacé l'a encore tel qu'il a été scellé. Un index qui contient quelque chose n'est
+pas effacé quand le journal de l'archive est abîmé, sauf avec --partial. Les documents dont
+l'envoi a pu être noté dans ce qui est perdu passent « à traiter » : aucun ne part deux fois.
 
 Ne sont pas dans l'archive, et donc ne reviennent pas :
   - la fin du journal qui n'avait pas encore été scellée (au plus une minute après un arrêt
-    brutal ; rien après un arrêt propre). Avec --replace, elle est scellée d'abord si l'ancien
-    index le permet ;
+    brutal ; rien après un arrêt propre). Avec --replace, elle reste quand elle suit ce qui
+    est scellé ;
   - les comptes locaux et les connexions ouvertes (avec --replace, les comptes restent) :
     « greffe users add » les recrée ;
   - le suivi des accusés envoyés aux expéditeurs et le motif écrit des conservations
@@ -43,13 +45,14 @@ Sort avec 1 si quelque chose n'a pas pu être repris.`,
 		o := &reindexOptions{}
 		c.opt = o
 		fs.BoolVar(&o.replace, "replace", false, "effacer ce que l'index contient")
+		fs.BoolVar(&o.partial, "partial", false, "avec --replace : remplacer l'index même si le journal de l'archive est abîmé")
 		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
 	},
 	run: runReindex,
 }
 
 func runReindex(ctx context.Context, c *call) error {
-	replace := c.opt.(*reindexOptions).replace
+	o := c.opt.(*reindexOptions)
 	cfg, err := loadConfig(c.config, c.data)
 	if err != nil {
 		return err
@@ -59,9 +62,6 @@ func runReindex(ctx context.Context, c *call) error {
 	if err := a.openArchive(ctx); err != nil {
 		return err
 	}
-	if replace {
-		a.sealOld(ctx)
-	}
 	db, err := index.OpenToRebuild(ctx, dsn(cfg), a.log)
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -69,13 +69,13 @@ func runReindex(ctx context.Context, c *call) error {
 	a.db = db
 	a.closers = append(a.closers, db.Close)
 	bar := newProgress(c.err, "messages repris")
-	r, err := storage.Reindex(ctx, a.store, db, replace, verifyConfig(cfg).Keys, bar.count)
+	r, err := storage.Reindex(ctx, a.store, db, storage.ReindexOptions{Replace: o.replace, Partial: o.partial, Keys: verifyConfig(cfg).Keys, Progress: bar.count})
 	bar.done()
 	switch {
 	case errors.Is(err, index.ErrNotEmpty):
 		return errors.New("l'index n'est pas vide : --replace efface ce qu'il contient ; sauvegardez-le avant")
 	case errors.Is(err, storage.ErrEvidence):
-		return fmt.Errorf("le journal scellé de l'archive est incomplet ou altéré, rien n'a été effacé : restaurez l'archive depuis une sauvegarde, « greffe verify » dit où (%w)", err)
+		return fmt.Errorf("le journal scellé de l'archive est incomplet ou altéré, rien n'a été effacé : restaurez l'archive depuis une sauvegarde, « greffe verify » dit où ; --partial reprend ce qui peut l'être (%w)", err)
 	case err != nil:
 		return fmt.Errorf("reconstruction interrompue, à relancer avec --replace : %w", err)
 	}
@@ -86,43 +86,26 @@ func runReindex(ctx context.Context, c *call) error {
 	} else {
 		printReindexed(c, r)
 	}
-	if len(r.Damaged) > 0 {
+	if !r.OK() {
 		return errFound
 	}
 	return nil
 }
 
-// sealOld seals what the index that is about to be replaced still holds of the
-// journal. It is an index in doubt: what cannot be sealed is told, and lost.
-func (a *app) sealOld(ctx context.Context) {
-	db, err := index.Open(ctx, dsn(a.cfg), a.log)
-	if errors.Is(err, index.ErrRebuilding) {
-		return
-	}
-	if err == nil {
-		defer db.Close()
-		if n, _, err2 := db.Unsealed(ctx); err2 == nil && n == 0 {
-			return
-		}
-		if key, err2 := readKey(keyPath(a.cfg)); err2 != nil {
-			err = err2
-		} else {
-			_, err = storage.NewSealer(a.store, db, key, a.log).SealAll(ctx)
-		}
-	}
-	if err != nil {
-		a.log.LogAttrs(ctx, slog.LevelWarn, "the end of the journal could not be sealed and is lost", slog.Any("error", err))
-	}
-}
-
 func printReindexed(c *call, r storage.Reindexed) {
 	fmt.Fprintf(c.out, "%d messages repris de leurs manifestes, %d reçus et pas encore lus, %d envois et décisions.\n", r.Messages, r.Received, r.Life)
 	if r.Entries > 0 {
-		fmt.Fprintf(c.out, "Journal repris jusqu'à l'entrée %d, scellée, du %s (%d scellés) ; ce que l'ancien index savait après elle et n'avait pas scellé est perdu.\n",
+		fmt.Fprintf(c.out, "Journal repris jusqu'à l'entrée %d, scellée, du %s (%d scellés).\n",
 			r.Entries, r.SealedAt.Local().Format("02/01/2006 15:04:05"), r.Seals)
 	} else {
 		fmt.Fprintln(c.out, "L'archive ne contient aucun journal scellé : le journal commence à nouveau, et ce qui était advenu des documents est perdu.")
 	}
+	if r.Tail > 0 {
+		fmt.Fprintf(c.out, "%d entrées que l'ancien index n'avait pas encore scellées sont gardées.\n", r.Tail)
+	} else {
+		fmt.Fprintln(c.out, "Ce que l'ancien index savait de plus et n'avait pas scellé n'est pas dans l'archive : au plus une minute après un arrêt brutal, rien après un arrêt propre.")
+	}
+	printLost(c, r)
 	if r.Without > 0 {
 		fmt.Fprintf(c.out, "%d envois ou décisions concernent des documents éliminés, ou dont le manifeste manque.\n", r.Without)
 	}
@@ -133,5 +116,31 @@ func printReindexed(c *call, r storage.Reindexed) {
 		fmt.Fprintf(c.out, "  message %s : manifeste illisible ; à restaurer depuis une sauvegarde de l'archive, puis relancer greffe reindex --replace\n", id)
 	}
 	fmt.Fprintln(c.out, "Les comptes locaux et les connexions ne sont pas dans l'archive : « greffe users » les montre et les recrée.")
+	if !r.Usable {
+		fmt.Fprintf(c.out, "Repris en %.1f s, mais la fin du journal scellé est perdue et rien ne peut la suivre : les services refusent cet index. Restaurez ces objets depuis une sauvegarde de l'archive, puis relancez greffe reindex --replace.\n", r.Seconds)
+		return
+	}
 	fmt.Fprintf(c.out, "Terminé en %.1f s. Lancez « greffe verify » avant de redémarrer les services.\n", r.Seconds)
+}
+
+// printLost says what of the sealed journal the archive does not hold any more.
+func printLost(c *call, r storage.Reindexed) {
+	what := func(l storage.LostRange) string {
+		if l.Facts {
+			return "les faits des entrées"
+		}
+		return "entrées"
+	}
+	for _, l := range r.Saved {
+		fmt.Fprintf(c.out, "  journal, %s %d à %d : abîmés dans l'archive, repris de l'ancien index, qui les avait tels que scellés ; restaurez %s depuis une sauvegarde (%s)\n", what(l), l.First, l.Last, l.Key, l.Cause)
+	}
+	for _, l := range r.Lost {
+		fmt.Fprintf(c.out, "  journal, %s %d à %d : PERDUS, à restaurer depuis une sauvegarde de l'archive (%s), puis relancer greffe reindex --replace (%s)\n", what(l), l.First, l.Last, l.Key, l.Cause)
+	}
+	if len(r.Lost) > 0 {
+		fmt.Fprintln(c.out, "Tant que ces objets manquent, le journal qui suit n'est pas scellé ; il attend dans l'index : sauvegardez-le.")
+	}
+	if r.Doubtful > 0 {
+		fmt.Fprintf(c.out, "%d documents ont peut-être déjà été envoyés au DI : ils sont « à traiter », quelqu'un doit regarder.\n", r.Doubtful)
+	}
 }

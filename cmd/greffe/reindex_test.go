@@ -32,7 +32,7 @@ func (in *installation) reindexed() {
 		in.t.Fatal(err)
 	}
 	defer db.Close()
-	r, err := storage.Reindex(ctx, a.store, db, false, nil, nil)
+	r, err := storage.Reindex(ctx, a.store, db, storage.ReindexOptions{})
 	if err != nil {
 		in.t.Fatalf("reindex: %v", err)
 	}

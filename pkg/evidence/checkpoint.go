@@ -215,38 +215,49 @@ func parseCheckpoint(text string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// Check checks that a segment, and its facts when there are any, are those of the
-// checkpoint and that the tree of all entries before, to which it adds the segment, has
-// the root that was signed: nil means that every entry so far is the one that was
-// sealed. facts is nil when the checkpoint names none. The error is ErrFormat,
-// ErrMismatch or greffe.ErrChain; after one, the tree is no longer of use.
-func (c *Checkpoint) Check(tree *Tree, segment, facts []byte) (*Segment, []greffe.Fact, error) {
+// Check checks that a segment is that of the checkpoint and that the tree of all
+// entries before, to which it adds the segment, has the root that was signed: nil means
+// that every entry so far is the one that was sealed. Without a tree (nil), because
+// entries before are lost, it is that each entry of the segment is. The error is
+// ErrFormat, ErrMismatch or greffe.ErrChain. A segment of another digest leaves the tree
+// alone; after any other error the tree is no longer of use.
+func (c *Checkpoint) Check(tree *Tree, segment []byte) (*Segment, error) {
 	if greffe.DigestOf(segment) != c.Segment.SHA256 {
-		return nil, nil, fmt.Errorf("%w: the segment %s was changed", ErrMismatch, c.Segment.Key)
+		return nil, fmt.Errorf("%w: the segment %s was changed", ErrMismatch, c.Segment.Key)
 	}
 	s, err := ParseSegment(segment)
 	if err != nil {
-		return s, nil, err
+		return s, err
 	}
 	r, last := c.Range(), s.Entries[len(s.Entries)-1]
 	if s.Entries[0].Seq != r.First || last.Seq != r.Last || !last.At.Equal(c.Time) {
-		return s, nil, fmt.Errorf("%w: the segment %s holds entries %d to %d", ErrMismatch, c.Segment.Key, s.Entries[0].Seq, last.Seq)
+		return s, fmt.Errorf("%w: the segment %s holds entries %d to %d", ErrMismatch, c.Segment.Key, s.Entries[0].Seq, last.Seq)
+	}
+	if tree == nil {
+		return s, nil
 	}
 	if err := tree.AppendSegment(s); err != nil {
-		return s, nil, err
+		return s, err
 	}
 	if tree.Root() != c.Root {
-		return s, nil, fmt.Errorf("%w: the tree of %d entries has another root", ErrMismatch, c.Size)
+		return s, fmt.Errorf("%w: the tree of %d entries has another root", ErrMismatch, c.Size)
 	}
+	return s, nil
+}
+
+// CheckFacts checks that text is the facts file of the checkpoint, and that its facts
+// and the entries of the segment name each other. text is nil when the checkpoint names
+// none.
+func (c *Checkpoint) CheckFacts(s *Segment, text []byte) ([]greffe.Fact, error) {
 	if c.Facts.IsZero() {
-		return s, nil, CheckFacts(s.Entries, nil)
+		return nil, CheckFacts(s.Entries, nil)
 	}
-	if greffe.DigestOf(facts) != c.Facts.SHA256 {
-		return s, nil, fmt.Errorf("%w: the facts %s were changed", ErrMismatch, c.Facts.Key)
+	if greffe.DigestOf(text) != c.Facts.SHA256 {
+		return nil, fmt.Errorf("%w: the facts %s were changed", ErrMismatch, c.Facts.Key)
 	}
-	list, err := ParseFacts(facts)
+	list, err := ParseFacts(text)
 	if err == nil {
 		err = CheckFacts(s.Entries, list)
 	}
-	return s, list, err
+	return list, err
 }

@@ -132,7 +132,7 @@ func TestSealedJournalIsProven(t *testing.T) {
 		if err != nil || !slices.Contains(signed, s.key.ID()) || *c != *s.checkpoints[i] {
 			t.Fatalf("checkpoint %d: %v, signed by %v, %+v", i, err, signed, c)
 		}
-		if _, _, err := c.Check(replay, s.segments[i], nil); err != nil {
+		if _, err := c.Check(replay, s.segments[i]); err != nil {
 			t.Fatalf("checkpoint %d: %v", i, err)
 		}
 	}
@@ -234,7 +234,7 @@ func TestWhatWasChangedIsFound(t *testing.T) {
 				t.Errorf("byte %d changed", i)
 			}
 			tree, _ := NewTree(2, s.tiles.read)
-			if _, _, err := c.Check(tree, b, nil); !errors.Is(err, ErrMismatch) {
+			if _, err := c.Check(tree, b); !errors.Is(err, ErrMismatch) {
 				t.Errorf("byte %d changed: %v", i, err)
 			}
 		}
@@ -255,7 +255,7 @@ func TestWhatWasChangedIsFound(t *testing.T) {
 		lie := *c
 		lie.Segment.SHA256 = greffe.DigestOf(seg.Bytes())
 		tree, _ := NewTree(2, s.tiles.read)
-		if _, _, err := lie.Check(tree, seg.Bytes(), nil); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "root") {
+		if _, err := lie.Check(tree, seg.Bytes()); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "root") {
 			t.Error(err)
 		}
 	})
@@ -263,7 +263,11 @@ func TestWhatWasChangedIsFound(t *testing.T) {
 		tree, _ := NewTree(2, s.tiles.read)
 		withFacts := *c
 		withFacts.Facts = greffe.Object{Key: c.Range().Key(KindFacts), SHA256: greffe.DigestOf([]byte("{\"seq\":3,\"fact\":1}\n"))}
-		if _, _, err := withFacts.Check(tree, s.segments[1], []byte("{\"seq\":3,\"fact\":1}\n")); !errors.Is(err, ErrMismatch) {
+		seg, err := withFacts.Check(tree, s.segments[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := withFacts.CheckFacts(seg, []byte("{\"seq\":3,\"fact\":1}\n")); !errors.Is(err, ErrMismatch) {
 			t.Errorf("a fact that no entry names: %v", err)
 		}
 	})

@@ -25,18 +25,26 @@ const msPerHour = int64(time.Hour / time.Millisecond)
 
 // list notes that a message was taken: then it was seen, too.
 func (t *tx) list(o greffe.Origin, id greffe.MessageID, at time.Time) error {
-	mailbox, day := clean(o.Mailbox, 320), millis(o.InternalDate)
+	row, hour := listedRowOf(o, id, at)
+	if _, err := t.exec(insertListed+values(1, len(row))+takenListed, row...); err != nil {
+		return err
+	}
+	return t.unstated(row[0].(string), map[int64]bool{hour: true})
+}
+
+const insertListed = `INSERT INTO listed (mailbox, folder, uidvalidity, uid, internal_date, day_at, by_server, message_id) VALUES `
+
+// takenListed ends insertListed for messages that were taken.
+const takenListed = ` ON CONFLICT (mailbox, folder, uidvalidity, uid, internal_date) DO UPDATE
+	SET message_id = excluded.message_id WHERE listed.message_id = ''`
+
+// listedRowOf returns the row of a message that was taken, and the hour that it is of.
+func listedRowOf(o greffe.Origin, id greffe.MessageID, at time.Time) (row []any, hour int64) {
+	day := millis(o.InternalDate)
 	if day == 0 {
 		day = millis(at)
 	}
-	_, err := t.exec(`INSERT INTO listed (mailbox, folder, uidvalidity, uid, internal_date, day_at, by_server, message_id)
-		VALUES ($1,$2,$3,$4,$5,$6,0,$7) ON CONFLICT (mailbox, folder, uidvalidity, uid, internal_date) DO UPDATE
-		SET message_id = excluded.message_id WHERE listed.message_id = ''`,
-		mailbox, clean(o.Folder, 1000), int64(o.UIDValidity), int64(o.UID), millis(o.InternalDate), day, string(id))
-	if err != nil {
-		return err
-	}
-	return t.unstated(mailbox, map[int64]bool{day / msPerHour: true})
+	return []any{clean(o.Mailbox, 320), clean(o.Folder, 1000), int64(o.UIDValidity), int64(o.UID), millis(o.InternalDate), day, 0, string(id)}, day / msPerHour
 }
 
 // unstated notes that the days of these hours must be stated again.
@@ -46,9 +54,13 @@ func (t *tx) unstated(mailbox string, hours map[int64]bool) error {
 	for h := range hours {
 		rows = append(rows, []any{mailbox, h, now})
 	}
-	return t.insert(`INSERT INTO unstated (mailbox, hour, changed_at) VALUES `, rows,
-		` ON CONFLICT (mailbox, hour) DO UPDATE SET changed_at = excluded.changed_at`)
+	return t.insert(insertUnstated, rows, newerUnstated)
 }
+
+const (
+	insertUnstated = `INSERT INTO unstated (mailbox, hour, changed_at) VALUES `
+	newerUnstated  = ` ON CONFLICT (mailbox, hour) DO UPDATE SET changed_at = excluded.changed_at`
+)
 
 // SaveListed records what a server listed in a folder. Repeating it changes nothing.
 func (db *DB) SaveListed(ctx context.Context, l greffe.Listed) error {
@@ -64,7 +76,7 @@ func (db *DB) SaveListed(ctx context.Context, l greffe.Listed) error {
 			hours[day/msPerHour] = true
 			rows = append(rows, []any{mailbox, folder, int64(l.UIDValidity), int64(m.UID), millis(m.InternalDate), day, 1, ""})
 		}
-		err := t.insert(`INSERT INTO listed (mailbox, folder, uidvalidity, uid, internal_date, day_at, by_server, message_id) VALUES `, rows,
+		err := t.insert(insertListed, rows,
 			` ON CONFLICT (mailbox, folder, uidvalidity, uid, internal_date) DO UPDATE SET by_server = 1`)
 		if err != nil {
 			return err

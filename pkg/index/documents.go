@@ -16,25 +16,14 @@ import (
 func (t *tx) insertDocument(p *greffe.Parsed, i int, at time.Time, objects map[string]greffe.Object) error {
 	d := &p.Documents[i]
 	id := greffe.NewDocumentID(p.Received.ID, i+1)
-	facts, err1 := encode(d)
-	object, err2 := encode(objects[d.Part])
-	body, err3 := "", error(nil)
-	if d.Body != "" {
-		body, err3 = encode(objects[d.Body])
-	}
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return err
-	}
-	mailbox := clean(p.Received.Origin.Mailbox, 320)
-	_, err := t.exec(`INSERT INTO documents (id, message_id, number, mailbox, received_at, archived_at, decided_at, identity, lineage,
-			unique_id, ins, birth_date, state, reason, duplicate_of, outcome_json, facts_json, object_json, body_json)
-		VALUES ($1,$2,$3,$4,$5,$6,0,$7,$8,$9,$10,$11,$12,'','','',$13,$14,$15)`,
-		string(id), string(p.Received.ID), i+1, mailbox, millis(p.Received.At), millis(at), d.Identity(), d.Lineage(),
-		uniqueKey(d.UniqueID), insKey(d.Patient.INS.Extension), clean(d.Patient.BirthDate, 8), string(greffe.StateArchived),
-		facts, object, body)
+	row, err := documentRow(p, i, at, objects)
 	if err != nil {
 		return err
 	}
+	if _, err := t.exec(insertDocuments+values(1, len(row)), row...); err != nil {
+		return err
+	}
+	mailbox := clean(p.Received.Origin.Mailbox, 320)
 	if err := t.insertNames(id, &d.Patient, mailbox, millis(p.Received.At)); err != nil {
 		return err
 	}
@@ -43,11 +32,33 @@ func (t *tx) insertDocument(p *greffe.Parsed, i int, at time.Time, objects map[s
 	return nil
 }
 
+const insertDocuments = `INSERT INTO documents (id, message_id, number, mailbox, received_at, archived_at, decided_at, identity, lineage,
+	unique_id, ins, birth_date, state, reason, duplicate_of, outcome_json, facts_json, object_json, body_json) VALUES `
+
+// documentRow is the row of a document that was archived and nothing else.
+func documentRow(p *greffe.Parsed, i int, at time.Time, objects map[string]greffe.Object) ([]any, error) {
+	d := &p.Documents[i]
+	facts, err1 := encode(d)
+	object, err2 := encode(objects[d.Part])
+	body, err3 := "", error(nil)
+	if d.Body != "" {
+		body, err3 = encode(objects[d.Body])
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	return []any{string(greffe.NewDocumentID(p.Received.ID, i+1)), string(p.Received.ID), i + 1, clean(p.Received.Origin.Mailbox, 320),
+		millis(p.Received.At), millis(at), int64(0), d.Identity(), d.Lineage(),
+		uniqueKey(d.UniqueID), insKey(d.Patient.INS.Extension), clean(d.Patient.BirthDate, 8), string(greffe.StateArchived),
+		"", "", "", facts, object, body}, nil
+}
+
 // insertNames writes the family names of a patient with all given names.
 func (t *tx) insertNames(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) error {
-	return t.insert(`INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) VALUES `,
-		nameRows(id, p, mailbox, received), ` ON CONFLICT DO NOTHING`)
+	return t.insert(insertNames, nameRows(id, p, mailbox, received), ` ON CONFLICT DO NOTHING`)
 }
+
+const insertNames = `INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) VALUES `
 
 func nameRows(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) [][]any {
 	givens := " " + clean(normalise(p.Givens+" "+p.FirstGiven+" "+p.UsedGiven), 300) + " "

@@ -66,11 +66,16 @@ func (t *tx) writeEntries() error {
 		rows = append(rows, []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail,
 			string(e.Prev), string(e.Hash)})
 	}
-	if err := t.insert(`INSERT INTO journal_facts (seq, fact) VALUES `, facts, ``); err != nil {
+	if err := t.insert(insertJournalFacts, facts, ``); err != nil {
 		return err
 	}
-	return t.insert(`INSERT INTO journal (seq, at, actor, action, subject, origin, result, detail, prev, hash) VALUES `, rows, ``)
+	return t.insert(insertJournal, rows, ``)
 }
+
+const (
+	insertJournal      = `INSERT INTO journal (seq, at, actor, action, subject, origin, result, detail, prev, hash) VALUES `
+	insertJournalFacts = `INSERT INTO journal_facts (seq, fact) VALUES `
+)
 
 // Append writes an entry that stands for itself: a login, a page that was read.
 // Seq, At, Prev and Hash are given by the index; texts are cut at 256 bytes. The

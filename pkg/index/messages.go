@@ -30,18 +30,8 @@ func (db *DB) SaveReceived(ctx context.Context, r greffe.Received, raw greffe.Ob
 // insertReceived writes the row of a message unless there is one; it reports
 // whether it did.
 func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) {
-	state, verdict, kind, detail := greffe.StateReceived, greffe.Verdict(""), greffe.MessageKind(""), string(r.SHA256)
-	cause := greffe.Cause("")
-	if r.Refused != nil {
-		cause = greffe.CauseOfMessage(greffe.KindUnread)
-		// Nothing more happens to it by itself: a person sees it.
-		state, verdict, kind, detail = greffe.StateTodo, greffe.VerdictRefused, greffe.KindUnread, r.Refused.Rule
-	}
-	n, err := t.exec(`INSERT INTO messages (id, mailbox, folder, uidvalidity, uid, internal_date, received_at, archived_at,
-			state, verdict, kind, size, subject, sender, header_id, desk, tray, cause)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,0,$8,$9,$10,$11,'','','',$2,$3,$12) ON CONFLICT (id) DO NOTHING`,
-		string(r.ID), clean(r.Origin.Mailbox, 320), clean(r.Origin.Folder, 1000), int64(r.Origin.UIDValidity), int64(r.Origin.UID),
-		millis(r.Origin.InternalDate), millis(r.At), string(state), string(verdict), string(kind), r.Size, string(cause))
+	row := receivedRow(&r)
+	n, err := t.exec(insertMessages+values(1, len(row))+` ON CONFLICT (id) DO NOTHING`, row...)
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -50,19 +40,54 @@ func (t *tx) insertReceived(r greffe.Received, raw greffe.Object) (bool, error) 
 	if err := errors.Join(err1, err2); err != nil {
 		return false, err
 	}
-	if _, err := t.exec(`INSERT INTO message_facts (message_id, received_json, raw_json, parsed_json, manifest_json, objects_json)
-		VALUES ($1,$2,$3,'','','')`, string(r.ID), received, rawJSON); err != nil {
+	if _, err := t.exec(insertFacts+`($1,$2,$3,'','','')`, string(r.ID), received, rawJSON); err != nil {
 		return false, err
 	}
 	if err := t.list(r.Origin, r.ID, r.At); err != nil {
 		return false, err
 	}
+	state, _, _ := receivedState(&r)
 	t.count("message", clean(r.Origin.Mailbox, 320), state, 1)
-	m := greffe.Matter{Received: &r}
+	return true, t.noteReceived(r, raw)
+}
+
+const insertMessages = `INSERT INTO messages (id, mailbox, folder, uidvalidity, uid, internal_date, received_at, archived_at,
+	state, verdict, kind, size, subject, sender, header_id, desk, tray, cause, doctype, sender_key, assignee, later_at) VALUES `
+
+const insertFacts = `INSERT INTO message_facts (message_id, received_json, raw_json, parsed_json, manifest_json, objects_json) VALUES `
+
+// receivedRow is the row of a message that was received and not read.
+func receivedRow(r *greffe.Received) []any {
+	state, verdict, kind := receivedState(r)
+	cause := greffe.Cause("")
+	if state.Waits() {
+		cause = greffe.CauseOfMessage(kind)
+	}
+	mailbox, folder := clean(r.Origin.Mailbox, 320), clean(r.Origin.Folder, 1000)
+	return []any{string(r.ID), mailbox, folder, int64(r.Origin.UIDValidity), int64(r.Origin.UID),
+		millis(r.Origin.InternalDate), millis(r.At), int64(0), string(state), string(verdict), string(kind), r.Size, "", "", "",
+		mailbox, folder, string(cause), "", "", "", int64(0)}
+}
+
+func receivedState(r *greffe.Received) (greffe.State, greffe.Verdict, greffe.MessageKind) {
+	if r.Refused != nil {
+		// Nothing more happens to it by itself: a person sees it.
+		return greffe.StateTodo, greffe.VerdictRefused, greffe.KindUnread
+	}
+	return greffe.StateReceived, "", ""
+}
+
+// noteReceived notes that a message was received; zero raw: refused unread.
+func (t *tx) noteReceived(r greffe.Received, raw greffe.Object) error {
+	m, detail := greffe.Matter{Received: &r}, string(r.SHA256)
 	if !raw.IsZero() {
 		m.Raw = &raw
 	}
-	return true, t.noteFact("storage", "received", string(r.ID), string(state), detail, m)
+	if r.Refused != nil {
+		detail = r.Refused.Rule
+	}
+	state, _, _ := receivedState(&r)
+	return t.noteFact("storage", "received", string(r.ID), string(state), detail, m)
 }
 
 // SaveArchived records a message, its parts and documents and the journal
@@ -193,8 +218,10 @@ func (t *tx) insertWords(p *greffe.Parsed) error {
 	for _, w := range messageWords(p) {
 		rows = append(rows, []any{w, string(p.Received.ID)})
 	}
-	return t.insert(`INSERT INTO message_words (word, message_id) VALUES `, rows, ` ON CONFLICT DO NOTHING`)
+	return t.insert(insertWords, rows, ` ON CONFLICT DO NOTHING`)
 }
+
+const insertWords = `INSERT INTO message_words (word, message_id) VALUES `
 
 func messageWords(p *greffe.Parsed) []string {
 	texts := []string{p.Message.Subject}

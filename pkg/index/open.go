@@ -28,6 +28,7 @@ type DB struct {
 	read     *sql.DB // SQLite: read-only connections; PostgreSQL: the same as write
 	write    *sql.DB // SQLite: one connection
 	postgres bool
+	path     string // of the SQLite file
 	host     string // From of the journal entries that services cause
 	log      *slog.Logger
 
@@ -123,6 +124,7 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	db.path = path
 	base := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=temp_store(MEMORY)"

@@ -52,20 +52,22 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if err := decode(lastJSON, &last); err != nil {
 		return "", err
 	}
-	if lastJSON != "" && last.State == o.State && last.Code == o.Code && last.Control == o.Control {
-		return message, nil
-	}
-	if o.State == greffe.StateArchived && state.Final() {
-		return message, nil
-	}
 	if o.At.IsZero() {
 		o.At = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	before := &last
+	if lastJSON == "" {
+		before = nil
+	}
+	what := following(state, before, o)
+	if what == outcomeKnown {
+		return message, nil
 	}
 	outcome, err := encode(o)
 	if err != nil {
 		return "", err
 	}
-	late := lastJSON != "" && o.At.Before(last.At)
+	late := what == outcomeLate
 	if late {
 		// Told again, and not the last any more: once is enough.
 		var told int64
@@ -119,6 +121,31 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	t.count("message", desk, after, 1)
 	return after, t.recause(id.Message())
 }
+
+// What an outcome means to a document.
+const (
+	outcomeNext  = iota // gives it its state
+	outcomeLate         // is recorded and changes no state, unless it was recorded before
+	outcomeKnown        // changes nothing
+)
+
+// following says what outcome o means to a document in a state that last gave it; nil
+// when none did yet.
+func following(state greffe.State, last *greffe.Outcome, o greffe.Outcome) int {
+	switch {
+	case last != nil && last.State == o.State && last.Code == o.Code && last.Control == o.Control,
+		o.State == greffe.StateArchived && state.Final():
+		return outcomeKnown
+	case last != nil && o.At.Before(last.At):
+		return outcomeLate
+	}
+	return outcomeNext
+}
+
+const (
+	insertOutcomes  = `INSERT INTO outcomes (document_id, number, outcome_json) VALUES `
+	insertDecisions = `INSERT INTO decisions (id, document_id, at, decision_json) VALUES `
+)
 
 func (t *tx) documentStates(id greffe.MessageID) ([]greffe.State, error) {
 	rows, err := t.QueryContext(t.ctx, `SELECT state FROM documents WHERE message_id = $1`, string(id))
@@ -189,7 +216,7 @@ func (t *tx) saveDecision(d greffe.Decided) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := t.exec(`INSERT INTO decisions (id, document_id, at, decision_json) VALUES ($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
+	n, err := t.exec(insertDecisions+`($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
 		clean(d.ID, 200), string(d.Document), millis(d.At), decision)
 	if err != nil || n == 0 {
 		return false, err

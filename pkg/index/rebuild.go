@@ -2,13 +2,11 @@ package index
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"os"
 	"strings"
-	"time"
 
 	"greffe/pkg/greffe"
 )
@@ -41,72 +39,237 @@ func (db *DB) rebuilding(ctx context.Context) (bool, error) {
 // rebuilt are the tables that the archive gives back, those that refer to others
 // first. What is in no other place stays: accounts, answers to senders, holds and
 // eliminations.
-var rebuilt = []string{
-	"message_words", "document_names", "triages", "asked", "takings", "outcomes", "decisions", "claims", "documents", "message_facts", "messages", "tallies",
-	"stamps", "journal_tiles", "journal_facts", "seals", "journal",
+var rebuilt = []string{"message_words", "document_names", "triages", "asked", "takings", "outcomes", "decisions", "claims", "documents", "message_facts", "messages", "tallies"}
+
+// rebuiltJournal are those of them that are read while they are written anew.
+var rebuiltJournal = []string{"stamps", "journal_tiles", "journal_facts", "seals", "journal"}
+
+// Sealed is a sealed range of the journal as the archive holds it, with the tiles of
+// the tree that it changed.
+type Sealed struct {
+	Seal    Seal    // not Done: was being sealed
+	Entries []Entry // empty when they are lost
+	Facts   []greffe.Fact
+	Tiles   []Tile
 }
 
-// BeginRebuild marks the index as being rebuilt, so that no service uses it before
-// EndRebuild. ErrNotEmpty when it holds messages or a journal, unless replace is set:
-// then they are removed, and the accounts stay. No service may run.
-func (db *DB) BeginRebuild(ctx context.Context, replace bool) error {
+// BeginRebuild empties the index and writes the sealed journal anew, in one transaction:
+// all ranges that journal hands to add, in their order. While it does, the reading
+// methods still see the index as it was, which journal is told to be empty or not; when
+// it fails, nothing was changed. What the index held after the last range, not sealed
+// yet, stays when it follows it; kept is how many entries that were. From then on no
+// service can use the index before EndRebuild. ErrNotEmpty when it holds messages or a
+// journal, unless replace is set. No service may run.
+func (db *DB) BeginRebuild(ctx context.Context, replace bool, journal func(empty bool, add func(Sealed) error) error) (kept int, err error) {
+	empty, err := db.empty(ctx)
+	if err == nil && !empty && !replace {
+		err = ErrNotEmpty
+	}
+	if err == nil {
+		kept, err = db.begin(ctx, func(add func(Sealed) error) error { return journal(empty, add) })
+	}
+	if err != nil {
+		return 0, fmt.Errorf("begin to rebuild: %w", err)
+	}
+	return kept, nil
+}
+
+func (db *DB) empty(ctx context.Context) (bool, error) {
 	var full int64
 	err := db.read.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM messages LIMIT 1) AS m) +
 		(SELECT COUNT(*) FROM (SELECT 1 FROM journal LIMIT 1) AS j) + (SELECT COUNT(*) FROM (SELECT 1 FROM seals LIMIT 1) AS s)`).Scan(&full)
+	return full == 0, err
+}
+
+// begin is one transaction that may be long.
+func (db *DB) begin(ctx context.Context, journal func(add func(Sealed) error) error) (kept int, err error) {
+	if err := db.relax(ctx); err != nil {
+		return 0, err
+	}
+	sqlTx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin to rebuild: %w", err)
+		return 0, err
 	}
-	if full > 0 && !replace {
-		return fmt.Errorf("begin to rebuild: %w", ErrNotEmpty)
+	defer sqlTx.Rollback()
+	t := &tx{Tx: sqlTx, ctx: ctx, db: db}
+	if err := t.clear(); err != nil {
+		return 0, err
 	}
-	if err := db.clear(ctx); err != nil {
-		return fmt.Errorf("begin to rebuild: %w", err)
+	seq, hash := int64(0), greffe.FirstPrev
+	err = journal(func(s Sealed) error {
+		seq, hash = s.Seal.Last, s.Seal.Hash
+		if err := t.insertSealed(s); err != nil {
+			return fmt.Errorf("entries %d to %d: %w", s.Seal.First, s.Seal.Last, err)
+		}
+		return nil
+	})
+	if err == nil {
+		kept, err = t.keepTail(seq, hash)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return kept, sqlTx.Commit()
+}
+
+// clear empties the tables and sets the mark.
+func (t *tx) clear() error {
+	// The answers refer to messages: they wait beside until these are back.
+	list := []string{`CREATE TABLE IF NOT EXISTS answers_kept AS SELECT * FROM answers`}
+	if t.db.postgres {
+		// What was truncated cannot be read, not even as it was.
+		list = append(list, `TRUNCATE answers, `+strings.Join(rebuilt, ", "), `ALTER TABLE journal DISABLE TRIGGER journal_no_change`)
+	} else {
+		list = append(list, `DELETE FROM answers`, `DROP TRIGGER IF EXISTS journal_no_delete`)
+		for _, table := range rebuilt {
+			list = append(list, `DELETE FROM `+table)
+		}
+	}
+	for _, table := range rebuiltJournal {
+		list = append(list, `DELETE FROM `+table)
+	}
+	if t.db.postgres {
+		list = append(list, `ALTER TABLE journal ENABLE TRIGGER journal_no_change`)
+	} else {
+		list = append(list, `CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END`)
+	}
+	list = append(list, `INSERT INTO settings (name, value) VALUES ('`+rebuildMark+`', '1') ON CONFLICT (name) DO NOTHING`)
+	for _, query := range list {
+		if _, err := t.ExecContext(t.ctx, query); err != nil {
+			return fmt.Errorf("%s: %w", query, err)
+		}
 	}
 	return nil
 }
 
-// clear empties the tables and sets the mark, in one transaction that may be long.
-func (db *DB) clear(ctx context.Context) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
+// keepTail writes what the index held after entry seq back, when it follows it.
+func (t *tx) keepTail(seq int64, hash greffe.Digest) (int, error) {
+	n := 0
+	for {
+		list, err := t.db.JournalAfter(t.ctx, seq, 2000)
+		if err != nil || len(list) == 0 || greffe.CheckChain(seq, hash, list) != nil {
+			return n, err
+		}
+		last := list[len(list)-1]
+		facts, err := t.db.Facts(t.ctx, list[0].Seq, last.Seq)
+		if err == nil {
+			err = t.insertJournal(list, facts)
+		}
+		if err != nil {
+			return n, err
+		}
+		seq, hash, n = last.Seq, last.Hash, n+len(list)
 	}
-	defer tx.Rollback()
-	// The answers refer to messages: they wait beside until these are back.
-	list := []string{
-		`CREATE TABLE IF NOT EXISTS answers_kept AS SELECT * FROM answers`,
-		`DELETE FROM answers`,
-	}
-	for _, table := range rebuilt[:len(rebuilt)-1] {
-		list = append(list, `DELETE FROM `+table)
-	}
+}
+
+// relax makes the writing connection of SQLite fast and careless: what a crash tears
+// is rebuilt from the start, and every reference comes from the code below. EndRebuild
+// makes it careful again.
+func (db *DB) relax(ctx context.Context) error {
 	if db.postgres {
-		list = append(list, `ALTER TABLE journal DISABLE TRIGGER journal_no_change`, `DELETE FROM journal`, `ALTER TABLE journal ENABLE TRIGGER journal_no_change`)
-	} else {
-		list = append(list, `DROP TRIGGER IF EXISTS journal_no_delete`, `DELETE FROM journal`,
-			`CREATE TRIGGER journal_no_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END`)
+		return nil
 	}
-	list = append(list, `INSERT INTO settings (name, value) VALUES ('`+rebuildMark+`', '1') ON CONFLICT (name) DO NOTHING`)
-	for _, query := range list {
-		if _, err := tx.ExecContext(ctx, query); err != nil {
-			return fmt.Errorf("%s: %w", query, err)
+	return db.pragmas(ctx, "foreign_keys=OFF", "cache_size=-131072")
+}
+
+func (db *DB) pragmas(ctx context.Context, list ...string) error {
+	for _, p := range list {
+		if _, err := db.write.ExecContext(ctx, "PRAGMA "+p); err != nil {
+			return fmt.Errorf("PRAGMA %s: %w", p, err)
 		}
 	}
-	return tx.Commit()
+	return nil
+}
+
+// load writes a piece of an index that is being rebuilt: alone, for as long as it
+// takes, and not durable before EndRebuild.
+func (db *DB) load(ctx context.Context, f func(t *tx) error) error {
+	if !db.postgres {
+		if err := db.pragmas(ctx, "synchronous=OFF"); err != nil {
+			return err
+		}
+	}
+	sqlTx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer sqlTx.Rollback()
+	t := &tx{Tx: sqlTx, ctx: ctx, db: db, counts: map[count]int64{}}
+	if db.postgres {
+		if _, err := t.exec(`SET LOCAL synchronous_commit = off`); err != nil {
+			return err
+		}
+	}
+	if err := f(t); err != nil {
+		return err
+	}
+	if err := t.writeEntries(); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if err := sqlTx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for _, query := range t.missing {
+		db.prepare(ctx, query)
+	}
+	return nil
+}
+
+// harden makes durable what load wrote. SQLite syncs its files when it means to only:
+// what was checkpointed without care is synced here. On PostgreSQL the commit that
+// follows carries all before it to the disk.
+func (db *DB) harden(ctx context.Context) error {
+	if db.postgres {
+		return nil
+	}
+	var bad int
+	if err := db.write.QueryRowContext(ctx, `SELECT COUNT(*) FROM pragma_foreign_key_check`).Scan(&bad); err != nil {
+		return fmt.Errorf("check references: %w", err)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d rows refer to rows that are not there", bad)
+	}
+	if err := db.pragmas(ctx, "foreign_keys=ON", "cache_size=-16384", "synchronous=FULL"); err != nil {
+		return err
+	}
+	for _, name := range []string{db.path, db.path + "-wal"} {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EndRebuild takes the mark away and notes in the journal that the index was rebuilt.
 func (db *DB) EndRebuild(ctx context.Context, detail string) error {
-	err := db.update(ctx, func(t *tx) error {
+	err := db.load(ctx, func(t *tx) error {
 		for _, query := range []string{
 			`DELETE FROM answers WHERE key IN (SELECT key FROM answers_kept)`, // they know what is not sealed yet
 			`INSERT INTO answers SELECT * FROM answers_kept WHERE message_id IN (SELECT id FROM messages)`,
 			`DROP TABLE answers_kept`,
-			`DELETE FROM settings WHERE name = '` + rebuildMark + `'`,
+			`DELETE FROM tallies`,
+			`INSERT INTO tallies (kind, mailbox, state, n) SELECT 'message', desk, state, COUNT(*) FROM messages GROUP BY desk, state`,
+			`INSERT INTO tallies (kind, mailbox, state, n) SELECT 'document', mailbox, state, COUNT(*) FROM documents GROUP BY mailbox, state`,
 		} {
 			if _, err := t.ExecContext(t.ctx, query); err != nil {
 				return err
 			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = db.harden(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("end rebuilding: %w", err)
+	}
+	err = db.update(ctx, func(t *tx) error {
+		if _, err := t.exec(`DELETE FROM settings WHERE name = '` + rebuildMark + `'`); err != nil {
+			return err
 		}
 		t.note("greffe", "reindexed", "index", "ok", detail)
 		return nil
@@ -117,43 +280,45 @@ func (db *DB) EndRebuild(ctx context.Context, detail string) error {
 	return nil
 }
 
-// RestoreSeal writes a sealed range of the journal back as it was: its entries, their
-// facts, the seal and the tiles of the tree that it changed. The ranges come in order.
-func (db *DB) RestoreSeal(ctx context.Context, s Seal, entries []Entry, facts []greffe.Fact, tiles []Tile) error {
-	segment, err1 := encode(s.Segment)
-	checkpoint, err2 := encode(s.Checkpoint)
-	sealFacts, err3 := "", error(nil)
-	if !s.Facts.IsZero() {
-		sealFacts, err3 = encode(s.Facts)
+// insertSealed writes a sealed range back as it was.
+func (t *tx) insertSealed(s Sealed) error {
+	segment, err1 := encode(s.Seal.Segment)
+	checkpoint, err2 := encode(s.Seal.Checkpoint)
+	facts, err3 := "", error(nil)
+	if !s.Seal.Facts.IsZero() {
+		facts, err3 = encode(s.Seal.Facts)
 	}
-	err := errors.Join(err1, err2, err3)
-	if err == nil {
-		err = db.update(ctx, func(t *tx) error {
-			rows := make([][]any, len(entries))
-			for i, e := range entries {
-				rows[i] = []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail, string(e.Prev), string(e.Hash)}
-			}
-			if err := t.insert(`INSERT INTO journal (seq, at, actor, action, subject, origin, result, detail, prev, hash) VALUES `, rows, ``); err != nil {
-				return err
-			}
-			rows = rows[:0]
-			for _, f := range facts {
-				rows = append(rows, []any{f.Seq, string(f.Text)})
-			}
-			if err := t.insert(`INSERT INTO journal_facts (seq, fact) VALUES `, rows, ``); err != nil {
-				return err
-			}
-			if _, err := t.exec(`INSERT INTO seals (last, first, at, hash, done, root, segment_json, facts_json, checkpoint_json) VALUES ($1,$2,$3,$4,1,$5,$6,$7,$8)`,
-				s.Last, s.First, s.At.UnixMilli(), string(s.Hash), s.Root, segment, sealFacts, checkpoint); err != nil {
-				return err
-			}
-			return t.insertTiles(tiles)
-		})
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("restore entries %d to %d: %w", s.First, s.Last, err)
+	if err := t.insertJournal(s.Entries, s.Facts); err != nil {
+		return err
 	}
-	return nil
+	done := 1
+	if !s.Seal.Done {
+		done, segment, facts, checkpoint = 0, "", "", ""
+	}
+	if _, err := t.exec(`INSERT INTO seals (last, first, at, hash, done, root, segment_json, facts_json, checkpoint_json) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)`,
+		s.Seal.Last, s.Seal.First, s.Seal.At.UnixMilli(), string(s.Seal.Hash), done, s.Seal.Root, segment, facts, checkpoint); err != nil {
+		return err
+	}
+	return t.insertTiles(s.Tiles)
+}
+
+// insertJournal writes entries and their facts as they are.
+func (t *tx) insertJournal(entries []Entry, facts []greffe.Fact) error {
+	rows := make([][]any, len(entries))
+	for i, e := range entries {
+		rows[i] = []any{e.Seq, e.At.UnixMilli(), e.Actor, e.Action, e.Subject, e.From, e.Result, e.Detail, string(e.Prev), string(e.Hash)}
+	}
+	if err := t.insert(insertJournal, rows, ``); err != nil {
+		return err
+	}
+	rows = make([][]any, len(facts))
+	for i, f := range facts {
+		rows[i] = []any{f.Seq, string(f.Text)}
+	}
+	return t.insert(insertJournalFacts, rows, ``)
 }
 
 // RestoreStamp writes a stamp back, after its seal; the journal has its entry.
@@ -162,7 +327,7 @@ func (db *DB) RestoreStamp(ctx context.Context, s Stamp) error {
 	token, err2 := encode(s.Token)
 	err := errors.Join(err1, err2)
 	if err == nil {
-		err = db.update(ctx, func(t *tx) error {
+		err = db.load(ctx, func(t *tx) error {
 			_, err := t.exec(`INSERT INTO stamps (last, at, stamp_json, token_json) VALUES ($1,$2,$3,$4)`, s.Last, s.At.UnixMilli(), stamp, token)
 			return err
 		})
@@ -171,261 +336,4 @@ func (db *DB) RestoreStamp(ctx context.Context, s Stamp) error {
 		return fmt.Errorf("restore stamp of %d: %w", s.Last, err)
 	}
 	return nil
-}
-
-// Restored is a message as its manifest says.
-type Restored struct {
-	Parsed   greffe.Parsed
-	Manifest greffe.Object
-	Raw      greffe.Object
-	Objects  map[string]greffe.Object
-}
-
-// RestoreMessages writes messages back in one transaction, after the journal: with the
-// times that it gives. What it does not say of them, because the end of it was never
-// sealed, is noted anew.
-func (db *DB) RestoreMessages(ctx context.Context, list []Restored) error {
-	err := db.update(ctx, func(t *tx) error {
-		now := t.now()
-		defer func() { t.at = now }()
-		for i := range list {
-			m := &list[i]
-			t.at = now
-			err := t.quietly(func() error {
-				id := m.Parsed.Received.ID
-				first, found, err := t.receivedFact(id)
-				if err != nil {
-					return err
-				}
-				if found {
-					if _, err := t.insertReceived(*first.Received, m.Raw); err != nil {
-						return err
-					}
-				}
-				var at int64
-				err = t.row([]any{&at}, `SELECT at FROM journal WHERE subject = $1 AND action = 'archived' ORDER BY seq LIMIT 1`, string(id))
-				if err == nil {
-					t.at = time.UnixMilli(at).UTC()
-				} else if !errors.Is(err, sql.ErrNoRows) {
-					return err
-				}
-				_, err = t.saveArchived(m.Parsed, m.Manifest, m.Raw, m.Objects)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("message %s: %w", m.Parsed.Received.ID, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("restore messages: %w", err)
-	}
-	return nil
-}
-
-// quietly runs f and keeps of the entries that it notes those that the journal lacks.
-func (t *tx) quietly(f func() error) error {
-	n := len(t.entries)
-	if err := f(); err != nil {
-		return err
-	}
-	noted, facts := slices.Clone(t.entries[n:]), map[int]string{}
-	for i := range noted {
-		if text, ok := t.facts[n+i]; ok {
-			facts[i] = text
-			delete(t.facts, n+i)
-		}
-	}
-	t.entries = t.entries[:n]
-	for i, e := range noted {
-		var one int
-		err := t.row([]any{&one}, `SELECT 1 FROM journal WHERE subject = $1 AND action = $2 LIMIT 1`, e.Subject, e.Action)
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if text, ok := facts[i]; ok {
-			t.facts[len(t.entries)] = text
-		}
-		t.entries = append(t.entries, e)
-	}
-	return nil
-}
-
-// receivedFact returns what the journal keeps of the arrival of a message.
-func (t *tx) receivedFact(id greffe.MessageID) (m greffe.Matter, found bool, err error) {
-	var text string
-	// CROSS JOIN keeps SQLite from reading all facts in their order.
-	err = t.row([]any{&text}, `SELECT f.fact FROM journal j CROSS JOIN journal_facts f
-		WHERE f.seq = j.seq AND j.subject = $1 AND j.action = 'received' ORDER BY j.seq LIMIT 1`, string(id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return m, false, nil
-	}
-	if err == nil {
-		err = decode(text, &m)
-	}
-	return m, err == nil && m.Received != nil && m.Received.ID == id, err
-}
-
-// RestoreReceived writes back the messages that the journal says were received and
-// that have no manifest, and returns how many there are. Those that were eliminated
-// stay away.
-func (db *DB) RestoreReceived(ctx context.Context) (int, error) {
-	n := 0
-	for last := int64(0); ; {
-		rows, err := db.query(ctx, `SELECT j.seq, f.fact FROM journal j JOIN journal_facts f ON f.seq = j.seq
-			WHERE j.seq > $1 AND j.action = 'received' AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = j.subject)
-			AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.subject = j.subject AND e.action = 'eliminated')
-			ORDER BY j.seq LIMIT 200`, last)
-		if err != nil {
-			return n, fmt.Errorf("restore received messages: %w", err)
-		}
-		var list []greffe.Matter
-		for err == nil && rows.Next() {
-			var text string
-			var m greffe.Matter
-			if err = rows.Scan(&last, &text); err == nil {
-				err = decode(text, &m)
-			}
-			if m.Received != nil {
-				list = append(list, m)
-			}
-		}
-		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return n, fmt.Errorf("restore received messages: %w", err)
-		}
-		if len(list) == 0 {
-			return n, nil
-		}
-		err = db.update(ctx, func(t *tx) error {
-			for _, m := range list {
-				var raw greffe.Object
-				if m.Raw != nil {
-					raw = *m.Raw
-				}
-				if err := t.quietly(func() error { _, err := t.insertReceived(*m.Received, raw); return err }); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return n, fmt.Errorf("restore received messages: %w", err)
-		}
-		n += len(list)
-	}
-}
-
-// RestoreLife does again, in the order of the journal, what became of documents and
-// of their senders: claims, outcomes, decisions and answers, after the messages. It returns how many it did and
-// how many are about documents that the index does not hold (any more).
-// progress, when not nil, is told the entry that it reached.
-func (db *DB) RestoreLife(ctx context.Context, progress func(seq int64)) (done, without int, err error) {
-	type event struct {
-		action, subject, detail string
-		matter                  greffe.Matter
-	}
-	for last := int64(0); ; {
-		rows, err := db.query(ctx, `SELECT j.seq, j.action, j.subject, j.detail, COALESCE(f.fact, '') FROM journal j LEFT JOIN journal_facts f ON f.seq = j.seq
-			WHERE j.seq > $1 AND j.action IN ('claimed', 'delivered', 'decided', 'notified') ORDER BY j.seq LIMIT 500`, last)
-		if err != nil {
-			return done, without, fmt.Errorf("restore outcomes: %w", err)
-		}
-		var list []event
-		for err == nil && rows.Next() {
-			var e event
-			var text string
-			if err = rows.Scan(&last, &e.action, &e.subject, &e.detail, &text); err == nil {
-				err = decode(text, &e.matter)
-			}
-			list = append(list, e)
-		}
-		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return done, without, fmt.Errorf("restore outcomes: %w", err)
-		}
-		if len(list) == 0 {
-			return done, without, nil
-		}
-		lost := 0
-		err = db.update(ctx, func(t *tx) error {
-			lost = 0
-			for _, e := range list {
-				n := len(t.entries)
-				known, err := t.live(e.action, greffe.DocumentID(e.subject), e.detail, e.matter)
-				for i := range t.entries[n:] {
-					delete(t.facts, n+i)
-				}
-				t.entries = t.entries[:n] // the journal has it
-				if err != nil {
-					return fmt.Errorf("document %s: %w", e.subject, err)
-				}
-				if !known {
-					lost++
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return done, without, fmt.Errorf("restore outcomes: %w", err)
-		}
-		done, without = done+len(list)-lost, without+lost
-		if progress != nil {
-			progress(last)
-		}
-	}
-}
-
-// live does one thing of the life of a document again; false when there is no such
-// document.
-func (t *tx) live(action string, id greffe.DocumentID, detail string, m greffe.Matter) (bool, error) {
-	if message := greffe.MessageID(id); message.Valid() {
-		if action == "decided" && m.Triage != nil {
-			_, err := t.saveTriage(*m.Triage)
-			if errors.Is(err, ErrNotFound) {
-				return false, nil
-			}
-			return err == nil, err
-		}
-		return t.answered(message, action, m)
-	}
-	var one int
-	err := t.row([]any{&one}, `SELECT 1 FROM documents WHERE id = $1`, string(id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	switch {
-	case err != nil:
-		return false, err
-	case action == "claimed":
-		_, err = t.exec(`INSERT INTO claims (identity, document_id) VALUES ($1,$2) ON CONFLICT (identity) DO NOTHING`, strings.TrimSpace(detail), string(id))
-	case action == "delivered" && m.Outcome != nil:
-		_, err = t.saveOutcome(id, *m.Outcome, m.DuplicateOf)
-	case action == "decided" && m.Decision != nil:
-		_, err = t.saveDecision(*m.Decision)
-	default:
-		return false, nil
-	}
-	return true, err
-}
-
-// answered records an answer to the sender of a message again; false when there is no
-// such message. A person's word that it may go is in the state of the answer.
-func (t *tx) answered(id greffe.MessageID, action string, m greffe.Matter) (bool, error) {
-	var one int
-	err := t.row([]any{&one}, `SELECT 1 FROM messages WHERE id = $1`, string(id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil || action != "notified" || m.Answer == nil {
-		return err == nil, err
-	}
-	a := m.Answer
-	_, err = t.exec(`INSERT INTO answers (key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at)
-		VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT (key) DO UPDATE SET kind=excluded.kind, state=excluded.state, code=excluded.code,
-			recipient=excluded.recipient, reason=excluded.reason, at=excluded.at`,
-		a.Key, string(id), a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.MailID, 320), clean(a.Reason, 1000), millis(a.Begun), millis(a.At))
-	return err == nil, err
 }

@@ -27,20 +27,28 @@ func TestRebuild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := db.BeginRebuild(t.Context(), false); !errors.Is(err, ErrNotEmpty) {
+		seal := Seal{First: 1, Last: last.Seq - 1, At: last.At, Hash: last.Prev, Done: true, Root: "root", Segment: greffe.Object{Key: "s"}, Checkpoint: greffe.Object{Key: "c"}}
+		sealed := func(_ bool, add func(Sealed) error) error {
+			return add(Sealed{Seal: seal, Entries: entries[:len(entries)-1], Facts: facts[:len(facts)-1]})
+		}
+		if _, err := db.BeginRebuild(t.Context(), false, sealed); !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("not empty: %v", err)
 		}
-		if err := db.BeginRebuild(t.Context(), true); err != nil {
-			t.Fatal(err)
+		broken := errors.New("broken")
+		if _, err := db.BeginRebuild(t.Context(), true, func(bool, func(Sealed) error) error { return broken }); !errors.Is(err, broken) {
+			t.Errorf("a journal that is broken: %v", err)
+		}
+		if _, err := db.Audit(t.Context(), p.Received.ID); err != nil {
+			t.Errorf("a broken journal costs the index: %v", err)
+		}
+		// The last entry is not sealed yet: it stays.
+		if kept, err := db.BeginRebuild(t.Context(), true, sealed); kept != 1 || err != nil {
+			t.Fatal(kept, err)
 		}
 		if _, err := db.Audit(t.Context(), p.Received.ID); !errors.Is(err, ErrNotFound) {
 			t.Errorf("still there: %v", err)
 		}
-		seal := Seal{First: 1, Last: last.Seq, At: last.At, Hash: last.Hash, Root: "root", Segment: greffe.Object{Key: "s"}, Checkpoint: greffe.Object{Key: "c"}}
-		if err := db.RestoreSeal(t.Context(), seal, entries, facts, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.RestoreStamp(t.Context(), Stamp{Last: last.Seq, At: start}); err != nil {
+		if err := db.RestoreStamp(t.Context(), Stamp{Last: seal.Last, At: start}); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.RestoreMessages(t.Context(), []Restored{{p, manifestOf(p), rawOf(p), objects(p)}}); err != nil {
@@ -49,7 +57,7 @@ func TestRebuild(t *testing.T) {
 		if n, err := db.RestoreReceived(t.Context()); n != 0 || err != nil {
 			t.Errorf("received: %d, %v", n, err)
 		}
-		if done, without, err := db.RestoreLife(t.Context(), nil); done != 2 || without != 0 || err != nil {
+		if done, without, err := db.RestoreLife(t.Context()); done != 2 || without != 0 || err != nil {
 			t.Errorf("life: %d, %d, %v", done, without, err)
 		}
 		if err := db.EndRebuild(t.Context(), "test"); err != nil {

@@ -110,9 +110,11 @@ func (t *tx) insertDoctype(p *greffe.Parsed) error {
 	if code == "" || label == "" {
 		return nil
 	}
-	_, err := t.exec(`INSERT INTO doctypes (code, label) VALUES ($1,$2) ON CONFLICT (code) DO NOTHING`, code, label)
+	_, err := t.exec(insertDoctypes+`($1,$2) ON CONFLICT (code) DO NOTHING`, code, label)
 	return err
 }
+
+const insertDoctypes = `INSERT INTO doctypes (code, label) VALUES `
 
 // doctype returns the type of the first document of a message with its name: the code
 // that its author gives, else the form of the file.

@@ -120,12 +120,23 @@ func (t *tx) insert(head string, rows [][]any, tail string) error {
 		for _, r := range rows[:n] {
 			args = append(args, r...)
 		}
-		if _, err := t.exec(head+values(n, len(rows[0]))+tail, args...); err != nil {
+		marks := values(n, len(rows[0]))
+		if !t.db.postgres {
+			// SQLite looks numbered ones up by their names, one after the other.
+			marks = marksOf(n, len(rows[0]))
+		}
+		if _, err := t.exec(head+marks+tail, args...); err != nil {
 			return err
 		}
 		rows = rows[n:]
 	}
 	return nil
+}
+
+// marksOf returns the placeholders of n rows of width columns in their order: (?,?),(?,?).
+func marksOf(n, width int) string {
+	row := "(" + strings.Repeat("?,", width-1) + "?)"
+	return strings.Repeat(row+",", n-1) + row
 }
 
 // values returns the placeholders of n rows of width columns: ($1,$2),($3,$4).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,144 +20,139 @@ import (
 
 // Reindexed is what Reindex wrote.
 type Reindexed struct {
-	Messages int       `json:"messages"`           // with a manifest
-	Received int       `json:"received"`           // without one: raw in the archive, not yet read
-	Life     int       `json:"life"`               // claims, outcomes and decisions of documents
-	Entries  int64     `json:"entries"`            // of the journal, all that was sealed
-	SealedAt time.Time `json:"sealed_at,omitzero"` // time of the last of them
-	Seals    int       `json:"seals"`
-	Seconds  float64   `json:"seconds"`
-	Unlisted []string  `json:"unlisted"` // raw messages that no sealed entry speaks of: taken again from their mailboxes
-	Damaged  []string  `json:"damaged"`  // messages whose manifest cannot be used: shown as not yet read
-	Without  int       `json:"without"`  // outcomes and decisions about documents that were eliminated
+	Messages int         `json:"messages"`           // with a manifest
+	Received int         `json:"received"`           // without one: raw in the archive, not yet read
+	Life     int         `json:"life"`               // claims, outcomes, decisions and answers
+	Entries  int64       `json:"entries"`            // number of the last entry that was sealed
+	SealedAt time.Time   `json:"sealed_at,omitzero"` // time of that entry
+	Seals    int         `json:"seals"`
+	Tail     int         `json:"tail"` // entries that only the index before held, not sealed yet
+	Seconds  float64     `json:"seconds"`
+	Unlisted []string    `json:"unlisted"` // raw messages that no entry speaks of: taken again from their mailboxes
+	Damaged  []string    `json:"damaged"`  // messages whose manifest cannot be used: shown as not yet read
+	Without  int         `json:"without"`  // outcomes and decisions about documents that were eliminated
+	Lost     []LostRange `json:"lost"`     // of the sealed journal
+	Saved    []LostRange `json:"saved"`    // the same, but the index before still held it, as it was sealed
+	Doubtful int         `json:"doubtful"` // documents that may have been delivered in what was lost: a person decides
+	// Usable is false when the end of the sealed journal is lost: nothing could follow it,
+	// and no service opens the index.
+	Usable bool `json:"usable"`
 }
 
-// ErrEvidence is returned by Reindex when the sealed journal does not hold together:
-// an index made of it would hide that.
+// OK reports whether everything came back.
+func (r *Reindexed) OK() bool { return r.Usable && len(r.Damaged)+len(r.Lost) == 0 }
+
+// LostRange is a range of the sealed journal that the archive does not hold as it was
+// sealed.
+type LostRange struct {
+	First int64  `json:"first"`
+	Last  int64  `json:"last"`
+	Key   string `json:"key,omitempty"` // of the object that is missing or was changed
+	Cause string `json:"cause"`
+	Facts bool   `json:"facts,omitempty"` // the entries are there, what they are about is not
+}
+
+// ErrEvidence is returned by Reindex when the sealed journal does not hold together and
+// the index that it would replace may know more.
 var ErrEvidence = errors.New("storage: the sealed journal of the archive does not hold together")
 
 const (
-	reindexReaders = 8   // manifests read at once
-	reindexBatch   = 100 // messages in one transaction
+	reindexReaders = 8   // objects read at once
+	reindexBatch   = 500 // messages in one transaction
 )
+
+// ReindexOptions says what Reindex may do.
+type ReindexOptions struct {
+	// Replace lets it empty an index that holds something.
+	Replace bool
+	// Partial lets it do so even when the journal of the archive is damaged and the index
+	// cannot mend it. An empty index gets what there is in any case.
+	Partial bool
+	// Keys that may have signed, beside those in the archive.
+	Keys []note.Verifier
+	// Progress, when not nil, is told how far it is; total is 0 while it is not known.
+	Progress func(done, total int)
+}
 
 // Reindex fills an empty index from the archive alone: the sealed journal with its
 // seals and its tree, which is checked on the way (signatures by one of the keys in the
-// archive or of known), the messages of all manifests, those that were received and
-// have no manifest yet, and what became of the documents. What the journal said after
-// its last seal is not in the archive, nor are accounts. No service may run; an index
-// that was left half done by a crash is refused by index.Open until Reindex, with
-// replace, ends. progress, when not nil, is told how far it is; total is 0 while it is
-// not known.
-func Reindex(ctx context.Context, store archive.Store, db *index.DB, replace bool, known []note.Verifier, progress func(done, total int)) (Reindexed, error) {
+// archive or of opt), the messages of all manifests, those that were received and have
+// no manifest yet, and what became of the documents. What the journal said after its
+// last seal is not in the archive, nor are accounts; an index that is replaced keeps
+// both. No service may run; an index that was left half done by a crash is refused by
+// index.Open until Reindex, with Replace, ends.
+//
+// A range of the journal that is torn, missing or not signed by a known key is left out
+// and named; ErrEvidence, and nothing was touched, when the index holds something and
+// opt does not say Partial. Documents whose delivery it may have told of wait for a
+// person, so that none is delivered twice.
+func Reindex(ctx context.Context, store archive.Store, db *index.DB, opt ReindexOptions) (Reindexed, error) {
 	began := time.Now()
-	r := Reindexed{Unlisted: []string{}, Damaged: []string{}}
-	if progress == nil {
-		progress = func(int, int) {}
+	r := Reindexed{Unlisted: []string{}, Damaged: []string{}, Lost: []LostRange{}, Saved: []LostRange{}, Usable: true}
+	if opt.Progress == nil {
+		opt.Progress = func(int, int) {}
 	}
-	// Read before anything is removed: an archive that cannot be reached removes nothing.
+	err := reindex(ctx, store, db, opt, &r)
+	r.Seconds = time.Since(began).Seconds()
+	if err != nil {
+		return r, fmt.Errorf("reindex: %w", err)
+	}
+	return r, nil
+}
+
+func reindex(ctx context.Context, store archive.Store, db *index.DB, opt ReindexOptions, r *Reindexed) error {
+	began := time.Now()
 	v := &verifier{store: store, tally: make([]tally, len(checks))}
 	ranges, err := v.ranges(ctx)
 	if err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
+		return err
 	}
 	keys, err := ReadKeys(ctx, store)
 	if err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
+		return err
 	}
-	keys = append(keys, known...)
-	// All of it is checked first, so that a broken one does not cost the index there is.
-	if err := eachSeal(ctx, store, ranges, keys, func(index.Seal, []greffe.Entry, []greffe.Fact, []index.Tile) error { return nil }); err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	if err := db.BeginRebuild(ctx, replace); err != nil {
-		return r, err
-	}
-	err = eachSeal(ctx, store, ranges, keys, func(s index.Seal, entries []greffe.Entry, facts []greffe.Fact, tiles []index.Tile) error {
-		r.Entries, r.SealedAt, r.Seals = s.Last, s.At, r.Seals+1
-		return db.RestoreSeal(ctx, s, entries, facts, tiles)
+	j := &journalReader{store: store, db: db, keys: append(keys, opt.Keys...), ranges: ranges, r: r}
+	r.Tail, err = db.BeginRebuild(ctx, opt.Replace, func(empty bool, add func(index.Sealed) error) error {
+		if err := j.read(ctx, add); err != nil {
+			return err
+		}
+		if l := r.Lost; len(l) > 0 && !empty && !opt.Partial {
+			return fmt.Errorf("%w: entries %d to %d: %s", ErrEvidence, l[0].First, l[0].Last, l[0].Cause)
+		}
+		return nil
 	})
-	if err == nil {
-		err = restoreStamps(ctx, store, db, ranges, r.Entries)
-	}
-	if err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	if err := restoreMessages(ctx, store, db, &r, progress); err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	if r.Received, err = db.RestoreReceived(ctx); err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	if err := unlisted(ctx, store, db, &r); err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	r.Life, r.Without, err = db.RestoreLife(ctx, func(seq int64) { progress(r.Messages, r.Messages) })
-	if err != nil {
-		return r, fmt.Errorf("reindex: %w", err)
-	}
-	r.Seconds = time.Since(began).Seconds()
-	return r, db.EndRebuild(ctx, fmt.Sprintf("messages=%d received=%d life=%d entries=%d", r.Messages, r.Received, r.Life, r.Entries))
-}
-
-// eachSeal reads the sealed journal range by range, each checked against its checkpoint
-// and the ones before, and hands it to f with the tiles that it changes.
-func eachSeal(ctx context.Context, store archive.Store, ranges []sealedRange, keys []note.Verifier, f func(index.Seal, []greffe.Entry, []greffe.Fact, []index.Tile) error) error {
-	tree, err := evidence.NewTree(0, nil)
 	if err != nil {
 		return err
 	}
-	seq, hash, link := int64(0), greffe.FirstPrev, evidence.Link{}
-	for i, s := range ranges {
-		bad := func(err error) error {
-			return fmt.Errorf("%w: entries %d to %d: %w", ErrEvidence, s.First, s.Last, err)
-		}
-		version, there := s.kinds[evidence.KindCheckpoint]
-		if !there && i == len(ranges)-1 {
-			break // was being sealed
-		}
-		key := s.Key(evidence.KindCheckpoint)
-		o, b, err := readVersion(ctx, store, greffe.Object{Key: key, Version: version}, evidence.MaxCheckpoint)
-		if err != nil {
-			return bad(err)
-		}
-		c, _, err := evidence.OpenCheckpoint(b, keys...)
-		if err == nil && (c.Key() != key || c.Previous != link || s.First != seq+1) {
-			err = fmt.Errorf("%w: the checkpoint %s does not follow the one before", evidence.ErrMismatch, key)
-		}
-		if err != nil {
-			return bad(err)
-		}
-		segment, facts := greffe.Object{}, greffe.Object{}
-		var text, factText []byte
-		if segment, text, err = readVersion(ctx, store, c.Segment, evidence.MaxSegment); err != nil {
-			return bad(err)
-		}
-		if !c.Facts.IsZero() {
-			if facts, factText, err = readVersion(ctx, store, c.Facts, evidence.MaxFacts); err != nil {
-				return bad(err)
-			}
-		}
-		sealed, list, err := c.Check(tree, text, factText)
-		if err == nil {
-			err = greffe.CheckChain(seq, hash, sealed.Entries)
-		}
-		if err != nil {
-			return bad(err)
-		}
-		last := sealed.Entries[len(sealed.Entries)-1]
-		var tiles []index.Tile
-		for _, t := range tree.Changed() {
-			tiles = append(tiles, index.Tile(t))
-		}
-		seal := index.Seal{First: s.First, Last: s.Last, At: c.Time, Hash: last.Hash, Root: c.Root.String(), Segment: segment, Facts: facts, Checkpoint: o}
-		if err := f(seal, sealed.Entries, list, tiles); err != nil {
+	r.Usable = j.hash != ""
+	if err := restoreStamps(ctx, store, db, ranges, r.Entries); err != nil {
+		return err
+	}
+	if err := restoreMessages(ctx, store, db, r, opt.Progress); err != nil {
+		return err
+	}
+	if r.Received, err = db.RestoreReceived(ctx); err != nil {
+		return err
+	}
+	if err := unlisted(ctx, store, db, r); err != nil {
+		return err
+	}
+	if r.Life, r.Without, err = db.RestoreLife(ctx); err != nil {
+		return err
+	}
+	if !r.Usable {
+		return nil
+	}
+	if !j.doubt.IsZero() {
+		if r.Doubtful, err = db.Doubt(ctx, j.doubt, began, "reindex", doubtText); err != nil {
 			return err
 		}
-		seq, hash, link = s.Last, last.Hash, evidence.Link{Key: key, SHA256: o.SHA256}
 	}
-	return nil
+	return db.EndRebuild(ctx, fmt.Sprintf("messages=%d received=%d life=%d entries=%d lost=%d", r.Messages, r.Received, r.Life, r.Entries, len(r.Lost)))
 }
+
+// doubtText is what the queue says of a document that may have been delivered.
+const doubtText = "Le journal qui disait ce qu’est devenu ce document est perdu : il a peut-être déjà été envoyé. Regardez dans le DI ; s’il n’y est pas, envoyez-le à nouveau."
 
 // restoreStamps writes back which checkpoints were stamped. Whether a token is good is
 // for Verify: one that cannot be read is not written, and missed then.
@@ -183,83 +179,77 @@ func restoreStamps(ctx context.Context, store archive.Store, db *index.DB, range
 	return nil
 }
 
-// restoreMessages reads every manifest and writes its message back.
+// restoreMessages reads every manifest and writes its message back: while one batch is
+// written, the next is read.
 func restoreMessages(ctx context.Context, store archive.Store, db *index.DB, r *Reindexed, progress func(done, total int)) error {
 	g, ctx := errgroup.WithContext(ctx)
-	ids, found := make(chan greffe.MessageID, reindexBatch), make(chan index.Restored, reindexBatch)
-	total := 0
+	batches := make(chan []index.Restored, 1)
 	g.Go(func() error {
-		defer close(ids)
-		for i, err := range store.List(ctx, archive.MessagesPrefix) {
+		defer close(batches)
+		var ids []greffe.MessageID
+		next := func() error {
+			batch, damaged, err := readManifests(ctx, store, ids)
 			if err != nil {
 				return err
 			}
-			id, manifest, ok := archive.KeyMessage(i.Key)
-			if !ok || !manifest {
-				continue
-			}
+			r.Damaged, ids = append(r.Damaged, damaged...), ids[:0]
 			select {
-			case ids <- id:
+			case batches <- batch:
+				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
-		return nil
-	})
-	var mu sync.Mutex
-	readers, inner := errgroup.WithContext(ctx)
-	for range reindexReaders {
-		readers.Go(func() error {
-			for id := range ids {
-				m, o, err := archive.FindManifest(inner, store, id)
-				if errors.Is(err, archive.ErrManifest) || errors.Is(err, archive.ErrDigest) {
-					mu.Lock()
-					r.Damaged = append(r.Damaged, string(id))
-					mu.Unlock()
-					continue
-				}
-				if err != nil {
-					return fmt.Errorf("message %s: %w", id, err)
-				}
-				select {
-				case found <- index.Restored{Parsed: m.Parsed, Manifest: o, Raw: m.Raw, Objects: m.Objects}:
-				case <-inner.Done():
-					return context.Cause(inner)
-				}
+		for id, err := range manifests(ctx, store) {
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-	}
-	g.Go(func() error {
-		defer close(found)
-		err := readers.Wait()
-		for range ids { // after an error: let the walk end
-		}
-		return err
-	})
-	g.Go(func() error {
-		var batch []index.Restored
-		flush := func() error {
-			if len(batch) == 0 {
-				return nil
-			}
-			err := db.RestoreMessages(ctx, batch)
-			total, batch = total+len(batch), batch[:0]
-			progress(total, 0)
-			return err
-		}
-		for m := range found {
-			if batch = append(batch, m); len(batch) == reindexBatch {
-				if err := flush(); err != nil {
+			if ids = append(ids, id); len(ids) == reindexBatch {
+				if err := next(); err != nil {
 					return err
 				}
 			}
 		}
-		return flush()
+		return next()
 	})
-	err := g.Wait()
-	r.Messages = total
-	return err
+	g.Go(func() error {
+		for batch := range batches {
+			if err := db.RestoreMessages(ctx, batch); err != nil {
+				return err
+			}
+			r.Messages += len(batch)
+			progress(r.Messages, 0)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// readManifests reads manifests, many at once; damaged are those that cannot be used.
+func readManifests(ctx context.Context, store archive.Store, ids []greffe.MessageID) (batch []index.Restored, damaged []string, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(reindexReaders)
+	var mu sync.Mutex
+	for _, id := range ids {
+		g.Go(func() error {
+			m, o, err := archive.FindManifest(ctx, store, id)
+			bad := errors.Is(err, archive.ErrManifest) || errors.Is(err, archive.ErrDigest)
+			if err != nil && !bad {
+				return fmt.Errorf("message %s: %w", id, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if bad {
+				damaged = append(damaged, string(id))
+			} else {
+				batch = append(batch, index.Restored{Parsed: m.Parsed, Manifest: o, Raw: m.Raw, Objects: m.Objects})
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	slices.Sort(damaged)
+	return batch, damaged, err
 }
 
 // unlisted notes the raw messages that nothing speaks of.

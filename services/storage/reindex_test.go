@@ -12,12 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"greffe/pkg/evidence"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
 
 // compared are the tables that a rebuilt index has to have as the lost one had them.
-var compared = []string{"messages", "message_facts", "message_words", "documents", "document_names", "claims", "outcomes", "decisions", "answers", "tallies",
+var compared = []string{"messages", "message_facts", "message_words", "documents", "document_names", "claims", "outcomes", "decisions", "triages", "answers", "tallies",
 	"journal", "journal_facts", "journal_tiles", "seals", "stamps", "listed"}
 
 // rowsOf returns the rows of a table, sorted, each as one text; of the journal those
@@ -118,7 +119,7 @@ func BenchmarkReindex(b *testing.B) {
 	defer db.Close()
 	done := 0
 	for b.Loop() {
-		r, err := Reindex(b.Context(), h.store, db, true, nil, nil)
+		r, err := Reindex(b.Context(), h.store, db, ReindexOptions{Replace: true})
 		if err != nil || r.Messages != n {
 			b.Fatal(r, err)
 		}
@@ -146,6 +147,7 @@ func (h *house) settle(t testing.TB, a greffe.Archived, n int) {
 			t.Fatal(err)
 		}
 	}
+	h.triage(t, a.ID, n)
 	for i, id := range a.Documents {
 		doc, err := h.db.Document(t.Context(), id)
 		if err != nil {
@@ -180,6 +182,22 @@ func (h *house) settle(t testing.TB, a greffe.Archived, n int) {
 			if _, err := h.db.SaveOutcome(t.Context(), id, o, duplicate); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// triage decides about every fourth message as a whole.
+func (h *house) triage(t testing.TB, id greffe.MessageID, n int) {
+	t.Helper()
+	for i, d := range []greffe.Triaged{
+		{Verb: greffe.VerbMove, To: "b@b.example"}, {Verb: greffe.VerbPass, To: "yvon"}, {Verb: greffe.VerbLater, Until: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
+		{Verb: greffe.VerbClose, Reason: "lu"},
+	} {
+		if d.ID, d.Message, d.By, d.At = fmt.Sprintf("t%d-%d", n, i), id, "anne", time.Date(2026, 11, 22, 8, 30, i, 0, time.UTC); n%4 != 3 {
+			continue
+		}
+		if _, err := h.db.SaveTriage(t.Context(), d); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -232,6 +250,7 @@ func TestReindexBringsBackWhatWasLost(t *testing.T) {
 	if err := h.onReceived(t.Context(), refused); err != nil {
 		t.Fatal(err)
 	}
+	h.triage(t, refused.ID, 3)
 	seal()
 	last, err := h.db.LastSeal(t.Context())
 	if err != nil {
@@ -245,7 +264,7 @@ func TestReindexBringsBackWhatWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	r, err := Reindex(t.Context(), h.store, db, false, nil, nil)
+	r, err := Reindex(t.Context(), h.store, db, ReindexOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,31 +279,30 @@ func TestReindexBringsBackWhatWasLost(t *testing.T) {
 		}
 	}
 	// It is not empty any more: it is only replaced when asked to, and then the same.
-	if _, err := Reindex(t.Context(), h.store, db, false, nil, nil); !errors.Is(err, index.ErrNotEmpty) {
+	if _, err := Reindex(t.Context(), h.store, db, ReindexOptions{}); !errors.Is(err, index.ErrNotEmpty) {
 		t.Errorf("again: %v", err)
 	}
 	// The journal of a rebuilt index goes on, sealed after what was sealed.
 	if _, err := NewSealer(h.store, db, sealer.key, slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
 		t.Errorf("sealing goes on: %v", err)
 	}
-	if _, err := Reindex(t.Context(), h.store, db, true, nil, nil); err != nil {
+	if _, err := Reindex(t.Context(), h.store, db, ReindexOptions{Replace: true}); err != nil {
 		t.Fatal(err)
 	}
-	sameIndex(t, h.file, file, last.Last, compared[:12]) // the journal was sealed further
+	sameIndex(t, h.file, file, last.Last, compared[:13]) // the journal was sealed further
 }
 
-// An index that is half rebuilt is refused by those who would deliver from it, and an
-// archive whose journal is broken costs no index.
+// An index that is half rebuilt is refused by those who would deliver from it.
 func TestReindexIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	h, _, _ := sealedHouse(t)
-	if err := h.db.BeginRebuild(t.Context(), true); err != nil {
+	if _, err := h.db.BeginRebuild(t.Context(), true, func(bool, func(index.Sealed) error) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := index.Open(t.Context(), h.file, nil); !errors.Is(err, index.ErrRebuilding) {
 		t.Errorf("half rebuilt: %v", err)
 	}
-	if _, err := Reindex(t.Context(), h.store, h.db, true, nil, nil); err != nil {
+	if _, err := Reindex(t.Context(), h.store, h.db, ReindexOptions{Replace: true}); err != nil {
 		t.Fatal(err)
 	}
 	again, err := index.Open(t.Context(), h.file, nil)
@@ -294,12 +312,78 @@ func TestReindexIsAllOrNothing(t *testing.T) {
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
-	before := rowsOf(t, h.file, "journal", 1<<40)
-	h.overwrite(t, h.objectsOf(t, ".jsonl")[1], cut)
-	if _, err := Reindex(t.Context(), h.store, h.db, true, nil, nil); !errors.Is(err, ErrEvidence) {
-		t.Errorf("torn segment: %v", err)
+}
+
+// What the archive lost of the sealed journal is named. An index that is replaced mends
+// it when it still holds it; one that is lost gets all the rest, and what may have been
+// delivered waits for a person.
+func TestReindexOfADamagedJournal(t *testing.T) {
+	t.Parallel()
+	third := func(kind string, change func([]byte) []byte) func(*testing.T, *house) {
+		return func(t *testing.T, h *house) { h.overwrite(t, h.objectsOf(t, kind)[1], change) }
 	}
-	if !slices.Equal(before, rowsOf(t, h.file, "journal", 1<<40)) {
-		t.Error("the index was touched")
+	last := func(kind string) func(*testing.T, *house) {
+		return func(t *testing.T, h *house) { h.overwrite(t, h.objectsOf(t, kind)[2], remove) }
+	}
+	for name, c := range map[string]struct {
+		damage             func(*testing.T, *house)
+		saved, lost, doubt int
+		unusable           bool
+	}{
+		"torn segment":       {third(evidence.KindSegment, cut), 1, 1, 2, false},
+		"missing segment":    {third(evidence.KindSegment, remove), 1, 1, 2, false},
+		"changed segment":    {third(evidence.KindSegment, flip), 1, 1, 2, false},
+		"missing facts":      {third(evidence.KindFacts, remove), 1, 1, 2, false},
+		"changed facts":      {third(evidence.KindFacts, flip), 1, 1, 2, false},
+		"missing checkpoint": {third(evidence.KindCheckpoint, remove), 0, 1, 2, false},
+		"changed checkpoint": {third(evidence.KindCheckpoint, flip), 0, 1, 2, false},
+		"nothing is left of it": {func(t *testing.T, h *house) {
+			third(evidence.KindSegment, remove)(t, h)
+			third(evidence.KindFacts, remove)(t, h)
+			third(evidence.KindCheckpoint, remove)(t, h)
+		}, 0, 1, 2, false},
+		"last segment":     {last(evidence.KindSegment), 1, 1, 0, true},
+		"was being sealed": {last(evidence.KindCheckpoint), 0, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, key, list := sealedHouse(t)
+			c.damage(t, h)
+			again := filepath.Join(t.TempDir(), "again.db")
+			db, err := index.OpenToRebuild(t.Context(), again, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			r, err := Reindex(t.Context(), h.store, db, ReindexOptions{})
+			if err != nil || len(r.Lost) != c.lost || len(r.Saved) != 0 || r.Doubtful != c.doubt || r.Usable == c.unusable || r.Messages != len(list) {
+				t.Errorf("of nothing: %+v, %v", r, err)
+			}
+			if open, err := index.Open(t.Context(), again, nil); c.unusable != errors.Is(err, index.ErrRebuilding) {
+				t.Errorf("opened: %v", err)
+			} else if err == nil {
+				open.Close()
+			}
+			// Nothing was touched of an index that knows more than could come back.
+			before := rowsOf(t, h.file, "journal", 1<<40)
+			r, err = Reindex(t.Context(), h.store, h.db, ReindexOptions{Replace: true})
+			if mended := c.lost == c.saved; mended && (err != nil || len(r.Lost) != 0 || len(r.Saved) != c.saved || r.Doubtful != 0) || !mended && !errors.Is(err, ErrEvidence) {
+				t.Errorf("of an index: %+v, %v", r, err)
+			}
+			if !slices.Equal(before, rowsOf(t, h.file, "journal", 910)) {
+				t.Error("the journal was changed")
+			}
+			if c.lost != c.saved {
+				r, err = Reindex(t.Context(), h.store, h.db, ReindexOptions{Replace: true, Partial: true})
+				if err != nil || len(r.Lost) != 1 || r.Tail != 1 {
+					t.Errorf("partial: %+v, %v", r, err)
+				}
+				return
+			}
+			// It goes on as if nothing had been.
+			if _, err := NewSealer(h.store, h.db, key, slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
+				t.Errorf("sealing goes on: %v", err)
+			}
+		})
 	}
 }
