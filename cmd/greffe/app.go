@@ -440,7 +440,7 @@ func integratorConfig(cfg *Config) integrator.Config {
 			Name: d.Name, Protocol: d.Protocol, Sending: d.Sending, Receiving: d.Receiving, Processing: d.Processing, Charset: d.Charset,
 			Mailboxes: d.Mailboxes,
 			MLLP:      d.mllp(), HL7: d.settings(),
-			FHIR: integrator.FHIR{Base: d.FHIR.Base, Mode: d.FHIR.Mode, TokenFile: d.FHIR.TokenFile, CA: d.FHIR.CA, Certificate: d.FHIR.Certificate, Timeout: time.Duration(d.FHIR.Timeout)},
+			FHIR: d.FHIR.settings(),
 		})
 	}
 	return out
@@ -479,8 +479,8 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 		out.About[m.Address] = console.About{Kind: m.Kind, Service: strings.TrimSpace(m.Service.Code + " " + m.Service.Name), Responsible: m.Responsible.Name, RPPS: m.Responsible.RPPS, Folders: m.Folders}
 	}
 	for _, d := range cfg.DI {
-		if d.FHIR.ReadToken != "" {
-			out.DI = append(out.DI, console.DIAccess{Name: d.Name, TokenFile: d.FHIR.ReadToken})
+		if d.FHIR.ReadToken != "" || d.FHIR.ReadCertificate != "" {
+			out.DI = append(out.DI, console.DIAccess{Name: d.Name, TokenFile: d.FHIR.ReadToken, CertificateFile: d.FHIR.ReadCertificate})
 		}
 	}
 	return out, nil

@@ -220,17 +220,6 @@ type MLLPConfig struct {
 	Connections int      `yaml:"connections" doc:"Connexions ouvertes à la fois, un message en cours sur chacune."`
 }
 
-// FHIRConfig is the address of a FHIR server.
-type FHIRConfig struct {
-	Base        string   `yaml:"base" doc:"Adresse de base, par exemple https://dpi.exemple/fhir"`
-	Mode        string   `yaml:"mode" doc:"reference (le DI lit le document sur la console) | mhd (transaction ITI-65 avec le contenu)"`
-	TokenFile   string   `yaml:"token_file" doc:"Fichier du jeton porteur envoyé au DI."`
-	CA          string   `yaml:"ca" doc:"Fichier PEM des autorités admises."`
-	Certificate string   `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé."`
-	Timeout     Duration `yaml:"timeout" doc:"Attente d'une réponse."`
-	ReadToken   string   `yaml:"read_token_file" doc:"Fichier du jeton que le DI présente à la console pour lire un document (mode reference)."`
-}
-
 // AnswersConfig says whom Greffe may write to.
 type AnswersConfig struct {
 	WhiteList string `yaml:"white_list" doc:"Fichier des domaines de l'espace de confiance MSSanté : listeblanchemssante.xml, ou un domaine par ligne. Relu quand il change ; une liste qui perd d'un coup plus d'un dixième de ses domaines est refusée. Vide : aucune réponse ne part."`
@@ -309,9 +298,7 @@ func (c *Config) setDefaults() {
 			d.MLLP.Connections = 4
 		}
 		d.HL7.setDefaults()
-		if d.FHIR.Timeout == 0 {
-			d.FHIR.Timeout = Duration(30 * time.Second)
-		}
+		d.FHIR.setDefaults()
 		if d.Protocol == "fhir" && d.FHIR.Mode == "" {
 			d.FHIR.Mode = "reference"
 		}
@@ -554,19 +541,12 @@ func (c *Config) validate() []problem {
 			}
 			d.validateHL7(key, bad, oneOf)
 		case "fhir":
-			if u, err := url.Parse(d.FHIR.Base); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-				bad(key+"fhir.base", "https://hôte/chemin est attendu")
-			}
-			oneOf(key+"fhir.mode", d.FHIR.Mode, "reference", "mhd")
-			if d.FHIR.Mode == "reference" && d.FHIR.ReadToken == "" {
-				bad(key+"fhir.read_token_file", "le mode reference demande le jeton que le DI présentera à la console")
-			}
+			c.validateFHIR(d.FHIR, key, bad, oneOf)
 		}
-		for _, f := range []struct{ key, path string }{
-			{"mllp.ca", d.MLLP.CA}, {"mllp.certificate", d.MLLP.Certificate}, {"fhir.ca", d.FHIR.CA},
-			{"fhir.certificate", d.FHIR.Certificate}, {"fhir.token_file", d.FHIR.TokenFile}, {"fhir.read_token_file", d.FHIR.ReadToken},
-		} {
-			file(key+f.key, f.path)
+		file(key+"mllp.ca", d.MLLP.CA)
+		file(key+"mllp.certificate", d.MLLP.Certificate)
+		for _, f := range d.FHIR.files() {
+			file(key+"fhir."+f[0], f[1])
 		}
 	}
 	if len(c.Retry) == 0 {

@@ -78,10 +78,12 @@ type About struct {
 	Folders     []string // that are taken from; a sub-folder per professional
 }
 
-// DIAccess is the credential of one record system for GET /di/documents/{id}.
+// DIAccess is the credential of one record system for GET /di/documents/{id}: a
+// token, a client certificate, or either of them.
 type DIAccess struct {
-	Name      string // as configured; it is the actor in the journal
-	TokenFile string // path of a file with a bearer token of at least 20 characters
+	Name            string // as configured; it is the actor in the journal
+	TokenFile       string // path of a file with a bearer token of at least 20 characters; empty: none
+	CertificateFile string // path of a PEM file with its client certificates; empty: none. Needs Config.Certificate
 }
 
 // Console serves the pages. Make it with New.
@@ -96,7 +98,7 @@ type Console struct {
 	sessions      *scs.SessionManager
 	attempts      *attempts
 	hashing       chan struct{} // one slot per password hash computed at once
-	di            []diToken
+	di            []diCredential
 	live          *hub
 	boxes         map[string]string // opaque key of a mailbox -> address
 	listener      net.Listener
@@ -139,7 +141,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if c.pages, err = loadPages(c.wall); err != nil {
 		return nil, fmt.Errorf("load pages: %w", err)
 	}
-	if c.di, err = loadDITokens(cfg.DI); err != nil {
+	if c.di, err = loadDI(cfg.DI); err != nil {
 		return nil, err
 	}
 	if err := c.loadMetrics(); err != nil {
@@ -164,6 +166,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 			Certificates: []tls.Certificate{pair},
 			NextProtos:   []string{"h2", "http/1.1"},
 		}
+		askForDI(tlsConfig, c.di)
 	}
 	if c.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("console listen: %w", err)

@@ -3,6 +3,9 @@ package console
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,31 +19,93 @@ import (
 
 const minToken = 20 // characters of a bearer token
 
-// diToken is the credential of one record system; the token itself is not kept.
-type diToken struct {
-	name string
-	sum  [sha256.Size]byte
+// diCredential is what one record system shows: a token, of which only the digest is
+// kept, or one of its certificates.
+type diCredential struct {
+	name         string
+	token        [sha256.Size]byte
+	hasToken     bool
+	certificates []*x509.Certificate
 }
 
-func loadDITokens(list []DIAccess) ([]diToken, error) {
-	var out []diToken
+func loadDI(list []DIAccess) ([]diCredential, error) {
+	var out []diCredential
 	for _, d := range list {
-		b, err := os.ReadFile(d.TokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("token of DI %s: %w", d.Name, err)
+		k := diCredential{name: d.Name}
+		if d.TokenFile != "" {
+			b, err := os.ReadFile(d.TokenFile)
+			if err != nil {
+				return nil, fmt.Errorf("token of DI %s: %w", d.Name, err)
+			}
+			token := strings.TrimSpace(string(b))
+			if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
+				return nil, fmt.Errorf("token of DI %s in %s: one line of at least %d characters without blanks expected", d.Name, d.TokenFile, minToken)
+			}
+			k.token, k.hasToken = sha256.Sum256([]byte(token)), true
 		}
-		token := strings.TrimSpace(string(b))
-		if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
-			return nil, fmt.Errorf("token of DI %s in %s: one line of at least %d characters without blanks expected", d.Name, d.TokenFile, minToken)
+		if d.CertificateFile != "" {
+			var err error
+			if k.certificates, err = readCertificates(d.CertificateFile); err != nil {
+				return nil, fmt.Errorf("certificate of DI %s: %w", d.Name, err)
+			}
 		}
-		out = append(out, diToken{name: d.Name, sum: sha256.Sum256([]byte(token))})
+		out = append(out, k)
 	}
 	return out, nil
 }
 
-// dossier returns the name of the record system whose token the request carries
-// (RFC 6750 §2.1); "" when it carries none of ours.
-func (c *Console) dossier(r *http.Request) string {
+// readCertificates reads the certificates of a PEM file; at least one.
+func readCertificates(path string) ([]*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []*x509.Certificate
+	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s: certificates alone expected, not the key of the DI", path)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: holds no certificate", path)
+	}
+	return out, nil
+}
+
+// askForDI lets the server ask for the client certificates of the record systems.
+// Which of them it takes is decided by dossier, certificate by certificate: no
+// authority can make another one. The names of their issuers are given so that the
+// browser of a person with a card of another authority does not ask her for it.
+func askForDI(cfg *tls.Config, list []diCredential) {
+	issuers := x509.NewCertPool()
+	for _, k := range list {
+		for _, c := range k.certificates {
+			cfg.ClientAuth = tls.RequestClientCert
+			issuers.AddCert(&x509.Certificate{Raw: c.RawIssuer, RawSubject: c.RawIssuer}) // names are all that is read of it
+		}
+	}
+	cfg.ClientCAs = issuers
+}
+
+// dossier returns the name of the record system whose certificate, or token (RFC 6750
+// §2.1), the request carries; "" when it carries none of ours. A certificate that has
+// ended is none.
+func (c *Console) dossier(r *http.Request, now time.Time) string {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		leaf := r.TLS.PeerCertificates[0]
+		for _, d := range c.di {
+			for _, known := range d.certificates {
+				if known.Equal(leaf) && now.Before(leaf.NotAfter) && !now.Before(leaf.NotBefore) {
+					return d.name
+				}
+			}
+		}
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
@@ -48,7 +113,7 @@ func (c *Console) dossier(r *http.Request) string {
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	name := ""
 	for _, d := range c.di {
-		if subtle.ConstantTimeCompare(d.sum[:], sum[:]) == 1 {
+		if d.hasToken && subtle.ConstantTimeCompare(d.token[:], sum[:]) == 1 {
 			name = d.name
 		}
 	}
@@ -60,7 +125,7 @@ func (c *Console) dossier(r *http.Request) string {
 // (RFC 9110 §14). A document that a person must decide about, or put aside, is not
 // given.
 func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) error {
-	name := c.dossier(r)
+	name := c.dossier(r, time.Now())
 	if name == "" {
 		// The same limit as for logins: anybody could fill the journal otherwise.
 		if c.attempts.begin("di token", v.from) == 0 {

@@ -1,11 +1,21 @@
 package console
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"greffe/pkg/greffe"
 )
@@ -67,13 +77,136 @@ func TestDITokensAreChecked(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := loadDITokens([]DIAccess{{Name: "dpi", TokenFile: path}}); err == nil {
+		if _, err := loadDI([]DIAccess{{Name: "dpi", TokenFile: path}}); err == nil {
 			t.Errorf("token %q is accepted", content)
 		} else if content != "" && strings.Contains(err.Error(), content) {
 			t.Errorf("the error shows the token: %v", err)
 		}
 	}
-	if _, err := loadDITokens([]DIAccess{{Name: "dpi", TokenFile: filepath.Join(dir, "absent")}}); err == nil {
+	if _, err := loadDI([]DIAccess{{Name: "dpi", TokenFile: filepath.Join(dir, "absent")}}); err == nil {
 		t.Error("a missing file is accepted")
+	}
+}
+
+// A certificate is taken as it is: another one of the same authority is not, nor is
+// one that has ended, and a person's browser is asked for none of another authority.
+func TestDIShowsItsCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.receive(mail{subject: "x", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>")}}})
+	dir := t.TempDir()
+	authority := newAuthority(t)
+	now := time.Now()
+	dpi, other, ended := authority.issue(t, now.Add(time.Hour)), authority.issue(t, now.Add(time.Hour)), authority.issue(t, now.Add(-time.Minute))
+	known := filepath.Join(dir, "dpi.pem")
+	writePEM(t, known, dpi.Leaf, ended.Leaf)
+	var err error
+	if w.console.di, err = loadDI([]DIAccess{{Name: "dpi", CertificateFile: known}}); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(w.console.Handler())
+	server.TLS = &tls.Config{}
+	askForDI(server.TLS, w.console.di)
+	server.StartTLS()
+	defer server.Close()
+	get := func(own *tls.Certificate) (status, asked int) {
+		client := server.Client()
+		tr := client.Transport.(*http.Transport).Clone()
+		defer tr.CloseIdleConnections()
+		tr.TLSClientConfig.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if own != nil && r.SupportsCertificate(own) == nil {
+				asked++
+				return own, nil
+			}
+			return &tls.Certificate{}, nil
+		}
+		resp, err := (&http.Client{Transport: tr}).Get(server.URL + "/di/documents/" + string(a.Documents[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, asked
+	}
+	card := newAuthority(t).issue(t, now.Add(time.Hour))
+	for name, c := range map[string]struct {
+		own    *tls.Certificate
+		status int
+		asked  int
+	}{
+		"the DI": {dpi, 200, 1}, "another of its authority": {other, 401, 1}, "ended": {ended, 401, 1},
+		"a person's card": {card, 401, 0}, "none": {nil, 401, 0},
+	} {
+		if status, asked := get(c.own); status != c.status || asked != c.asked {
+			t.Errorf("%s: status %d, asked %d", name, status, asked)
+		}
+	}
+	if !w.journalled("dpi", "fetched", string(a.Documents[0]), "ok") {
+		t.Error("the fetch is not in the journal")
+	}
+	for name, content := range map[string]string{"vide": "", "clé": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "abîmé": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadDI([]DIAccess{{Name: "dpi", CertificateFile: path}}); err == nil {
+			t.Errorf("a file that is %s is accepted", name)
+		}
+	}
+}
+
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Autorité " + rand.Text()}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority{cert, key}
+}
+
+func (a authority) issue(t *testing.T, until time.Time) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(until.UnixNano()), Subject: pkix.Name{CommonName: "dpi"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func writePEM(t *testing.T, path string, certs ...*x509.Certificate) {
+	t.Helper()
+	var b []byte
+	for _, c := range certs {
+		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
