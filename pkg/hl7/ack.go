@@ -26,12 +26,18 @@ type ACKError struct {
 	Text     string // ERR-7 or ERR-8
 }
 
-// Application returns the application error of an answer (ERR-3 207 with a code
-// in ERR-5). The name of the code system is not looked at: the volet and its
-// examples print three.
+// Application returns the application error of an answer: the first ERR with a code
+// in ERR-5, else the first that says in ERR-3 that there is one (207) and leaves it
+// out. The name of the code system is not looked at: the volet and its examples
+// print three. What is only a warning or an information (ERR-4) is no error.
 func (a ACK) Application() (ACKError, bool) {
 	for _, e := range a.Errors {
-		if e.App != "" && (e.Code == "207" || e.Code == "") {
+		if e.App != "" && e.Severity != "W" && e.Severity != "I" {
+			return e, true
+		}
+	}
+	for _, e := range a.Errors {
+		if e.Code == "207" {
 			return e, true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -16,6 +17,16 @@ import (
 // message and did not answer it. It may have the message or not: send it again
 // with the same MSH-10.
 var ErrNoAnswer = errors.New("hl7: no answer")
+
+// Kinds of ErrNoAnswer, for whoever has to mend it.
+var (
+	// ErrUnreachable is returned when no connection could be made: the receiver
+	// cannot have the message.
+	ErrUnreachable = fmt.Errorf("%w: not reached", ErrNoAnswer)
+	// ErrTimeout is returned when the receiver took the message and said nothing in
+	// time, or stopped taking it.
+	ErrTimeout = fmt.Errorf("%w: timed out", ErrNoAnswer)
+)
 
 // ErrClosed is returned by Send after Close.
 var ErrClosed = errors.New("hl7: client closed")
@@ -39,8 +50,9 @@ type ClientConfig struct {
 // and foreign ones, and frames that are no acknowledgement, are skipped. After
 // a failure the connection is closed, since what the peer will say on it is unknown.
 type Client struct {
-	cfg   ClientConfig
-	slots chan struct{}
+	cfg    ClientConfig
+	slots  chan struct{}
+	linger time.Duration // of Ping
 
 	mu     sync.Mutex
 	idle   []*link
@@ -59,14 +71,14 @@ func NewClient(cfg ClientConfig) *Client {
 	set(&cfg.AckTimeout, 60*time.Second)
 	set(&cfg.StallTimeout, 30*time.Second)
 	cfg.Connections = max(cfg.Connections, 1)
-	return &Client{cfg: cfg, slots: make(chan struct{}, cfg.Connections)}
+	return &Client{cfg: cfg, slots: make(chan struct{}, cfg.Connections), linger: 300 * time.Millisecond}
 }
 
 // Send sends the message that write gives and returns its answer, whatever it
 // says. write may be called a second time, when a connection that was idle
 // turns out dead. An error of write itself is returned as it is, and the frame
-// is left unfinished so that the peer drops it. Other failures are ErrNoAnswer,
-// or the error of ctx.
+// is left unfinished so that the peer drops it. Other failures are ErrNoAnswer
+// (ErrUnreachable, ErrTimeout), or the error of ctx.
 func (c *Client) Send(ctx context.Context, control string, write func(io.Writer) error) (ACK, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -98,14 +110,24 @@ func (c *Client) Send(ctx context.Context, control string, write func(io.Writer)
 	}
 }
 
-// Ping connects and closes again.
+// Ping connects, waits a moment for the receiver to close again, as one that does not
+// take our address or our certificate does (TLS 1.3 tells only then), and closes.
 func (c *Client) Ping(ctx context.Context) error {
 	l, err := c.dial(ctx)
 	if err != nil {
 		return err
 	}
-	l.close()
-	return nil
+	defer l.close()
+	t := time.NewTimer(c.linger)
+	defer t.Stop()
+	select {
+	case <-l.dead:
+		return fmt.Errorf("%w: %s closes the connection: %w", ErrUnreachable, c.cfg.Address, l.err)
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close closes the idle connections, and those in use as they are given back.
@@ -173,9 +195,9 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("%w: connect to %s: %w", ErrNoAnswer, c.cfg.Address, err)
+		return nil, fmt.Errorf("%w: connect to %s: %w", ErrUnreachable, c.cfg.Address, err)
 	}
-	l := &link{conn: conn, answers: make(chan ACK, 16), dead: make(chan struct{}), gone: make(chan struct{})}
+	l := &link{conn: conn, answers: make(chan ACK, 16), dead: make(chan struct{})}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -201,7 +223,12 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 		err = buf.Flush()
 	}
 	if w.err != nil {
-		// The peer may have answered before it stopped reading, an AE for example.
+		if errors.Is(w.err, os.ErrDeadlineExceeded) { // it is there and does not read
+			return ACK{}, fmt.Errorf("%w: %s stopped taking the message for %s", ErrTimeout, c.cfg.Address, c.cfg.StallTimeout)
+		}
+		// What the peer said before it stopped reading tells more: an AE, an alert of TLS.
+		l.conn.SetReadDeadline(time.Now().Add(c.linger))
+		<-l.dead
 		select {
 		case a := <-l.answers:
 			if a.Control == control && a.Code != "CA" {
@@ -209,7 +236,7 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 			}
 		default:
 		}
-		return ACK{}, fmt.Errorf("%w: write: %w", errDead, w.err)
+		return ACK{}, fmt.Errorf("%w: write: %w, read: %w", errDead, w.err, l.err)
 	}
 	if err != nil {
 		return ACK{}, err
@@ -237,7 +264,7 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 			}
 			return ACK{}, fmt.Errorf("%w: %w", errDead, l.err)
 		case <-timer.C:
-			return ACK{}, fmt.Errorf("%w: %s took the message and said nothing for %s", ErrNoAnswer, c.cfg.Address, c.cfg.AckTimeout)
+			return ACK{}, fmt.Errorf("%w: %s took the message and said nothing for %s", ErrTimeout, c.cfg.Address, c.cfg.AckTimeout)
 		case <-ctx.Done():
 			return ACK{}, ctx.Err()
 		}

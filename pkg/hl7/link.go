@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"sync"
 )
 
 // answerLimit is the longest acknowledgement that is read.
@@ -16,10 +15,8 @@ type link struct {
 	conn    net.Conn
 	answers chan ACK
 	dead    chan struct{} // closed when the reader ended
-	gone    chan struct{} // closed by close
-	once    sync.Once
-	err     error // why the reader ended; set before dead is closed
-	heard   bool  // a broken frame came; set before dead is closed
+	err     error         // why the reader ended; set before dead is closed
+	heard   bool          // a broken frame came; set before dead is closed
 }
 
 // read passes on acknowledgements until the connection ends. Frames that are not
@@ -50,10 +47,22 @@ func (l *link) read() {
 		if err != nil {
 			continue
 		}
+		l.pass(a)
+	}
+}
+
+// pass hands an answer on. A peer that sends more of them than anybody waits for loses
+// the oldest: waiting here would stop its own reading of our message.
+func (l *link) pass(a ACK) {
+	for {
 		select {
 		case l.answers <- a:
-		case <-l.gone:
 			return
+		default:
+		}
+		select {
+		case <-l.answers:
+		default:
 		}
 	}
 }
@@ -72,9 +81,4 @@ func (l *link) alive() bool {
 	}
 }
 
-func (l *link) close() {
-	l.once.Do(func() {
-		close(l.gone)
-		l.conn.Close()
-	})
-}
+func (l *link) close() { l.conn.Close() }

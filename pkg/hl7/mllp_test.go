@@ -264,10 +264,10 @@ func TestClientUnreachable(t *testing.T) {
 	addr := ln.Addr().String()
 	ln.Close()
 	c := client(t, ClientConfig{Address: addr})
-	if _, err := c.Send(t.Context(), "G1", message("G1")); !errors.Is(err, ErrNoAnswer) {
+	if _, err := c.Send(t.Context(), "G1", message("G1")); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("err %v", err)
 	}
-	if err := c.Ping(t.Context()); !errors.Is(err, ErrNoAnswer) {
+	if err := c.Ping(t.Context()); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("err %v", err)
 	}
 }
@@ -291,7 +291,7 @@ func TestClientStalledWrite(t *testing.T) {
 		_, err := io.Copy(w, io.LimitReader(zeros{}, 64<<20))
 		return err
 	})
-	if !errors.Is(err, ErrNoAnswer) {
+	if !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("err %v", err)
 	}
 	(<-accepted).Close()
@@ -356,6 +356,35 @@ func TestClientWithMutualTLS(t *testing.T) {
 		c := client(t, ClientConfig{Address: addr, TLS: cfg})
 		if _, err := c.Send(t.Context(), "G1", message("G1")); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("%s: %v", name, err)
+		}
+		c.linger = 20 * time.Second
+		if err := c.Ping(t.Context()); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("%s: ping: %v", name, err)
+		}
+	}
+	if err := good.Ping(t.Context()); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+}
+
+// A receiver that floods the connection with answers to others is heard to the end.
+func TestClientIsNotDrownedByForeignAnswers(t *testing.T) {
+	t.Parallel()
+	addr := receiver(t, nil, func(_ context.Context, r io.Reader, w io.Writer) error {
+		msh, err := readAll(r)
+		if err != nil {
+			return err
+		}
+		for n := range 500 {
+			a := Answer(msh, ACK{Code: "AE", ID: "1"}, time.Now())
+			WriteFrame(w, bytes.Replace(a, []byte(msh.Text(10, 1)), fmt.Appendf(nil, "X%d", n), 1))
+		}
+		return WriteFrame(w, Answer(msh, ACK{Code: "AA", ID: "2"}, time.Now()))
+	})
+	c := client(t, ClientConfig{Address: addr, AckTimeout: 30 * time.Second})
+	for _, id := range []string{"G1", "G2"} {
+		if a, err := c.Send(t.Context(), id, message(id)); err != nil || a.Code != "AA" || a.Control != id {
+			t.Errorf("%+v, %v", a, err)
 		}
 	}
 }

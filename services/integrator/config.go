@@ -193,6 +193,8 @@ func checkSender(ctx context.Context, d DI, s Sender) Check {
 		text += "Son certificat n'est pas signé par une autorité admise : donner le fichier de l'autorité (ca) ou faire renouveler le certificat."
 	case errors.As(err, &dns):
 		text += "Ce nom est inconnu du DNS : vérifier l'adresse."
+	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
+		text += "Le DI refuse la connexion TLS : vérifier le certificat client et ce que le DI en attend."
 	case errors.As(err, &op) && op.Op == "dial":
 		text += "Vérifier l'adresse, que le DI est démarré et que le pare-feu laisse passer."
 	default:

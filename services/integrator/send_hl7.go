@@ -91,75 +91,17 @@ func (s *mllpSender) Send(ctx context.Context, d Delivery) (Result, error) {
 			return m.Encode(w, s.settings, f)
 		})
 	}
-	o := Result{Outcome: greffe.Outcome{Action: string(m.Event), Control: d.Control}}
+	var r Result
 	switch {
 	case err == nil:
+		r = readACK(ack, d)
 	case ours(ctx, err):
 		return Result{}, err
 	case errors.Is(err, hl7.ErrNoAnswer), errors.Is(err, hl7.ErrClosed):
-		o.State, o.Code, o.Text, o.Silent = greffe.StateWaiting, "no answer", textUnreachable, true
-		return o, nil
-	default: // the message cannot be written: a fault of ours, not of the DI
-		o.State, o.Code = greffe.StateIncident, "unwritable"
-		o.Text = "Le message HL7 de ce document ne peut pas être écrit. Prévenir le service informatique."
-		return o, nil
+		r = unanswered(err)
+	default: // a fault of ours, not of the DI
+		r = unwritable(err)
 	}
-	said := readACK(ack, d)
-	said.Action, said.Control = o.Action, o.Control
-	return Result{Outcome: said, Stops: said.State == greffe.StateIncident}, nil
-}
-
-// readACK turns an acknowledgement into an outcome (volet, tables of MSA-1, ERR-3
-// and ERR-5).
-func readACK(a hl7.ACK, d Delivery) greffe.Outcome {
-	switch a.Code {
-	case "AA":
-		o := delivered(d, "")
-		o.Code = "AA"
-		return o
-	case "AR":
-		return greffe.Outcome{State: greffe.StateWaiting, Code: "AR", Text: textLater}
-	}
-	if e, ok := a.Application(); ok {
-		return greffe.Outcome{State: greffe.StateRefused, Code: "AE " + short(e.App), Text: refusal(e.App, e.AppLabel)}
-	}
-	o := greffe.Outcome{State: greffe.StateIncident, Code: "AE"}
-	where := ""
-	if len(a.Errors) > 0 {
-		e := a.Errors[0]
-		o.Code = "AE " + short(e.Code)
-		if e.Location != "" {
-			where = " au champ " + short(e.Location)
-		}
-		o.Text = fmt.Sprintf("Le DI signale une erreur technique %s%s (%s). Prévenir le service informatique.", short(e.Code), where, technical(e))
-		return o
-	}
-	o.Text = "Le DI refuse le message sans dire pourquoi. Prévenir le service informatique."
-	return o
-}
-
-// technical is the meaning of an ERR-3 (HL7 table 0357).
-func technical(e hl7.ACKError) string {
-	switch e.Code {
-	case "100":
-		return "segments absents ou dans le désordre"
-	case "101":
-		return "champ obligatoire absent"
-	case "102":
-		return "type de donnée"
-	case "103":
-		return "valeur inconnue du DI, par exemple le type de document"
-	case "198":
-		return "cardinalité"
-	case "200", "201":
-		return "type de message ou événement non pris en charge par le DI"
-	case "202", "203":
-		return "environnement ou version non pris en charge par le DI"
-	case "204", "205", "206":
-		return "objet inconnu, en double ou verrouillé dans le DI"
-	}
-	if e.Label != "" {
-		return short(e.Label)
-	}
-	return "erreur non décrite"
+	r.Action, r.Control = string(m.Event), d.Control
+	return r, nil
 }
