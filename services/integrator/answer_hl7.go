@@ -59,12 +59,12 @@ var technicals = map[string]technical{
 func readACK(a hl7.ACK, d Delivery) Result {
 	switch a.Code {
 	case "AA":
-		o := delivered(d, said(a.Errors))
+		o := delivered(d, hints(a.Errors))
 		o.Code = "AA"
 		return Result{Outcome: o}
 	case "AR":
 		text := textLater
-		if s := said(a.Errors); s != "" {
+		if s := hints(a.Errors); s != "" {
 			text = "Le DI demande de revenir plus tard : « " + s + " ». Nouvel essai automatique."
 		}
 		return Result{Outcome: greffe.Outcome{State: greffe.StateWaiting, Code: "AR", Text: text}}
@@ -107,8 +107,8 @@ func code(s string) string {
 
 var shapeOfCode = regexp.MustCompile(`^[A-Z]?[0-9]{1,6}$`)
 
-// said are the labels of the errors that an AA or AR carries all the same.
-func said(errs []hl7.ACKError) string {
+// hints are the labels of the errors that an AA or AR carries all the same.
+func hints(errs []hl7.ACKError) string {
 	var out []string
 	for _, e := range errs {
 		if s := or(e.AppLabel, e.Label); s != "" && len(out) < 3 {
