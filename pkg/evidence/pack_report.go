@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"greffe/pkg/report"
 )
 
 // maxRows bounds the rows of a table of the report; preuve.json has all of them.
@@ -11,7 +13,7 @@ const maxRows = 1000
 
 // report writes preuve.pdf: what preuve.json says, to be read.
 func (r *Record) report() ([]byte, error) {
-	p, err := newReport("Relevé de preuve Greffe", r.Made)
+	p, err := report.New("Relevé de preuve Greffe", r.Made)
 	if err != nil {
 		return nil, err
 	}
@@ -19,9 +21,9 @@ func (r *Record) report() ([]byte, error) {
 	for _, m := range r.Messages {
 		documents += len(m.Documents)
 	}
-	p.heading(1, "Relevé de preuve")
-	p.paragraph(verdictSentence(r))
-	p.table([]int{30, 70}, true, []string{"Élément", "Valeur"}, [][]string{
+	p.Heading(1, "Relevé de preuve")
+	p.Paragraph(verdictSentence(r))
+	p.Table([]int{30, 70}, true, []string{"Élément", "Valeur"}, [][]string{
 		{"Établi le", frenchTime(r.Made)},
 		{"Par", r.By},
 		{"Journal", r.Journal},
@@ -32,8 +34,8 @@ func (r *Record) report() ([]byte, error) {
 		{"Jetons d’horodatage", fmt.Sprint(len(r.Stamps))},
 	})
 
-	p.heading(2, "Contrôles")
-	p.paragraph("Les contrôles du pack peuvent être refaits par quiconque avec ce seul pack, sans l’établissement et sans réseau. " +
+	p.Heading(2, "Contrôles")
+	p.Paragraph("Les contrôles du pack peuvent être refaits par quiconque avec ce seul pack, sans l’établissement et sans réseau. " +
 		"Ceux de l’archive ont été faits dans l’établissement au moment de la preuve. Une réserve ne contredit rien : elle dit ce qui prouverait davantage et n’y est pas.")
 	var rows [][]string
 	for i, k := range r.Checks {
@@ -43,11 +45,11 @@ func (r *Record) report() ([]byte, error) {
 		}
 		rows = append(rows, []string{fmt.Sprint(i + 1), k.Title + " (" + k.ID + ")", k.Status.French(), where, upperFirst(k.Compared) + "."})
 	}
-	p.table([]int{5, 38, 9, 9, 39}, true, []string{"N°", "Contrôle", "Résultat", "Lieu", "Ce qui a été comparé"}, rows)
+	p.Table([]int{5, 38, 9, 9, 39}, true, []string{"N°", "Contrôle", "Résultat", "Lieu", "Ce qui a été comparé"}, rows)
 	for _, k := range r.Checks {
 		if k.Status != StatusOK {
-			p.heading(3, k.ID+" : "+k.Status.French())
-			p.paragraph(k.Title + ". " + k.Text)
+			p.Heading(3, k.ID+" : "+k.Status.French())
+			p.Paragraph(k.Title + ". " + k.Text)
 			rows = nil
 			for _, f := range k.Faults {
 				rows = append(rows, []string{f.File, f.Text})
@@ -56,13 +58,13 @@ func (r *Record) report() ([]byte, error) {
 				rows = append(rows, []string{"…", fmt.Sprintf("et %d autres", k.More)})
 			}
 			if len(rows) > 0 {
-				p.table([]int{50, 50}, true, []string{"Sur quoi", "Constat"}, rows)
+				p.Table([]int{50, 50}, true, []string{"Sur quoi", "Constat"}, rows)
 			}
 		}
 	}
 
-	p.heading(2, "Messages et documents")
-	p.paragraph("Un document y est nommé par son identifiant et son empreinte SHA-256. Son titre, son patient et son auteur sont dans le manifeste de son message, joint au pack.")
+	p.Heading(2, "Messages et documents")
+	p.Paragraph("Un document y est nommé par son identifiant et son empreinte SHA-256. Son titre, son patient et son auteur sont dans le manifeste de son message, joint au pack.")
 	rows = nil
 	for _, m := range r.Messages {
 		what := "Message reçu"
@@ -78,38 +80,38 @@ func (r *Record) report() ([]byte, error) {
 			rows = append(rows, []string{string(d.ID), "Document : " + label, string(d.SHA256)})
 		}
 	}
-	p.table([]int{32, 34, 34}, true, []string{"Identifiant", "Quoi", "SHA-256"}, bounded(rows))
+	p.Table([]int{32, 34, 34}, true, []string{"Identifiant", "Quoi", "SHA-256"}, bounded(rows))
 
-	p.heading(2, "Points de contrôle du journal")
+	p.Heading(2, "Points de contrôle du journal")
 	rows = nil
 	for _, c := range r.Checkpoints {
 		rows = append(rows, []string{fmt.Sprint(c.Size), frenchTime(c.Time), c.Root, strings.Join(c.Keys, ", ")})
 	}
-	p.table([]int{12, 28, 44, 16}, true, []string{"Lignes", "Dernière ligne du", "Racine de l’arbre (base64)", "Clé"}, bounded(rows))
+	p.Table([]int{12, 28, 44, 16}, true, []string{"Lignes", "Dernière ligne du", "Racine de l’arbre (base64)", "Clé"}, bounded(rows))
 
-	p.heading(2, "Horodatage")
+	p.Heading(2, "Horodatage")
 	if len(r.Stamps) == 0 {
-		p.paragraph("Aucun jeton d’horodatage n’est joint : les dates sont celles de l’horloge de l’établissement.")
+		p.Paragraph("Aucun jeton d’horodatage n’est joint : les dates sont celles de l’horloge de l’établissement.")
 	} else {
 		rows = nil
 		for _, s := range r.Stamps {
 			rows = append(rows, []string{frenchTime(s.Time), orDash(s.Authority), orDash(s.Policy), s.Checkpoint})
 		}
-		p.table([]int{24, 26, 18, 32}, true, []string{"Date du jeton", "Autorité", "Politique", "Point de contrôle"}, bounded(rows))
+		p.Table([]int{24, 26, 18, 32}, true, []string{"Date du jeton", "Autorité", "Politique", "Point de contrôle"}, bounded(rows))
 	}
 
-	p.heading(2, "Ce que ce pack prouve")
+	p.Heading(2, "Ce que ce pack prouve")
 	for _, s := range proves {
-		p.paragraph(s)
+		p.Paragraph(s)
 	}
-	p.heading(2, "Ce qu’il ne prouve pas")
+	p.Heading(2, "Ce qu’il ne prouve pas")
 	for _, s := range provesNot {
-		p.paragraph(s)
+		p.Paragraph(s)
 	}
-	p.heading(2, "Refaire les contrôles")
-	p.paragraph("LISEZMOI.txt, dans le pack, montre comment avec les seuls programmes sha256sum et openssl. Avec le programme Greffe, sans configuration ni réseau : " +
+	p.Heading(2, "Refaire les contrôles")
+	p.Paragraph("LISEZMOI.txt, dans le pack, montre comment avec les seuls programmes sha256sum et openssl. Avec le programme Greffe, sans configuration ni réseau : " +
 		"greffe verify --pack PACK.zip --key CLE.pub --tsa-ca AUTORITE.pem")
-	return p.bytes(), nil
+	return p.Bytes(), nil
 }
 
 // What a pack proves, and what not; in the report, in LISEZMOI.txt and in the help.

@@ -174,7 +174,8 @@ type journalPage struct {
 	Criteria criteria
 	Actions  []actionChoice
 	Filtered bool
-	Lost     bool // the address names a filter that this session does not know
+	Q        string // of the filter
+	Lost     bool   // the address names a filter that this session does not know
 	Errors   map[string]string
 }
 
@@ -273,7 +274,7 @@ func (c *Console) showJournal(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err := c.record(v, "read", "", "ok", strings.TrimSpace("journal "+k.kinds())); err != nil {
 		return err
 	}
-	p := journalPage{Lines: history(entries), Criteria: k, Filtered: known, Lost: q != "" && !known, Actions: actionChoices(k.Action)}
+	p := journalPage{Lines: history(entries), Criteria: k, Filtered: known, Q: q, Lost: q != "" && !known, Actions: actionChoices(k.Action)}
 	here := url.Values{}
 	if known {
 		here.Set("q", q)

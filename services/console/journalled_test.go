@@ -30,6 +30,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 	}
 	byName := q(claire, "/recherche", url.Values{"nom": {"kervella"}})
 	byText := q(claire, "/file", url.Values{"texte": {"kervella"}})
+	byINS, auditorName := q(paul, "/journal/patient", url.Values{"ins": {maelle.INS.Extension}}), q(paul, "/recherche", url.Values{"nom": {"kervella"}})
 	covered := map[string]bool{}
 	// What each route leaves: the action, the subject and the detail; "-" for those that
 	// show nothing about anybody.
@@ -52,6 +53,11 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"POST /messages/{id}/accuse", "/messages/" + id + "/accuse", claire, "asked", id, ""},
 		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
 		{"GET /journal", "/journal", paul, "read", "", "journal"},
+		{"GET /journal/patient", "/journal/patient" + byINS, paul, "read", "", "journal patient"},
+		{"GET /journal/patient/{forme}", "/journal/patient/acces.csv" + byINS, paul, "exported", "", "journal patient"},
+		{"GET /journal/journal.csv", "/journal/journal.csv", paul, "exported", "", "journal"},
+		{"GET /recherche/recherche.csv", "/recherche/recherche.csv" + auditorName, paul, "exported", "", "search name"},
+		{"POST /journal/patient", "", nil, "-", "", ""},
 		{"GET /systeme", "/systeme", root, "read", "", "system"},
 		{"GET /systeme/boites", "/systeme/boites", root, "read", "", "mailboxes"},
 		{"GET /tableau", "/tableau", root, "read", "", "dashboard"},

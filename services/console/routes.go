@@ -61,9 +61,14 @@ func (c *Console) routes() []route {
 
 		{"GET /recherche", readers, false, c.showSearch},
 		{"POST /recherche", readers, false, c.search},
+		{"GET /recherche/recherche.csv", auditor, true, c.exportSearch},
 
 		{"GET /journal", auditor, false, c.showJournal},
 		{"POST /journal", auditor, false, c.filterJournal},
+		{"GET /journal/journal.csv", auditor, true, c.exportJournal},
+		{"GET /journal/patient", auditor, false, c.showReads},
+		{"POST /journal/patient", auditor, false, c.readsFilter},
+		{"GET /journal/patient/{forme}", auditor, true, c.extractReads},
 
 		{"GET /systeme", admin, false, c.showSystem},
 		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},

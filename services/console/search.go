@@ -19,6 +19,7 @@ type searchPage struct {
 	Results  []index.Document
 	Next     string
 	First    string // back to the newest, when this is not the first page
+	CSV      string // the whole as a table; "" for who may not
 }
 
 // search checks the criteria, keeps them in the session and goes to an address that
@@ -71,6 +72,9 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 		}
 		if next != "" {
 			p.Next = "/recherche?" + url.Values{"q": {q}, "avant": {next}}.Encode()
+		}
+		if v.role == auditor && len(p.Results) > 0 {
+			p.CSV = "/recherche/recherche.csv?" + url.Values{"q": {q}}.Encode()
 		}
 		if f.Before != "" {
 			p.First = "/recherche?" + url.Values{"q": {q}}.Encode()

@@ -1,4 +1,4 @@
-package evidence
+package report
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ type pdfGlyph struct {
 func newPDFFont(name string, file []byte) (*pdfFont, error) {
 	f, err := sfnt.Parse(file)
 	if err != nil {
-		return nil, fmt.Errorf("evidence: font: %w", err)
+		return nil, fmt.Errorf("report: font: %w", err)
 	}
 	return &pdfFont{name: name, file: file, font: f, glyphs: map[rune]pdfGlyph{}, used: map[uint16]rune{}}, nil
 }

@@ -1,4 +1,4 @@
-package evidence
+package report
 
 import (
 	"bytes"
@@ -13,12 +13,6 @@ import (
 	"golang.org/x/image/font/gofont/goregular"
 )
 
-// A report is a PDF that programs can read aloud: ISO 32000-1 §14.7 and §14.8 (logical
-// structure, tagged PDF), in French. Headings, paragraphs and tables are elements of its
-// structure tree, header cells have a scope, what only decorates is an artifact; the
-// fonts are embedded, with their way back to Unicode. No library at hand writes tagged
-// PDF, and this needs no more than is here.
-//
 // Lengths are in thousandths of a point.
 const (
 	pageWidth  = 595_280 // A4
@@ -29,8 +23,8 @@ const (
 	cellPad    = 4_000
 )
 
-// report is a PDF in the making.
-type report struct {
+// Report is a PDF in the making. It is for one goroutine.
+type Report struct {
 	title         string
 	made          time.Time
 	regular, bold *pdfFont
@@ -56,8 +50,10 @@ type tag struct {
 // mark is a piece of a page that belongs to an element.
 type mark struct{ page, id int }
 
-func newReport(title string, made time.Time) (*report, error) {
-	r := &report{title: title, made: made, root: &tag{kind: "Document"}}
+// New begins a report. made is the date that its metadata carry: the same calls make the
+// same bytes.
+func New(title string, made time.Time) (*Report, error) {
+	r := &Report{title: title, made: made, root: &tag{kind: "Document"}}
 	var err error
 	if r.regular, err = newPDFFont("R", goregular.TTF); err != nil {
 		return nil, err
@@ -69,12 +65,12 @@ func newReport(title string, made time.Time) (*report, error) {
 	return r, nil
 }
 
-func (r *report) newPage() {
+func (r *Report) newPage() {
 	r.pages = append(r.pages, &reportPage{})
 	r.y = pageHeight - margin
 }
 
-func (r *report) page() *reportPage { return r.pages[len(r.pages)-1] }
+func (r *Report) page() *reportPage { return r.pages[len(r.pages)-1] }
 
 func (t *tag) add(kind string) *tag {
 	k := &tag{kind: kind}
@@ -86,7 +82,7 @@ func (t *tag) add(kind string) *tag {
 func pt(n int) string { return fmt.Sprintf("%d.%03d", n/1000, n%1000) }
 
 // text draws lines of one element on this page, the first one with its top at y.
-func (r *report) text(t *tag, f *pdfFont, size int, x, y, leading int, lines []string) {
+func (r *Report) text(t *tag, f *pdfFont, size int, x, y, leading int, lines []string) {
 	p := r.page()
 	t.kids = append(t.kids, mark{len(r.pages) - 1, len(p.marks)})
 	fmt.Fprintf(&p.content, "/%s << /MCID %d >> BDC\n", t.kind, len(p.marks))
@@ -95,7 +91,7 @@ func (r *report) text(t *tag, f *pdfFont, size int, x, y, leading int, lines []s
 	p.content.WriteString("EMC\n")
 }
 
-func (r *report) lines(f *pdfFont, size, x, y, leading int, lines []string) {
+func (r *Report) lines(f *pdfFont, size, x, y, leading int, lines []string) {
 	p := r.page()
 	for i, l := range lines {
 		if i < len(lines)-1 {
@@ -106,7 +102,7 @@ func (r *report) lines(f *pdfFont, size, x, y, leading int, lines []string) {
 }
 
 // block writes a text over the whole width, on as many pages as it takes.
-func (r *report) block(kind string, f *pdfFont, size, before int, s string) {
+func (r *Report) block(kind string, f *pdfFont, size, before int, s string) {
 	lines := f.wrap(s, size, textWidth)
 	leading := size * 1350
 	r.y -= before
@@ -125,17 +121,19 @@ func (r *report) block(kind string, f *pdfFont, size, before int, s string) {
 	}
 }
 
-func (r *report) heading(level int, s string) {
+// Heading writes a heading of level 1, 2 or 3.
+func (r *Report) Heading(level int, s string) {
 	size := []int{20, 14, 11}[level-1]
 	r.block(fmt.Sprintf("H%d", level), r.bold, size, []int{0, 16_000, 10_000}[level-1], s)
 }
 
-func (r *report) paragraph(s string) { r.block("P", r.regular, 10, 5_000, s) }
+// Paragraph writes a paragraph, on as many pages as it takes.
+func (r *Report) Paragraph(s string) { r.block("P", r.regular, 10, 5_000, s) }
 
-// table writes a table whose columns have these shares of the width. The first row is
+// Table writes a table whose columns have these shares of the width. The first row is
 // the header; rowHeads makes the first cell of each row a header, too. A row stays on
 // one page, and the header is drawn again on each.
-func (r *report) table(shares []int, rowHeads bool, head []string, rows [][]string) {
+func (r *Report) Table(shares []int, rowHeads bool, head []string, rows [][]string) {
 	const size = 8
 	total := 0
 	for _, s := range shares {
@@ -164,7 +162,7 @@ func (r *report) table(shares []int, rowHeads bool, head []string, rows [][]stri
 }
 
 // row draws a row and returns its height; it only measures when t is nil.
-func (r *report) row(t *tag, widths []int, size int, rowHeads bool, cells []string, head bool) int {
+func (r *Report) row(t *tag, widths []int, size int, rowHeads bool, cells []string, head bool) int {
 	leading := size * 1300
 	most := (pageHeight - 2*margin - 60_000) / leading
 	wrapped := make([][]string, len(cells))
@@ -197,7 +195,7 @@ func (r *report) row(t *tag, widths []int, size int, rowHeads bool, cells []stri
 	return height
 }
 
-func (r *report) cellFont(head bool) *pdfFont {
+func (r *Report) cellFont(head bool) *pdfFont {
 	if head {
 		return r.bold
 	}
@@ -205,7 +203,7 @@ func (r *report) cellFont(head bool) *pdfFont {
 }
 
 // frame draws the lines of a row, which nobody needs to hear.
-func (r *report) frame(widths []int, height int, head bool) {
+func (r *Report) frame(widths []int, height int, head bool) {
 	c := &r.page().content
 	c.WriteString("/Artifact BMC\nq 0.5 w 0.6 G\n")
 	x := margin
@@ -220,7 +218,7 @@ func (r *report) frame(widths []int, height int, head bool) {
 }
 
 // artifactRow draws the header again for the eye.
-func (r *report) artifactRow(widths []int, size int, head []string) {
+func (r *Report) artifactRow(widths []int, size int, head []string) {
 	height := r.row(nil, widths, size, false, head, true)
 	r.frame(widths, height, true)
 	c := &r.page().content
@@ -234,8 +232,8 @@ func (r *report) artifactRow(widths []int, size int, head []string) {
 	r.y -= height
 }
 
-// bytes returns the PDF: the same bytes for the same calls.
-func (r *report) bytes() []byte {
+// Bytes returns the PDF: the same bytes for the same calls.
+func (r *Report) Bytes() []byte {
 	for i, p := range r.pages {
 		p.content.WriteString("/Artifact << /Type /Pagination /Subtype /Footer >> BDC\n")
 		current := r.pages
@@ -271,7 +269,7 @@ func (r *report) bytes() []byte {
 	at := r.made.UTC()
 	xmp := fmt.Sprintf(xmpPacket, xmlText(r.title), at.Format(time.RFC3339))
 	metadata := w.add(fmt.Sprintf("<< /Type /Metadata /Subtype /XML /Length %d >>\nstream\n%s\nendstream", len(xmp), xmp))
-	info := w.add(fmt.Sprintf("<< /Title %s /Creator (Greffe) /CreationDate (D:%s) >>", utf16Text(r.title), at.Format("20060102150405Z")))
+	info := w.add(fmt.Sprintf("<< /Title %s /Creator (Greffe) /CreationDate (D:%s) >>", utf16Text(r.title), at.Format("20060102150405")+"+00'00'"))
 	w.set(catalog, fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R /Lang (fr-FR) /MarkInfo << /Marked true >> /StructTreeRoot %d 0 R /Metadata %d 0 R /ViewerPreferences << /DisplayDocTitle true >> >>",
 		pages, tree, metadata))
 
