@@ -195,25 +195,93 @@ func browser(t *testing.T, path string) context.Context {
 	return ctx
 }
 
-// TestBrowserLeavesWhenTheSessionEnds holds that nothing stays on a shared screen.
-func TestBrowserLeavesWhenTheSessionEnds(t *testing.T) {
+// TestBrowserLocks: after a time without an act a warning is shown, then the screen is
+// locked in every window and nothing stays on it; what was typed is back after unlocking.
+// The account pages are looked at, also on a narrow screen.
+func TestBrowserLocks(t *testing.T) {
 	path := os.Getenv("GREFFE_TEST_CHROMIUM")
 	if path == "" {
 		t.Skip("GREFFE_TEST_CHROMIUM is not set")
 	}
-	w := newWorld(t)
-	w.console.cfg.IdleTimeout, w.console.sessions.IdleTimeout = 2*time.Second, 2*time.Second
-	a := w.receive(mail{subject: "Confidentiel"})
-	ctx, end := context.WithTimeout(browser(t, path), 40*time.Second)
+	w := newWorldWith(t, func(c *Config) { c.IdleTimeout = 12 * time.Second })
+	refused := greffe.Outcome{DI: "dpi", Action: "T02", Control: "1", State: greffe.StateRefused, Code: "AE 902", Text: "Patient inconnu."}
+	a := w.receive(mail{subject: "Confidentiel", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>"), body: reportPDF("Lettre"), outcomes: []greffe.Outcome{refused}}}})
+	at := w.server.URL + "/documents/" + string(a.Documents[0])
+	ctx := browser(t, path)
+	complaints := watchConsole(t, ctx)
+	ctx, end := context.WithTimeout(ctx, 3*time.Minute)
 	defer end()
-	err := chromedp.Do(ctx, chromedp.Navigate(w.server.URL+"/connexion?vers=/messages/"+string(a.ID)), chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"),
-		chromedp.WaitVisible(".sheet"), chromedp.WaitVisible("#login"))
-	if err != nil {
-		t.Fatal(err)
+	shot := screenshots(t, ctx)
+	do := func(steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%v\nconsole: %v", err, complaints())
+		}
 	}
-	to, err := chromedp.Run(ctx, chromedp.Location())
-	if err != nil || !strings.Contains(to, "expiree") || !strings.Contains(to, string(a.ID)) {
-		t.Errorf("left for %q, %v", to, err)
+	do(chromedp.EmulateViewport(1366, 768), chromedp.Navigate(w.server.URL+"/connexion?vers=/documents/"+string(a.Documents[0])), chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"),
+		chromedp.WaitVisible(".doc"), chromedp.Click("details summary"), chromedp.SendKeys("#motif", "Adressé par erreur, le"))
+	do(chromedp.WaitVisible("#veille button"))
+	shot("verrou-avertissement")
+	do(chromedp.KeyEvent("a")) // any act puts it off
+	do(chromedp.WaitNotVisible("#veille"), chromedp.WaitVisible("#veille button"), chromedp.WaitVisible("form[action='/verrou/ouverture']"))
+	shot("verrou")
+	shown, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	if err != nil || strings.Contains(shown, "KERVELLA") || strings.Contains(shown, "Adressé") || !strings.Contains(shown, "en cours de saisie est gardé") {
+		t.Errorf("the locked screen shows %q, %v", shown, err)
+	}
+	do(chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".doc"), chromedp.WaitVisible("#motif"))
+	typed, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + " " + document.querySelector("#motif").value`))
+	if err != nil || !strings.HasPrefix(typed, at) || !strings.HasSuffix(typed, "Adressé par erreur, lea") {
+		t.Errorf("back at %q, %v", typed, err)
+	}
+	shot("verrou-reprise")
+	// At once when asked; back in the history there is nothing either.
+	do(chromedp.Click("#verrouiller button"), chromedp.WaitVisible("form[action='/verrou/ouverture']"), chromedp.NavigateBack(), chromedp.WaitVisible("form[action='/verrou/ouverture']"))
+	do(chromedp.Click("form[action='/deconnexion'] button"), chromedp.WaitVisible("#login"))
+
+	pages := map[string]string{"compte": "/compte", "facteur": "/compte/second-facteur"}
+	do(chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".menu"))
+	for name, p := range pages {
+		do(chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("h1"))
+		shot(name)
+	}
+	narrow := func(name, p string) {
+		t.Helper()
+		for _, width := range []int64{683, 320} {
+			do(chromedp.EmulateViewport(width, 640), chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("h1"))
+			over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+			if err != nil || over > 0 {
+				t.Errorf("%s at %d: %d pixels too wide, %v", p, width, over, err)
+			}
+			shot(fmt.Sprintf("etroit-%d-%s", width, name))
+		}
+	}
+	for name, p := range pages {
+		narrow(name, p)
+	}
+	do(chromedp.Click("#verrouiller button"), chromedp.WaitVisible("form[action='/verrou/ouverture']"))
+	narrow("verrou", "/verrou")
+	if got := complaints(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// screenshots returns a function that saves the page under a name, when
+// GREFFE_TEST_SCREENSHOTS says where.
+func screenshots(t *testing.T, ctx context.Context) func(name string) {
+	dir := os.Getenv("GREFFE_TEST_SCREENSHOTS")
+	return func(name string) {
+		t.Helper()
+		if dir == "" {
+			return
+		}
+		png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

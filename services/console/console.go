@@ -52,10 +52,13 @@ type Config struct {
 	// request from anywhere else is journalled with the address it came from.
 	Proxies []netip.Prefix
 
-	IdleTimeout time.Duration    // a session without a request ends after it; 0 means 15 minutes
+	IdleTimeout time.Duration    // a session in which nothing is done is locked after it; 0 means 10 minutes
 	Lifetime    time.Duration    // a session ends after it in any case; 0 means 12 hours
 	Mailboxes   []string         // addresses offered in the filter of the queue
 	About       map[string]About // what is known of each mailbox, by address
+
+	// SecondFactor lists the roles whose local accounts must have a second factor.
+	SecondFactor []string
 
 	// Professionals gives, by RPPS number, the mailboxes and folders that hold what is
 	// addressed to them, as index.Everywhere names places.
@@ -116,7 +119,7 @@ type Console struct {
 // certificate that cannot be read.
 func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) (*Console, error) {
 	if cfg.IdleTimeout <= 0 {
-		cfg.IdleTimeout = 15 * time.Minute
+		cfg.IdleTimeout = 10 * time.Minute
 	}
 	if cfg.Lifetime <= 0 {
 		cfg.Lifetime = 12 * time.Hour

@@ -53,6 +53,13 @@ var sentences = map[string]string{
 	"proved":                "a établi un dossier de preuve",
 	"login":                 "s’est connecté",
 	"logout":                "s’est déconnecté",
+	"locked":                "a verrouillé sa session",
+	"unlocked":              "a déverrouillé sa session",
+	"password-changed":      "a changé son mot de passe",
+	"factor-added":          "a mis en place son second facteur",
+	"factor-removed":        "a retiré son second facteur",
+	"recovery-made":         "a fait de nouveaux codes de secours",
+	"recovery-used":         "a utilisé un code de secours",
 	"denied":                "s’est vu refuser l’accès",
 	"integrity":             "a constaté une altération de l’archive",
 	"replayed":              "a relancé un traitement en échec",
@@ -71,6 +78,9 @@ var sentences = map[string]string{
 	"user-add":              "a créé le compte",
 	"user-password":         "a changé le mot de passe du compte",
 	"user-disable":          "a désactivé le compte",
+	"user-enable":           "a réactivé le compte",
+	"user-change":           "a modifié le compte",
+	"user-second-factor":    "a retiré le second facteur du compte",
 	"user-removed":          "a supprimé le compte",
 	"started":               "a démarré",
 	"stopped":               "s’est arrêté",
@@ -123,6 +133,10 @@ func sentence(e index.Entry) historyLine {
 	switch {
 	case e.Action == "login" && e.Result == "refused":
 		text, l.Grave = "connexion refusée", true
+	case e.Action == "unlocked" && e.Result == "refused":
+		text, l.Grave = "déverrouillage refusé", true
+	case e.Action == "unlocked" && e.Result == "locked":
+		text, l.Grave = "déverrouillage bloqué après trop d’essais", true
 	case e.Action == "login" && e.Result == "locked":
 		text, l.Grave = "connexion bloquée après trop d’essais", true
 	case e.Action == "notified" && e.Result == string(greffe.AnswerFailed):

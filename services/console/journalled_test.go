@@ -67,6 +67,12 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /di/documents/{id}", "/di/documents/" + docID, w.visitor(), "fetched", docID, ""},
 		// These are asked for above, or hold in tests of their own.
 		{"POST /connexion", "", nil, "login", "claire", ""},
+		{"POST /verrou", "/verrou", w.as("radio"), "locked", "radio", "asked"},
+		{"POST /verrou/ouverture", "", nil, "-", "", ""},                                                                              // TestLock…
+		{"GET /verrou", "", nil, "-", "", ""}, {"POST /session", "", nil, "-", "", ""}, {"GET /connexion/code", "", nil, "-", "", ""}, // show nothing
+		{"GET /compte", "", nil, "-", "", ""}, {"GET /compte/second-facteur", "", nil, "-", "", ""}, // one's own account
+		{"POST /connexion/code", "", nil, "-", "", ""}, {"POST /compte/mot-de-passe", "", nil, "-", "", ""}, // TestSecondFactor…, TestPassword…
+		{"POST /compte/second-facteur", "", nil, "-", "", ""}, {"POST /compte/second-facteur/retrait", "", nil, "-", "", ""}, {"POST /compte/second-facteur/secours", "", nil, "-", "", ""},
 		{"POST /deconnexion", "/deconnexion", root, "logout", "root", ""},
 		{"POST /messages/{id}/original", "", nil, "-", "", ""},                             // TestSuspect…
 		{"POST /messages/{id}/parties/{n}", "", nil, "-", "", ""},                          // the same

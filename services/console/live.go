@@ -351,12 +351,12 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			emit("event: relire\ndata: {}\n\n")
 			return nil // the browser comes back by itself
 		case <-ping.C:
-			u, err := c.again(r)
-			if errors.Is(err, errLogin) {
+			s, err := c.again(r)
+			if errors.Is(err, errLogin) || errors.Is(err, errLocked) {
 				emit("event: fin\ndata: {}\n\n")
 				return nil
 			}
-			if err == nil && (u.Role != v.user.Role || !slices.Equal(c.placesOf(u), v.places)) {
+			if err == nil && (s.user.Role != v.user.Role || !slices.Equal(c.placesOf(s.user), v.places)) {
 				return nil // the browser comes back, with the new rights
 			}
 			if !emit("id: %s\n: ping\n\n", c.live.mark(seen)) {
@@ -434,20 +434,4 @@ func (c *Console) mayFollow(r *http.Request, v *visit, id greffe.MessageID) erro
 		return errNothing
 	}
 	return err
-}
-
-// again returns the person of the request's session as they are now; errLogin when
-// the session has ended.
-func (c *Console) again(r *http.Request) (index.User, error) {
-	cookie, err := r.Cookie(c.sessions.Cookie.Name)
-	if err != nil {
-		return index.User{}, errLogin
-	}
-	// A fresh context: the one of the request still holds the session as it was.
-	ctx, cancel := context.WithTimeout(context.Background(), sendLimit)
-	defer cancel()
-	if ctx, err = c.sessions.Load(ctx, cookie.Value); err != nil {
-		return index.User{}, err
-	}
-	return c.person(ctx)
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"greffe/pkg/index"
@@ -46,9 +44,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return again(http.StatusUnprocessableEntity, "Saisissez votre identifiant et votre mot de passe.")
 	}
 	if wait := c.attempts.begin(login, v.from); wait > 0 {
-		minutes := int((wait + time.Minute - 1) / time.Minute)
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		return again(http.StatusTooManyRequests, "Trop d’essais infructueux. Attendez "+plural(minutes, "minute", "minutes")+" avant de recommencer, ou demandez un nouveau mot de passe à l’administrateur.")
+		return again(tooMany(w, wait), tooManyText(wait))
 	}
 	u, err := c.db.User(r.Context(), login)
 	if err != nil && !errors.Is(err, index.ErrNotFound) {
@@ -82,26 +78,17 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return again(http.StatusUnauthorized, "Identifiant ou mot de passe incorrect.")
 	}
 	c.attempts.accepted(login, v.from)
-	v.user = u
-	if err := c.record(v, "login", u.Login, "ok", ""); err != nil {
+	if u.TOTP != "" {
+		return c.askCode(w, r, u, to)
+	}
+	if err := c.enter(r, v, u, "password"); err != nil {
 		return err
 	}
-	// A new token, and nothing kept of what the browser brought (session fixation).
-	if err := c.sessions.Clear(r.Context()); err != nil {
-		return err
-	}
-	if err := c.sessions.RenewToken(r.Context()); err != nil {
-		return err
-	}
-	c.sessions.Put(r.Context(), keyLogin, u.Login)
-	c.sessions.Put(r.Context(), keyProof, proof(u.Hash))
-	if to == "" {
-		to = "/"
-	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, orHome(to), http.StatusSeeOther)
 	return nil
 }
 
+// logout ends the session, also at the provider that vouched for the person.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := c.record(v, "logout", v.user.Login, "ok", ""); err != nil {
 		return err
@@ -123,27 +110,13 @@ func (c *Console) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return nil
 }
 
-// sessionState answers 204 while the session lives and 401 after, without keeping
-// it alive: an open page asks before it leaves for the login, so that nothing stays
-// on a shared screen.
-func (c *Console) sessionState(w http.ResponseWriter, r *http.Request, _ *visit) error {
-	if _, err := c.again(r); errors.Is(err, errLogin) {
-		w.WriteHeader(http.StatusUnauthorized)
-		return nil
-	} else if err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// localPath returns p when it is a path of this console, "" otherwise: a login page
-// must not send people elsewhere.
+// localPath returns p when it is an address of this console, "" otherwise: a login page
+// must not send people elsewhere. Addresses name nobody, so that their query may be kept.
 func localPath(p string) string {
 	u, err := url.Parse(p)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(p, "/") || !strings.HasPrefix(u.Path, "/") ||
-		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(p, "\\\r\n\t") {
+		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(p, "\\\r\n\t") || len(p) > maxWhere {
 		return ""
 	}
-	return u.EscapedPath()
+	return u.RequestURI()
 }

@@ -45,7 +45,9 @@ type page struct {
 	Role     string
 	Flash    string
 	Version  string
-	Idle     int // seconds after which the session ends
+	Idle     int               // seconds without an act after which the session is locked
+	Draft    map[string]string // what was typed before the lock, by field
+	Drafted  string            // the same as JSON, for the script
 	Scripts  []string
 	Data     any
 	LoggedIn bool
@@ -161,11 +163,11 @@ func addresses(list []greffe.Address) string {
 
 // render writes the page called name.
 func (c *Console) render(w http.ResponseWriter, r *http.Request, v *visit, status int, name string, p page) error {
-	if v != nil && v.user.Login != "" {
-		p.User, p.LoggedIn = v.user, true
-		p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
+	if c.menu(v, &p) {
 		p.Flash = c.sessions.PopString(r.Context(), keyFlash)
-		p.Idle = int(c.cfg.IdleTimeout / time.Second)
+		if p.Draft, p.Drafted = c.takeDraft(r, v); p.Draft != nil && p.Flash == "" {
+			p.Flash = "Votre saisie d’avant le verrouillage a été reprise. Rien n’a été envoyé : vérifiez-la, puis validez."
+		}
 	}
 	p.Version = c.cfg.Version
 	var b bytes.Buffer
@@ -175,14 +177,22 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, v *visit, statu
 	return respond(w, "text/html; charset=utf-8", status, &b)
 }
 
+// menu fills in what the person may go to; false for nobody, or nobody at the screen.
+func (c *Console) menu(v *visit, p *page) bool {
+	if v == nil || v.user.Login == "" || v.locked {
+		return false
+	}
+	p.User, p.LoggedIn = v.user, true
+	p.User.Hash, p.User.TOTP, p.User.Recovery = "", "", nil // never in reach of a template
+	p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
+	p.Idle = int(c.cfg.IdleTimeout / time.Second)
+	return true
+}
+
 // renderError writes an error page; quiet routes have no session to read a flash from.
 func (c *Console) renderError(w http.ResponseWriter, r *http.Request, v *visit, e errorPage) {
 	p := page{Title: e.Heading, Data: e, Version: c.cfg.Version}
-	if v != nil && v.user.Login != "" {
-		p.User, p.LoggedIn = v.user, true
-		p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
-		p.Idle = int(c.cfg.IdleTimeout / time.Second)
-	}
+	c.menu(v, &p)
 	h := w.Header()
 	h.Set("Content-Security-Policy", pageCSP)
 	h.Del("Content-Disposition")

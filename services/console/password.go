@@ -86,6 +86,17 @@ var nobody = sync.OnceValue(func() string {
 	return encodeHash(rand.Text(), []byte("greffe-no-such-1"))
 })
 
+// hash is HashPassword when one of the slots is free; it gives up with ctx.
+func (c *Console) hash(ctx context.Context, pw string) (string, error) {
+	select {
+	case c.hashing <- struct{}{}:
+		defer func() { <-c.hashing }()
+		return HashPassword(pw)
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 // verify checks a password when one of the slots is free; it gives up with ctx.
 func (c *Console) verify(ctx context.Context, phc, pw string) (bool, error) {
 	select {

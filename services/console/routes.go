@@ -5,7 +5,7 @@ import (
 )
 
 // access is a set of those who may use a route.
-type access uint8
+type access uint16
 
 const (
 	anyone       access = 1 << iota // without a login
@@ -14,6 +14,9 @@ const (
 	auditor                         // reads and proves, decides nothing
 	admin                           // sees the machine, not the documents
 	machine                         // a record system with its token
+
+	whileLocked  // and also while the session is locked
+	beforeDuties // and also before the person has done what the account asks for
 
 	readers  = secretary | professional | auditor
 	everyone = readers | admin
@@ -39,8 +42,21 @@ func (c *Console) routes() []route {
 	return []route{
 		{"GET /connexion", anyone, false, c.showLogin},
 		{"POST /connexion", anyone, false, c.login},
-		{"POST /deconnexion", everyone, false, c.logout},
+		{"GET /connexion/code", anyone, false, c.showCode},
+		{"POST /connexion/code", anyone, false, c.loginCode},
+		{"POST /deconnexion", everyone | whileLocked | beforeDuties, false, c.logout},
 		{"GET /session", anyone, true, c.sessionState},
+		{"POST /session", everyone | whileLocked | beforeDuties, true, c.stayActive},
+		{"GET /verrou", everyone | whileLocked | beforeDuties, false, c.showLock},
+		{"POST /verrou", everyone | whileLocked | beforeDuties, false, c.lock},
+		{"POST /verrou/ouverture", everyone | whileLocked | beforeDuties, false, c.unlock},
+
+		{"GET /compte", everyone | beforeDuties, false, c.showAccount},
+		{"POST /compte/mot-de-passe", everyone | beforeDuties, false, c.changePassword},
+		{"GET /compte/second-facteur", everyone | beforeDuties, false, c.showFactor},
+		{"POST /compte/second-facteur", everyone | beforeDuties, false, c.saveFactor},
+		{"POST /compte/second-facteur/retrait", everyone, false, c.removeFactor},
+		{"POST /compte/second-facteur/secours", everyone, false, c.renewRecovery},
 		{"GET /{$}", everyone, false, c.home},
 
 		{"GET /file", readers, false, c.showQueue},

@@ -137,6 +137,8 @@ var (
 	errNothing     = errors.New("console: nothing here for this person")
 	errForbidden   = errors.New("console: role may not use this route")
 	errLogin       = errors.New("console: login needed")
+	errLocked      = errors.New("console: session locked")
+	errDuty        = errors.New("console: something else must be done first")
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
 	errSuspect     = errors.New("console: what is not safe is for auditors")
@@ -156,6 +158,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errForbidden):
 		e = errorPage{http.StatusForbidden, "Accès refusé",
 			"Votre profil ne permet pas d’ouvrir cette page. La tentative a été inscrite au journal."}
+	case errors.Is(err, errDuty):
+		e = errorPage{http.StatusForbidden, "Compte à compléter",
+			"Avant de continuer, terminez ce que demande la page « Mon compte » : un nouveau mot de passe ou un second facteur."}
 	case errors.Is(err, errSuspect):
 		e = errorPage{http.StatusForbidden, "Pièce suspecte : non remise",
 			"L’antivirus n’a pas jugé ce fichier sain. Il est conservé comme preuve et n’est remis qu’à un auditeur. Prévenez le responsable de la sécurité informatique. La tentative a été inscrite au journal."}

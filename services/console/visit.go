@@ -3,16 +3,12 @@ package console
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/alexedwards/scs/v2"
 
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
@@ -26,38 +22,11 @@ type visit struct {
 	// What the person may see, as index.Everywhere says it. Never empty for a person: the
 	// index takes no places for all of them.
 	places []string
-	ctx    context.Context
-}
 
-// Keys of the session.
-const (
-	keyLogin    = "login"
-	keyProof    = "proof" // fingerprint of the password hash: a new password ends the old sessions
-	keyFlash    = "flash"
-	keySearches = "searches"
-)
-
-// newSessions is not scs.New, which starts a store in memory that nothing can stop.
-func (c *Console) newSessions() *scs.SessionManager {
-	s := &scs.SessionManager{
-		Store:            c.db,
-		Codec:            scs.GobCodec{},
-		Lifetime:         c.cfg.Lifetime,
-		IdleTimeout:      c.cfg.IdleTimeout,
-		HashTokenInStore: true, // who reads the index cannot take over a session
-		Cookie: scs.SessionCookie{
-			Name:     "greffe",
-			Path:     "/",
-			HttpOnly: true,
-			SameSite: http.SameSiteLaxMode,
-			Secure:   c.cfg.Secure, // and not persistent: closing the browser ends it
-		},
-		ErrorFunc: func(w http.ResponseWriter, r *http.Request, err error) { c.fail(w, r, nil, err) },
-	}
-	if c.cfg.Secure {
-		s.Cookie.Name = "__Host-greffe" // bound to this host and HTTPS by the browser
-	}
-	return s
+	id       string // of the presence
+	presence index.Presence
+	locked   bool
+	ctx      context.Context
 }
 
 // guard applies the line rt of the table: who asks, may they, and what the error
@@ -73,6 +42,10 @@ func (c *Console) guard(rt route) http.Handler {
 		case err == nil:
 		case errors.Is(err, errLogin):
 			c.askLogin(w, r, rt)
+		case errors.Is(err, errLocked):
+			c.askUnlock(w, r, rt, v)
+		case errors.Is(err, errDuty) && r.Method == http.MethodGet && !rt.quiet:
+			http.Redirect(w, r, c.duty(v.user), http.StatusSeeOther)
 		case errors.Is(err, errForbidden), errors.Is(err, errNothing) && v.user.Login != "" && r.PathValue("id") != "":
 			c.note(v, "denied", safeID(r.PathValue("id")), "refused", rt.pattern)
 			c.fail(w, r, v, err)
@@ -107,58 +80,49 @@ func (c *Console) admit(rt route, r *http.Request, v *visit) error {
 	if rt.who == machine || (rt.who == anyone && rt.quiet) {
 		return nil
 	}
-	u, err := c.person(r.Context())
-	switch {
-	case err == nil:
-		v.user, v.role, v.places = u, roles[u.Role], c.placesOf(u)
-	case errors.Is(err, errLogin) && rt.who == anyone:
+	s, err := c.seat(r.Context())
+	if errors.Is(err, errLogin) && rt.who == anyone {
 		return nil
-	default:
-		return err
-	}
-	if rt.who != anyone && rt.who&v.role == 0 {
-		return errForbidden
-	}
-	return nil
-}
-
-// person returns the person of the session; errLogin when there is none, or the
-// account was disabled, deleted or given another password since.
-func (c *Console) person(ctx context.Context) (index.User, error) {
-	login := c.sessions.GetString(ctx, keyLogin)
-	if login == "" {
-		return index.User{}, errLogin
-	}
-	u, err := c.db.User(ctx, login)
-	if errors.Is(err, index.ErrNotFound) {
-		return index.User{}, errLogin
 	}
 	if err != nil {
-		return index.User{}, err
+		return err
 	}
-	if u.Disabled || roles[u.Role] == 0 || c.sessions.GetString(ctx, keyProof) != proof(u.Hash) {
-		return index.User{}, errLogin
+	locked := c.locked(s.presence)
+	if locked && rt.who == anyone {
+		return nil // nobody is there
 	}
-	return u, nil
-}
-
-func proof(hash string) string {
-	s := sha256.Sum256([]byte("greffe session\x00" + hash))
-	return hex.EncodeToString(s[:8])
+	v.user, v.role, v.places = s.user, roles[s.user.Role], c.placesOf(s.user)
+	v.id, v.presence, v.locked = s.id, s.presence, locked
+	switch {
+	case locked && rt.who&whileLocked == 0:
+		return errLocked
+	case rt.who != anyone && rt.who&v.role == 0:
+		return errForbidden
+	case rt.who != anyone && rt.who&beforeDuties == 0 && c.duty(s.user) != "":
+		return errDuty
+	case locked || rt.quiet:
+		return nil
+	}
+	return c.touch(r.Context(), s)
 }
 
 // askLogin sends a page to the login, from where it comes back; what a page calls
 // by itself gets 401.
 func (c *Console) askLogin(w http.ResponseWriter, r *http.Request, rt route) {
-	if rt.quiet && !strings.Contains(rt.pattern, "/telechargement") && !strings.Contains(rt.pattern, "/messages/") {
+	if rt.quiet && !isDownload(rt) {
 		http.Error(w, "Connexion nécessaire.", http.StatusUnauthorized)
 		return
 	}
 	to := "/connexion"
-	if r.Method == http.MethodGet && r.URL.Path != "/" {
-		to += "?vers=" + url.QueryEscape(r.URL.Path)
+	if r.Method == http.MethodGet && r.URL.Path != "/" && rt.who&(anyone|whileLocked) == 0 {
+		to += "?vers=" + url.QueryEscape(r.URL.RequestURI())
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// isDownload reports whether a person, not a page, asks for a quiet route.
+func isDownload(rt route) bool {
+	return strings.Contains(rt.pattern, "/telechargement") || strings.Contains(rt.pattern, "/messages/")
 }
 
 // message returns the message of the path, if the person may see it; errNothing
@@ -188,12 +152,17 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 	return d, err
 }
 
+// entry is a line of the journal about what the person does.
+func (v *visit) entry(action, subject, result, detail string) index.Entry {
+	return index.Entry{Actor: v.user.Login, Action: action, Subject: subject, From: v.from, Result: result, Detail: detail}
+}
+
 // record writes a look or an act in the journal. What cannot be journalled is not
 // shown: the caller gives the error back.
 func (c *Console) record(v *visit, action, subject, result, detail string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.ctx), 10*time.Second)
 	defer cancel()
-	return c.db.Append(ctx, index.Entry{Actor: v.user.Login, Action: action, Subject: subject, From: v.from, Result: result, Detail: detail})
+	return c.db.Append(ctx, v.entry(action, subject, result, detail))
 }
 
 // note is record for a refusal: the answer stays a refusal when the journal cannot

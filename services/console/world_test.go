@@ -75,7 +75,10 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldWith(t, func(*Config) {}) }
+
+// newWorldWith is newWorld with other settings.
+func newWorldWith(t testing.TB, set func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), log: &safeBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
@@ -117,7 +120,9 @@ func newWorld(t testing.TB) *world {
 	if err := os.WriteFile(metrics, []byte(metrics1+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.console, err = New(Config{MetricsToken: metrics, Mailboxes: []string{cardio, radio}, Professionals: map[string][]string{"99900000011": {cardio + "/INBOX/Dr Ott"}}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}, w.bus, w.store, w.db, log)
+	cfg := Config{MetricsToken: metrics, Mailboxes: []string{cardio, radio}, Professionals: map[string][]string{"99900000011": {cardio + "/INBOX/Dr Ott"}}, DI: []DIAccess{{Name: "dpi", TokenFile: token}}, Version: "essai", Rules: someRules}
+	set(&cfg)
+	w.console, err = New(cfg, w.bus, w.store, w.db, log)
 	if err != nil {
 		t.Fatal(err)
 	}

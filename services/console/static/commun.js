@@ -8,27 +8,112 @@ export function announce(text) {
   requestAnimationFrame(() => { region.textContent = text; });
 }
 
+const here = () => location.pathname + location.search;
+
+// Nothing stays on the screen: what is under it is hidden before anything is asked of
+// the server, in every window of the session.
+const others = "BroadcastChannel" in window ? new BroadcastChannel("greffe") : null;
+let leaving = false;
 function leave() {
-  const here = location.pathname === "/" ? "" : "&vers=" + encodeURIComponent(location.pathname);
-  location.replace("/connexion?expiree" + here);
+  if (leaving) return;
+  leaving = true;
+  document.documentElement.classList.add("locked");
+  location.replace("/verrou?vers=" + encodeURIComponent(here()));
 }
 export { leave };
 
-// The server decides when the session ends; the page asks shortly after it should
-// have, because another tab may have kept it alive.
+// What was typed and not sent: fields of forms without a password that are not as the
+// page came.
+function typed() {
+  const data = new URLSearchParams();
+  for (const form of document.querySelectorAll("main form")) {
+    if (form.querySelector("input[type=password]")) continue;
+    for (const f of form.elements) {
+      if (!f.name || f.type === "hidden" || f.type === "submit" || f.type === "button") continue;
+      if (f.type === "radio" || f.type === "checkbox") { if (f.checked && !f.defaultChecked) data.append("b." + f.name, f.value); continue; }
+      if (f.tagName === "SELECT") { const o = f.selectedOptions[0]; if (o && !o.defaultSelected && f.selectedIndex > 0) data.append("b." + f.name, f.value); continue; }
+      if (f.value !== f.defaultValue) data.append("b." + f.name, f.value);
+    }
+  }
+  return data;
+}
+
+async function lock(tell, how) {
+  if (leaving) return;
+  leaving = true;
+  document.documentElement.classList.add("locked");
+  if (tell && others) others.postMessage("verrou");
+  const data = typed();
+  data.set("vers", here());
+  if (how !== "demande") data.set("inactif", "1");
+  try { await fetch("/verrou", { method: "POST", body: data, redirect: "manual", keepalive: true }); } catch { /* the server locks by itself */ }
+  location.replace("/verrou?vers=" + encodeURIComponent(here()));
+}
+if (others) others.addEventListener("message", (e) => { if (e.data === "verrou" && idle > 0) lock(false, "inactif"); });
+const asked = document.getElementById("verrouiller");
+if (asked) asked.addEventListener("submit", (e) => { e.preventDefault(); lock(true, "demande"); });
+
+// The server decides when the session is locked: after a time without an act. Reading and
+// typing are acts that it does not see, so the page tells it, now and then. Before the
+// screen locks a sentence says so; any act puts it off (WCAG 2.2.1).
 const idle = Number(document.body.dataset.idle || 0);
 if (idle > 0) {
-  let next = Date.now() + (idle + 2) * 1000;
-  const ask = async () => {
-    if (Date.now() < next) return;
-    next = Date.now() + 30000;
+  const warning = document.getElementById("veille");
+  const early = Math.min(60, Math.max(20, idle / 5), idle / 2) * 1000;
+  const tellEvery = Math.min(30, idle / 4) * 1000;
+  let acted = Date.now();
+  let told = Date.now();
+  let asking = false;
+  const hush = () => { if (!warning.hidden) { warning.hidden = true; warning.replaceChildren(); } };
+  const answer = async (method) => {
+    if (asking) return;
+    asking = true;
     try {
-      const r = await fetch("/session", { cache: "no-store", redirect: "manual" });
-      if (r.status === 401) leave();
+      const r = await fetch("/session", { method, cache: "no-store", redirect: "manual" });
+      const now = r.ok ? await r.json() : r.status === 401 ? { etat: "fermee" } : {};
+      if (now.etat === "ouverte") acted = Math.max(acted, Date.now() - (idle - now.reste) * 1000);
+      else if (now.etat) lock(false, "inactif");
     } catch { /* no network: asked again */ }
+    asking = false;
   };
-  setInterval(ask, 5000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+  const act = () => {
+    acted = Date.now();
+    hush();
+    if (acted - told > tellEvery) { told = acted; answer("POST"); }
+  };
+  for (const type of ["keydown", "pointerdown", "pointermove", "wheel", "touchstart", "input"]) addEventListener(type, act, { passive: true, capture: true });
+  const warn = () => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Continuer";
+    warning.replaceChildren("Sans activité, la session va se verrouiller dans moins d’une minute. Ce que vous avez saisi sera gardé.", button);
+    warning.hidden = false;
+  };
+  let checked = 0;
+  setInterval(async () => {
+    if (leaving) return;
+    const left = () => idle * 1000 - (Date.now() - acted);
+    if (left() > early) { hush(); return; }
+    if (Date.now() - checked > Math.min(10000, early / 2) || left() <= 0) { checked = Date.now(); await answer("GET"); } // another window may have been used
+    if (left() > early) { hush(); return; }
+    if (left() <= 0) { lock(true, "inactif"); return; }
+    if (warning.hidden) warn();
+  }, 1000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) answer("GET"); });
+}
+
+// What had been typed before the screen was locked is put back.
+const draft = document.body.dataset.brouillon;
+if (draft) {
+  for (const [name, values] of Object.entries(JSON.parse(draft))) {
+    for (const f of document.querySelectorAll(`main form [name="${CSS.escape(name)}"]`)) {
+      if (f.form.querySelector("input[type=password]") || f.type === "hidden") continue;
+      if (f.type === "radio" || f.type === "checkbox") f.checked = values.includes(f.value);
+      else f.value = values[0];
+      const inside = f.closest("details");
+      if (inside) inside.open = true;
+    }
+  }
 }
 // A page taken from the back-forward cache may be older than the session.
 addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });

@@ -1,0 +1,5 @@
+package console
+
+import "greffe/pkg/index"
+
+func (c *Console) providerOf(index.User) string { return "" }
