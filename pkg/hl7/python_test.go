@@ -28,6 +28,23 @@ type understood struct {
 	Values            [][]json.RawMessage // see testdata/receiver.py
 }
 
+// all returns every value.
+func (u understood) all(t *testing.T) []string {
+	t.Helper()
+	all := []string{""}
+	for _, segment := range u.Values {
+		for _, field := range segment[1:] {
+			var v [][][]string
+			if json.Unmarshal(field, &v) == nil { // MSH-1 and MSH-2 are strings
+				for _, repetition := range v {
+					all = append(all, slices.Concat(repetition...)...)
+				}
+			}
+		}
+	}
+	return all
+}
+
 // pythonReceiver starts testdata/receiver.py and returns its address and a function
 // that returns its next line.
 func pythonReceiver(t *testing.T, args ...string) (string, func() understood) {
@@ -127,6 +144,15 @@ func TestIndependentReceiver(t *testing.T) {
 					t.Fatal(err)
 				}
 				agree(t, u, parse(t, sent.Bytes()))
+				street := m.Document.Patient.Home.Street
+				if c.charset == Latin9 {
+					street = "12 rue de l'Œuvre"
+				}
+				for _, v := range []string{m.Mail.Subject, m.Document.Authors[0].Family, m.Parent.Extension, street, "CR d'imagerie médicale"} {
+					if !slices.ContainsFunc(u.all(t), func(got string) bool { return strings.TrimPrefix(got, "XDM/1.0/DDM+") == v }) {
+						t.Errorf("nowhere did it understand %q", v)
+					}
+				}
 			}
 		})
 	}
