@@ -197,7 +197,7 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 		}
 		return nil, fmt.Errorf("%w: connect to %s: %w", ErrUnreachable, c.cfg.Address, err)
 	}
-	l := &link{conn: conn, answers: make(chan ACK, 16), dead: make(chan struct{})}
+	l := &link{conn: conn, out: bufio.NewWriterSize(nil, 64<<10), answers: make(chan ACK, 16), dead: make(chan struct{})}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -215,7 +215,8 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 	defer stop()
 
 	w := &progress{conn: l.conn, stall: c.cfg.StallTimeout}
-	buf := bufio.NewWriterSize(w, 64<<10)
+	buf := l.out
+	buf.Reset(w)
 	buf.WriteByte(frameStart)
 	err := write(buf)
 	if err == nil {

@@ -2,6 +2,7 @@ package hl7
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -59,10 +60,9 @@ func (f *frameReader) Read(p []byte) (int, error) {
 	}
 	chunk, _ := f.r.Peek(min(f.r.Buffered(), len(p)))
 	n := len(chunk)
-	for i, c := range chunk {
-		if c == frameEnd || c == frameStart {
+	for _, c := range [...]byte{frameEnd, frameStart} {
+		if i := bytes.IndexByte(chunk[:n], c); i >= 0 {
 			n = i
-			break
 		}
 	}
 	copy(p, chunk[:n])

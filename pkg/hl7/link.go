@@ -13,6 +13,7 @@ const answerLimit = 1 << 20
 // connection is noticed when it happens and not when the next message is lost on it.
 type link struct {
 	conn    net.Conn
+	out     *bufio.Writer // of the message in flight
 	answers chan ACK
 	dead    chan struct{} // closed when the reader ended
 	err     error         // why the reader ended; set before dead is closed

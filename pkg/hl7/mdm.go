@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"greffe/pkg/greffe"
@@ -64,6 +65,8 @@ const controlLimit = 20
 // recipientLimit bounds the PRT segments of a mail sent to a whole list.
 const recipientLimit = 20
 
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // Encode writes the message, without MLLP frame, and reads the document from
 // content while it does. It returns the first error of w or content; what was
 // written until then is not a message.
@@ -83,7 +86,9 @@ func (m *MDM) Encode(w io.Writer, s Settings, content io.Reader) error {
 		return out.err
 	}
 	b := base64.NewEncoder(base64.StdEncoding, w)
-	if _, err := io.Copy(b, content); err != nil {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(b, content, *buf); err != nil {
 		return fmt.Errorf("write document to HL7 message: %w", err)
 	}
 	if err := b.Close(); err != nil {

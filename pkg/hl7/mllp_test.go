@@ -22,7 +22,7 @@ import (
 )
 
 // receiver starts a server and returns its address.
-func receiver(t *testing.T, cfg *tls.Config, h Handler) string {
+func receiver(t testing.TB, cfg *tls.Config, h Handler) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +44,7 @@ func receiver(t *testing.T, cfg *tls.Config, h Handler) string {
 	return addr
 }
 
-func client(t *testing.T, cfg ClientConfig) *Client {
+func client(t testing.TB, cfg ClientConfig) *Client {
 	t.Helper()
 	if cfg.AckTimeout == 0 {
 		cfg.AckTimeout = 5 * time.Second
@@ -389,7 +389,7 @@ func TestClientIsNotDrownedByForeignAnswers(t *testing.T) {
 	}
 }
 
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
