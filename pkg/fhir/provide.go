@@ -32,7 +32,9 @@ type Transaction struct {
 // The content is opened when the request is sent and streamed into it.
 func (s *Submission) Provide(content *Blob) *Transaction {
 	ref := s.Reference()
-	refURL := "urn:uuid:" + s.UUID
+	// Not the entry's identifier: some servers put the address they give a resource
+	// wherever its address in the bundle stands, identifiers included.
+	refURL := "urn:uuid:" + s.derived("reference")
 	binURL := "urn:uuid:" + s.derived("binary")
 	b := Bundle{ResourceType: "Bundle", Type: "transaction"}
 	if content != nil {
@@ -70,7 +72,7 @@ func (s *Submission) list(subject *Reference, item string) List {
 		ResourceType: "List", Status: "current", Mode: "working",
 		Identifier: []Identifier{
 			{Use: "usual", System: uri, Value: "urn:oid:" + s.oid("set")},
-			{Use: "official", System: uri, Value: "urn:uuid:" + s.derived("list")},
+			{Use: "official", System: uri, Value: "urn:uuid:" + s.derived("list entry")},
 		},
 		Code:    &Concept{Coding: []Coding{{System: listTypes, Code: "submissionset"}}},
 		Subject: subject,
