@@ -21,8 +21,9 @@ d'abord tous les services. L'index configuré (fichier SQLite ou base PostgreSQL
 vide ; avec --replace, ce qu'il contient est effacé : sauvegardez-le avant.
 
 Reviennent de l'archive : les messages et documents avec leurs états, les envois, les
-décisions, les doublons et versions, les compteurs, les mots de recherche, le journal et ses
-scellés. Le journal scellé est vérifié en entier (suite, racines, signatures) : ce qui est
+décisions, les doublons et versions, les compteurs, les mots de recherche, les réponses aux
+expéditeurs, les conservations renforcées avec leur motif, les éliminations, les constats de
+complétude, le journal et ses scellés. Le journal scellé est vérifié en entier (suite, racines, signatures) : ce qui est
 déchiré, manque ou n'est pas signé par une clé connue est laissé de côté et nommé, sauf si
 l'index remplacé l'a encore tel qu'il a été scellé. Un index qui contient quelque chose n'est
 pas effacé quand le journal de l'archive est abîmé, sauf avec --partial. Les documents dont
@@ -34,8 +35,8 @@ Ne sont pas dans l'archive, et donc ne reviennent pas :
     est scellé ;
   - les comptes locaux et les connexions ouvertes (avec --replace, les comptes restent) :
     « greffe users add » les recrée ;
-  - le suivi des accusés envoyés aux expéditeurs et le motif écrit des conservations
-    renforcées (avec --replace, ils restent) ; les verrous eux-mêmes sont dans l'archive.
+  - ce que les serveurs ont listé depuis le dernier constat : le prochain rapprochement le
+    relit.
 
 Une reconstruction interrompue laisse un index que les services refusent d'ouvrir :
 relancez « greffe reindex --replace ». À la fin, lancez « greffe verify ».
@@ -93,7 +94,8 @@ func runReindex(ctx context.Context, c *call) error {
 }
 
 func printReindexed(c *call, r storage.Reindexed) {
-	fmt.Fprintf(c.out, "%d messages repris de leurs manifestes, %d reçus et pas encore lus, %d envois et décisions.\n", r.Messages, r.Received, r.Life)
+	fmt.Fprintf(c.out, "%d messages repris de leurs manifestes, %d reçus et pas encore lus, %d envois et décisions ; %d conservations renforcées, %d éliminations, %d constats de complétude.\n",
+		r.Messages, r.Received, r.Life, r.Holds, r.Erased, r.Stated)
 	if r.Entries > 0 {
 		fmt.Fprintf(c.out, "Journal repris jusqu'à l'entrée %d, scellée, du %s (%d scellés).\n",
 			r.Entries, r.SealedAt.Local().Format("02/01/2006 15:04:05"), r.Seals)
@@ -126,16 +128,19 @@ func printReindexed(c *call, r storage.Reindexed) {
 // printLost says what of the sealed journal the archive does not hold any more.
 func printLost(c *call, r storage.Reindexed) {
 	what := func(l storage.LostRange) string {
-		if l.Facts {
-			return "les faits des entrées"
+		switch {
+		case l.First == 0:
+			return "ordre d'élimination"
+		case l.Facts:
+			return fmt.Sprintf("journal, faits des entrées %d à %d", l.First, l.Last)
 		}
-		return "entrées"
+		return fmt.Sprintf("journal, entrées %d à %d", l.First, l.Last)
 	}
 	for _, l := range r.Saved {
-		fmt.Fprintf(c.out, "  journal, %s %d à %d : abîmés dans l'archive, repris de l'ancien index, qui les avait tels que scellés ; restaurez %s depuis une sauvegarde (%s)\n", what(l), l.First, l.Last, l.Key, l.Cause)
+		fmt.Fprintf(c.out, "  %s : abîmés dans l'archive, repris de l'ancien index, qui les avait tels que scellés ; restaurez %s depuis une sauvegarde (%s)\n", what(l), l.Key, l.Cause)
 	}
 	for _, l := range r.Lost {
-		fmt.Fprintf(c.out, "  journal, %s %d à %d : PERDUS, à restaurer depuis une sauvegarde de l'archive (%s), puis relancer greffe reindex --replace (%s)\n", what(l), l.First, l.Last, l.Key, l.Cause)
+		fmt.Fprintf(c.out, "  %s : PERDU, à restaurer depuis une sauvegarde de l'archive (%s), puis relancer greffe reindex --replace (%s)\n", what(l), l.Key, l.Cause)
 	}
 	if len(r.Lost) > 0 {
 		fmt.Fprintln(c.out, "Tant que ces objets manquent, le journal qui suit n'est pas scellé ; il attend dans l'index : sauvegardez-le.")

@@ -25,7 +25,8 @@
 // A line of a facts file is {"seq":n,"fact":…}. The last word of detail of entry n is
 // "fact:" and the SHA-256, in hexadecimal, of the bytes of the value of "fact". Facts are
 // what greffe.Matter documents: a message as it was received, an outcome of a delivery, a
-// decision of a person.
+// decision of a person, why something is held, what was asked to be eliminated, what is
+// complete.
 //
 // # Tree
 //

@@ -45,6 +45,18 @@ type Matter struct {
 	Triage      *Triaged   `json:"triage,omitempty"`   // entry "decided" about a message
 	Answer      *Answer    `json:"answer,omitempty"`   // entry "notified"
 	Reason      string     `json:"reason,omitempty"`   // entries "held" and "released": what a person wrote
+	// Entry "elimination-asked": the messages that it is about.
+	Messages []MessageID `json:"messages,omitempty"`
+	// Entry "stated": the statement, and when the folders of its mailbox were compared.
+	Statement *Statement `json:"statement,omitempty"`
+	Compared  []Compare  `json:"compared,omitempty"`
+}
+
+// Compare is when a folder was compared with its server, first and last.
+type Compare struct {
+	Folder string    `json:"folder"`
+	First  time.Time `json:"first"`
+	Last   time.Time `json:"last"`
 }
 
 // FirstPrev is Prev of the first entry of a journal.

@@ -34,9 +34,10 @@ func (db *DB) AskElimination(ctx context.Context, e Elimination) error {
 		return fmt.Errorf("ask elimination: %w", err)
 	}
 	err = db.update(ctx, func(t *tx) error {
-		t.note(e.AskedBy, "elimination-asked", e.ID, "ok", fmt.Sprintf("messages=%d sha256=%s", len(e.Messages), greffe.DigestOf([]byte(messages))))
-		_, err := t.exec(`INSERT INTO eliminations (id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json)
-			VALUES ($1,$2,$3,0,'',0,$4,'','')`, e.ID, time.Now().UnixMilli(), clean(e.AskedBy, 256), messages)
+		if err := t.noteFact(e.AskedBy, "elimination-asked", e.ID, "ok", fmt.Sprintf("messages=%d", len(e.Messages)), greffe.Matter{Messages: e.Messages}); err != nil {
+			return err
+		}
+		_, err := t.exec(insertEliminations+`($1,$2,$3,0,'',0,$4,'','')`, e.ID, t.now().UnixMilli(), clean(e.AskedBy, 256), messages)
 		return err
 	})
 	if err != nil {
@@ -44,6 +45,8 @@ func (db *DB) AskElimination(ctx context.Context, e Elimination) error {
 	}
 	return nil
 }
+
+const insertEliminations = `INSERT INTO eliminations (id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json) VALUES `
 
 // ConfirmElimination records who confirms and the order, with a journal entry for the
 // elimination and one for each message. What was confirmed before stays as it was and
@@ -58,7 +61,7 @@ func (db *DB) ConfirmElimination(ctx context.Context, id, by string, order strin
 	}
 	err = db.update(ctx, func(t *tx) error {
 		n, err := t.exec(`UPDATE eliminations SET confirmed_at=$2, confirmed_by=$3, order_json=$4 WHERE id=$1 AND confirmed_at=0`,
-			id, time.Now().UnixMilli(), clean(by, 256), order)
+			id, t.now().UnixMilli(), clean(by, 256), order)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -131,7 +134,7 @@ func (db *DB) FinishElimination(ctx context.Context, id, by string, certificate 
 		return fmt.Errorf("finish elimination %s: %w", id, err)
 	}
 	err = db.update(ctx, func(t *tx) error {
-		n, err := t.exec(`UPDATE eliminations SET done_at=$2, certificate_json=$3 WHERE id=$1 AND done_at=0`, id, time.Now().UnixMilli(), text)
+		n, err := t.exec(`UPDATE eliminations SET done_at=$2, certificate_json=$3 WHERE id=$1 AND done_at=0`, id, t.now().UnixMilli(), text)
 		if err == nil && n > 0 {
 			t.note(by, "elimination-certified", id, "ok", "sha256="+string(certificate.SHA256))
 		}

@@ -35,7 +35,7 @@ func (db *DB) SaveHold(ctx context.Context, h Hold, on bool) error {
 			return err
 		}
 		_, err := t.exec(`INSERT INTO holds (message_id, at, actor, reason) VALUES ($1,$2,$3,$4) ON CONFLICT (message_id) DO NOTHING`,
-			string(h.Message), time.Now().UnixMilli(), clean(h.By, 256), clean(h.Reason, 256))
+			string(h.Message), t.now().UnixMilli(), clean(h.By, 256), clean(h.Reason, 256))
 		return err
 	})
 	if err != nil {

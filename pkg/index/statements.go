@@ -123,19 +123,46 @@ func (db *DB) SaveStatement(ctx context.Context, s greffe.Statement, day time.Ti
 		if s.Complete {
 			complete = 1
 		}
-		if _, err := t.exec(`INSERT INTO statements (mailbox, day, at, complete, missing, statement_json) VALUES ($1,$2,$3,$4,$5,$6)
-			ON CONFLICT (mailbox, day) DO UPDATE SET at=excluded.at, complete=excluded.complete, missing=excluded.missing,
-			statement_json=excluded.statement_json`, mailbox, s.Day, millis(s.At), complete, s.Missing, text); err != nil {
+		if _, err := t.exec(insertStatements+`($1,$2,$3,$4,$5,$6)`+newerStatements, mailbox, s.Day, millis(s.At), complete, s.Missing, text); err != nil {
 			return err
 		}
-		t.note("storage", "stated", greffe.MailboxKey(s.Mailbox), s.Result(), s.Detail())
+		m := greffe.Matter{Statement: &s}
+		if m.Compared, err = t.compared(mailbox); err != nil {
+			return err
+		}
 		written = true
-		return nil
+		return t.noteFact("storage", "stated", greffe.MailboxKey(s.Mailbox), s.Result(), s.Detail(), m)
 	})
 	if err != nil {
 		return false, fmt.Errorf("save statement: %w", err)
 	}
 	return written, nil
+}
+
+const (
+	insertStatements = `INSERT INTO statements (mailbox, day, at, complete, missing, statement_json) VALUES `
+	newerStatements  = ` ON CONFLICT (mailbox, day) DO UPDATE SET at=excluded.at, complete=excluded.complete, missing=excluded.missing,
+		statement_json=excluded.statement_json WHERE statements.at <= excluded.at`
+)
+
+// compared returns when the folders of a mailbox were compared with its server.
+func (t *tx) compared(mailbox string) ([]greffe.Compare, error) {
+	rows, err := t.QueryContext(t.ctx, `SELECT folder, first_at, last_at FROM compared WHERE mailbox = $1 ORDER BY folder`, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []greffe.Compare
+	for rows.Next() {
+		var c greffe.Compare
+		var first, last int64
+		if err := rows.Scan(&c.Folder, &first, &last); err != nil {
+			return nil, err
+		}
+		c.First, c.Last = moment(first), moment(last)
+		list = append(list, c)
+	}
+	return list, rows.Err()
 }
 
 // Statements returns the last statements about a day (YYYY-MM-DD), by mailbox, and

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"greffe/pkg/archive"
+	"greffe/pkg/evidence"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
@@ -259,7 +260,7 @@ func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, 
 	if err := json.Unmarshal([]byte(asked.Order), &e); err != nil {
 		return fail(err)
 	}
-	key := archive.EliminationsPrefix + asked.AskedAt.Format("2006/01/02/") + id
+	key := eliminationKey(id, asked.AskedAt)
 	if !asked.DoneAt.IsZero() {
 		return readCertificate(ctx, store, asked.Certificate)
 	}
@@ -353,6 +354,33 @@ func encodeElimination(e Elimination) ([]byte, error) {
 
 func putBytes(ctx context.Context, store archive.Store, key string, b []byte) (greffe.Object, error) {
 	return store.Put(ctx, key, bytes.NewReader(b), int64(len(b)), greffe.DigestOf(b))
+}
+
+// eliminationKey begins the keys of the order and the certificate.
+func eliminationKey(id string, asked time.Time) string {
+	return archive.EliminationsPrefix + asked.UTC().Format("2006/01/02/") + id
+}
+
+// readElimination reads the order of an elimination as it is, with who confirmed it, and
+// where its certificate is; empty and zero when they are not in the archive.
+func readElimination(ctx context.Context, store archive.Store, id string, asked time.Time) (order, by string, certificate greffe.Object, err error) {
+	key := eliminationKey(id, asked)
+	_, b, err := readObject(ctx, store, key+".order.json", maxElimination)
+	if errors.Is(err, archive.ErrNotFound) {
+		return "", "", greffe.Object{}, nil
+	}
+	var e Elimination
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	if err != nil || e.ID != id {
+		return "", "", greffe.Object{}, fmt.Errorf("order of elimination %s: %w", id, errors.Join(err, evidence.ErrFormat))
+	}
+	certificate, _, err = readObject(ctx, store, key+".certificate.json", maxElimination)
+	if errors.Is(err, archive.ErrNotFound) {
+		err = nil
+	}
+	return string(b), e.ConfirmedBy, certificate, err
 }
 
 // readCertificate reads a certificate back; o.SHA256 is checked when it is known.

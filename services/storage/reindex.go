@@ -30,10 +30,13 @@ type Reindexed struct {
 	Seconds  float64     `json:"seconds"`
 	Unlisted []string    `json:"unlisted"` // raw messages that no entry speaks of: taken again from their mailboxes
 	Damaged  []string    `json:"damaged"`  // messages whose manifest cannot be used: shown as not yet read
-	Without  int         `json:"without"`  // outcomes and decisions about documents that were eliminated
-	Lost     []LostRange `json:"lost"`     // of the sealed journal
-	Saved    []LostRange `json:"saved"`    // the same, but the index before still held it, as it was sealed
-	Doubtful int         `json:"doubtful"` // documents that may have been delivered in what was lost: a person decides
+	Holds    int         `json:"holds"`    // legal holds
+	Erased   int         `json:"eliminations"`
+	Stated   int         `json:"statements"` // of completeness
+	Without  int         `json:"without"`    // outcomes and decisions about documents that were eliminated
+	Lost     []LostRange `json:"lost"`       // of the sealed journal
+	Saved    []LostRange `json:"saved"`      // the same, but the index before still held it, as it was sealed
+	Doubtful int         `json:"doubtful"`   // documents that may have been delivered in what was lost: a person decides
 	// Usable is false when the end of the sealed journal is lost: nothing could follow it,
 	// and no service opens the index.
 	Usable bool `json:"usable"`
@@ -43,7 +46,7 @@ type Reindexed struct {
 func (r *Reindexed) OK() bool { return r.Usable && len(r.Damaged)+len(r.Lost) == 0 }
 
 // LostRange is a range of the sealed journal that the archive does not hold as it was
-// sealed.
+// sealed; or, with First 0, the order of an elimination.
 type LostRange struct {
 	First int64  `json:"first"`
 	Last  int64  `json:"last"`
@@ -138,6 +141,22 @@ func reindex(ctx context.Context, store archive.Store, db *index.DB, opt Reindex
 		return err
 	}
 	if r.Life, r.Without, err = db.RestoreLife(ctx); err != nil {
+		return err
+	}
+	if r.Holds, err = db.RestoreHolds(ctx); err != nil {
+		return err
+	}
+	if r.Erased, err = db.RestoreEliminations(ctx, func(id string, asked time.Time) (string, string, greffe.Object, error) {
+		order, by, certificate, err := readElimination(ctx, store, id, asked)
+		if errors.Is(err, evidence.ErrFormat) {
+			r.Lost = append(r.Lost, LostRange{Key: eliminationKey(id, asked) + ".order.json", Cause: err.Error()})
+			err = nil
+		}
+		return order, by, certificate, err
+	}); err != nil {
+		return err
+	}
+	if r.Stated, err = db.RestoreStatements(ctx); err != nil {
 		return err
 	}
 	if !r.Usable {

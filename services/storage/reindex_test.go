@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/evidence"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
@@ -385,5 +386,76 @@ func TestReindexOfADamagedJournal(t *testing.T) {
 				t.Errorf("sealing goes on: %v", err)
 			}
 		})
+	}
+}
+
+// What people and servers said beside the mail comes back, too: legal holds,
+// eliminations, what is complete and what is missing.
+func TestReindexBringsBackWhatWasDecided(t *testing.T) {
+	t.Parallel()
+	h := newHouseFor(t, time.Second)
+	store := h.store.(archive.Eliminator)
+	var list []index.Detail
+	for uid := range uint32(4) {
+		list = append(list, h.archived(t, uid+1, fakeMail(fakeZip(t, fakeCDA(fakePDF(uint64(uid), 500))))))
+		h.settled(t, list[uid])
+	}
+	day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	watched := index.Watched{Address: "a@b.example", Folders: []string{"INBOX"}}
+	seen := greffe.Listed{Mailbox: watched.Address, Folder: "INBOX", UIDValidity: 1, Complete: true, At: day.AddDate(0, 0, 2)}
+	for uid := range uint32(6) { // two more than were taken
+		seen.Messages = append(seen.Messages, greffe.Sight{UID: uid + 1, InternalDate: day.Add(8 * time.Hour)})
+	}
+	if err := h.db.SaveListed(t.Context(), seen); err != nil {
+		t.Fatal(err)
+	}
+	locks := NewLocks(h.store, h.db)
+	for i, on := range []bool{true, true, false, true} {
+		if _, err := locks.Hold(t.Context(), list[i/2], on, "alice", fmt.Sprint("référence ", i), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.ended(t, list[2].ID, list[3].ID)
+	for i, id := range []greffe.MessageID{list[2].ID, list[3].ID} {
+		e, bad, err := AskElimination(t.Context(), store, h.db, []greffe.MessageID{id}, "alice", false, nil)
+		if err != nil || len(bad) > 0 {
+			t.Fatal(bad, err)
+		}
+		if i == 0 { // the other one waits for its second person
+			if _, _, err := Eliminate(t.Context(), store, h.db, e.ID, "bob", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	statement := func(db *index.DB) greffe.Statement {
+		s, err := db.Completeness(t.Context(), watched, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	stated := statement(h.db)
+	if stated.Missing != 2 || stated.Settled != 1 || !stated.Complete {
+		t.Fatalf("%+v", stated)
+	}
+	if _, err := h.db.SaveStatement(t.Context(), stated, day); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSealer(h.store, h.db, newJournalKey(t, "essai"), slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "again.db")
+	db, err := index.OpenToRebuild(t.Context(), file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := Reindex(t.Context(), h.store, db, ReindexOptions{})
+	if err != nil || !r.OK() || r.Holds != 2 || r.Erased != 2 || r.Stated != 1 || r.Messages != 3 {
+		t.Errorf("reindexed %+v, %v", r, err)
+	}
+	sameIndex(t, h.file, file, 1<<40, []string{"messages", "documents", "holds", "eliminations", "statements", "compared"})
+	if again := statement(db); again.Digest != stated.Digest {
+		t.Errorf("was %+v\nis  %+v", stated, again)
 	}
 }
