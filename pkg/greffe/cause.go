@@ -33,7 +33,11 @@ var Causes = []Cause{
 // the application codes of domain §8.1.
 var causes = map[string]Cause{
 	"unsafe": CauseSuspect, "other-patient": CauseIdentity, "904": CauseIdentity, "902": CauseUnknown,
-	"903": CauseNoINS, "905": CauseNoINS, "no-patient": CauseNoINS,
+	"two-patients": CauseIdentity, "chosen-other": CauseIdentity, "chosen-incomplete": CauseIdentity, "message-patients": CauseIdentity,
+	"patient-closed": CauseIdentity, "patient-several": CauseIdentity, "trait-differs": CauseIdentity, "not-qualified": CauseIdentity,
+	"not-exact": CauseIdentity, "patient-unknown": CauseUnknown,
+	"name-only": CauseNoINS, "ins-absent": CauseNoINS, "ins-wrong": CauseNoINS, "traits-missing": CauseNoINS, "no-pdf": CauseNoPatient,
+	"903": CauseNoINS, "905": CauseNoINS,
 	"pdf": CauseNoPatient, "hprim": CauseNoPatient, "other-format": CauseNoPatient,
 	"masked": CauseMasked, "verdict": CauseControl, "no-number": CauseControl,
 	"same-number": CauseVersion, "same-number-again": CauseVersion, "circle": CauseVersion, "replace-blocked": CauseVersion,

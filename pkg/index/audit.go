@@ -50,10 +50,12 @@ func (db *DB) Audit(ctx context.Context, id greffe.MessageID) (Detail, error) {
 	triages, err4 := db.triages(ctx, id)
 	history, err3 := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE subject >= $1 AND subject < $2
 		AND action IN ('received', 'archived', 'delivered', 'decided') ORDER BY seq`, string(id), string(id)+".")
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	deliveries, err5 := db.deliveries(ctx, `SELECT `+deliveryColumns+` FROM deliveries v JOIN documents d ON d.id = v.document_id
+		WHERE d.message_id = $1 ORDER BY v.document_id, v.di`, string(id))
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
-	d.Outcomes, d.Decisions, d.History, d.Triages = attempts, decisions, history, triages
+	d.Outcomes, d.Decisions, d.History, d.Triages, d.Deliveries = attempts, decisions, history, triages, deliveries
 	return d, nil
 }
 
@@ -163,7 +165,7 @@ func (c *comparison) facts(ctx context.Context, db *DB, p *greffe.Parsed, manife
 }
 
 func (c *comparison) documents(ctx context.Context, db *DB, p *greffe.Parsed, objects map[string]greffe.Object) error {
-	rows, err := db.query(ctx, `SELECT id, number, mailbox, received_at, identity, lineage, unique_id, ins, birth_date, facts_json, object_json, body_json
+	rows, err := db.query(ctx, `SELECT id, number, mailbox, received_at, identity, lineage, unique_id, ins, birth_date, facts_json, object_json, body_json, chosen_json
 		FROM documents WHERE message_id = $1 ORDER BY number`, string(p.Received.ID))
 	if err != nil {
 		return err
@@ -172,11 +174,11 @@ func (c *comparison) documents(ctx context.Context, db *DB, p *greffe.Parsed, ob
 	n := 0
 	for rows.Next() {
 		var (
-			id                                                                                greffe.DocumentID
-			number, received                                                                  int64
-			mailbox, identity, lineage, unique, insColumn, birth, facts, objectJSON, bodyJSON string
+			id                                                                                            greffe.DocumentID
+			number, received                                                                              int64
+			mailbox, identity, lineage, unique, insColumn, birth, facts, objectJSON, bodyJSON, chosenJSON string
 		)
-		if err := rows.Scan(&id, &number, &mailbox, &received, &identity, &lineage, &unique, &insColumn, &birth, &facts, &objectJSON, &bodyJSON); err != nil {
+		if err := rows.Scan(&id, &number, &mailbox, &received, &identity, &lineage, &unique, &insColumn, &birth, &facts, &objectJSON, &bodyJSON, &chosenJSON); err != nil {
 			return err
 		}
 		n++
@@ -191,9 +193,12 @@ func (c *comparison) documents(ctx context.Context, db *DB, p *greffe.Parsed, ob
 		c.same("documents.identity", identity, d.Identity())
 		c.same("documents.lineage", lineage, d.Lineage())
 		c.same("documents.unique_id", unique, uniqueKey(d.UniqueID))
-		c.same("documents.ins", insColumn, insKey(d.Patient.INS.Extension))
-		c.same("documents.birth_date", birth, clean(d.Patient.BirthDate, 8))
-		err := errors.Join(sameJSON(c, "documents.facts_json", facts, *d), sameJSON(c, "documents.object_json", objectJSON, objects[d.Part]))
+		var chosen *greffe.Patient
+		err := decode(chosenJSON, &chosen)
+		wantINS, wantBirth := searched(d.Patient, chosen)
+		c.same("documents.ins", insColumn, wantINS)
+		c.same("documents.birth_date", birth, wantBirth)
+		err = errors.Join(err, sameJSON(c, "documents.facts_json", facts, *d), sameJSON(c, "documents.object_json", objectJSON, objects[d.Part]))
 		if d.Body == "" {
 			c.same("documents.body_json", bodyJSON, "")
 		} else {
@@ -210,10 +215,27 @@ func (c *comparison) documents(ctx context.Context, db *DB, p *greffe.Parsed, ob
 }
 
 func (c *comparison) names(ctx context.Context, db *DB, p *greffe.Parsed) error {
+	stored, err := db.documentsOf(ctx, []greffe.MessageID{p.Received.ID})
+	if err != nil {
+		return err
+	}
+	chosen := map[greffe.DocumentID]*greffe.Patient{}
+	for _, d := range stored {
+		chosen[d.ID] = d.Chosen
+	}
 	want := map[[4]string]bool{}
 	for i := range p.Documents {
-		for _, r := range nameRows(greffe.NewDocumentID(p.Received.ID, i+1), &p.Documents[i].Patient, "", 0) {
-			want[[4]string{r[0].(string), r[1].(string), r[2].(string), r[3].(string)}] = true
+		id := greffe.NewDocumentID(p.Received.ID, i+1)
+		list := nameRows(id, &p.Documents[i].Patient, "", 0)
+		if chosen[id] != nil {
+			list = append(list, nameRows(id, chosen[id], "", 0)...)
+		}
+		families := map[any]bool{}
+		for _, r := range list {
+			if !families[r[1]] {
+				want[[4]string{r[0].(string), r[1].(string), r[2].(string), r[3].(string)}] = true
+			}
+			families[r[1]] = true
 		}
 	}
 	rows, err := db.query(ctx, `SELECT n.document_id, n.family, n.givens, n.birth_date FROM document_names n

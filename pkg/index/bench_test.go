@@ -73,7 +73,7 @@ func fill(b *testing.B, db *DB, n int) {
 				if i%1000 == 0 {
 					state = greffe.StateTodo
 				}
-				if _, err := t.saveOutcome(a.Documents[0], greffe.Outcome{State: state, At: start}, ""); err != nil {
+				if _, err := t.saveOutcome(a.Documents[0], greffe.Outcome{State: state, At: start}, "", true); err != nil {
 					return err
 				}
 			}

@@ -33,7 +33,7 @@ func (t *tx) insertDocument(p *greffe.Parsed, i int, at time.Time, objects map[s
 }
 
 const insertDocuments = `INSERT INTO documents (id, message_id, number, mailbox, received_at, archived_at, decided_at, identity, lineage,
-	unique_id, ins, birth_date, state, reason, duplicate_of, outcome_json, facts_json, object_json, body_json) VALUES `
+	unique_id, ins, birth_date, state, reason, duplicate_of, outcome_json, facts_json, object_json, body_json, chosen_json) VALUES `
 
 // documentRow is the row of a document that was archived and nothing else.
 func documentRow(p *greffe.Parsed, i int, at time.Time, objects map[string]greffe.Object) ([]any, error) {
@@ -50,7 +50,7 @@ func documentRow(p *greffe.Parsed, i int, at time.Time, objects map[string]greff
 	return []any{string(greffe.NewDocumentID(p.Received.ID, i+1)), string(p.Received.ID), i + 1, clean(p.Received.Origin.Mailbox, 320),
 		millis(p.Received.At), millis(at), int64(0), d.Identity(), d.Lineage(),
 		uniqueKey(d.UniqueID), insKey(d.Patient.INS.Extension), clean(d.Patient.BirthDate, 8), string(greffe.StateArchived),
-		"", "", "", facts, object, body}, nil
+		"", "", "", facts, object, body, ""}, nil
 }
 
 // insertNames writes the family names of a patient with all given names.
@@ -93,7 +93,7 @@ func insKey(s string) string {
 
 const documentColumns = `d.id, d.message_id, m.desk, m.tray, m.mailbox, m.folder, m.uidvalidity, m.uid, m.internal_date,
 	d.identity, d.lineage, d.state, d.reason, d.duplicate_of, d.received_at, d.archived_at, d.decided_at,
-	d.outcome_json, d.facts_json, d.object_json, d.body_json`
+	d.outcome_json, d.facts_json, d.object_json, d.body_json, d.chosen_json`
 
 // documents runs a query of documentColumns.
 func (db *DB) documents(ctx context.Context, query string, args ...any) ([]Document, error) {
@@ -116,15 +116,15 @@ func (db *DB) documents(ctx context.Context, query string, args ...any) ([]Docum
 func scanDocument(rows *sql.Rows) (Document, error) {
 	var d Document
 	var internal, received, archived, decided int64
-	var outcome, facts, object, body string
+	var outcome, facts, object, body, chosen string
 	if err := rows.Scan(&d.ID, &d.Message, &d.Queue.Mailbox, &d.Queue.Folder, &d.Origin.Mailbox, &d.Origin.Folder, &d.Origin.UIDValidity, &d.Origin.UID, &internal,
 		&d.Identity, &d.Lineage, &d.State, &d.Reason, &d.DuplicateOf, &received, &archived, &decided,
-		&outcome, &facts, &object, &body); err != nil {
+		&outcome, &facts, &object, &body, &chosen); err != nil {
 		return d, err
 	}
 	d.Origin.InternalDate = moment(internal)
 	d.ReceivedAt, d.ArchivedAt, d.DecidedAt = moment(received), moment(archived), moment(decided)
-	if err := errors.Join(decode(outcome, &d.Outcome), decode(facts, &d.Facts), decode(object, &d.Object), decode(body, &d.BodyObject)); err != nil {
+	if err := errors.Join(decode(outcome, &d.Outcome), decode(facts, &d.Facts), decode(object, &d.Object), decode(body, &d.BodyObject), decode(chosen, &d.Chosen)); err != nil {
 		return d, fmt.Errorf("facts of %s: %w", d.ID, err)
 	}
 	return d, nil
@@ -185,14 +185,14 @@ type Unsettled struct {
 }
 
 // Unsettled returns documents after id (empty: from the first), in the order of their
-// ids, at most 500: those in StateArchived that were archived before archived, and
-// those in StateWaiting whose outcome is from before waiting.
-func (db *DB) Unsettled(ctx context.Context, archived, waiting time.Time, after greffe.DocumentID) ([]Unsettled, error) {
+// ids, at most 500: those in StateArchived that were archived before archived and are on
+// their way to no DI.
+func (db *DB) Unsettled(ctx context.Context, archived time.Time, after greffe.DocumentID) ([]Unsettled, error) {
 	rows, err := db.query(ctx, `SELECT d.id, d.mailbox FROM documents d
-		WHERE d.state IN ('archivé', 'en attente du DI') AND d.id > $1
-			AND (d.state = $2 AND d.archived_at < $3 OR d.state = $4 AND d.decided_at < $5)
+		WHERE d.state IN ('archivé', 'en attente du DI') AND d.id > $1 AND d.state = $2 AND d.archived_at < $3
+			AND NOT EXISTS (SELECT 1 FROM deliveries v WHERE v.document_id = d.id AND v.due_at > 0)
 		ORDER BY d.id LIMIT 500`,
-		string(after), string(greffe.StateArchived), millis(archived), string(greffe.StateWaiting), millis(waiting))
+		string(after), string(greffe.StateArchived), millis(archived))
 	if err != nil {
 		return nil, fmt.Errorf("read unsettled documents: %w", err)
 	}
@@ -221,14 +221,8 @@ func (db *DB) Claim(ctx context.Context, identity string, id greffe.DocumentID) 
 		return holder, err
 	}
 	err = db.update(ctx, func(t *tx) error {
-		n, err := t.exec(`INSERT INTO claims (identity, document_id) VALUES ($1,$2) ON CONFLICT (identity) DO NOTHING`, identity, string(id))
-		if err != nil {
-			return err
-		}
-		if n == 1 {
-			t.note("integrator", "claimed", string(id), "ok", identity)
-		}
-		return t.row([]any{&holder}, `SELECT document_id FROM claims WHERE identity = $1`, identity)
+		holder, err = t.claim(identity, id)
+		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("claim for document %s: %w", id, err)

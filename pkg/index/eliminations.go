@@ -111,6 +111,7 @@ func (t *tx) eliminate(elimination, by string, id greffe.MessageID) error {
 		`DELETE FROM claims WHERE document_id ` + its,
 		`DELETE FROM decisions WHERE document_id ` + its,
 		`DELETE FROM outcomes WHERE document_id ` + its,
+		`DELETE FROM deliveries WHERE document_id ` + its,
 		`DELETE FROM document_names WHERE document_id ` + its,
 		`DELETE FROM documents WHERE message_id = $1`,
 		`DELETE FROM answers WHERE message_id = $1`,

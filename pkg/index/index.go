@@ -41,7 +41,8 @@ type Document struct {
 	State       greffe.State
 	Reason      string // French: why it is in this state
 	DuplicateOf greffe.DocumentID
-	Outcome     greffe.Outcome // the one that gave the state; zero when none
+	Outcome     greffe.Outcome  // the one that gave the state, of the DI where it is gravest; zero when none
+	Chosen      *greffe.Patient // whom a person said that it is about; nil: nobody said so
 	ReceivedAt  time.Time
 	ArchivedAt  time.Time
 	DecidedAt   time.Time // of Outcome; zero when none
@@ -73,15 +74,16 @@ type Message struct {
 // Detail is all the index knows about a message.
 type Detail struct {
 	Message
-	Received  greffe.Received
-	Parsed    *greffe.Parsed // nil until archived
-	Raw       greffe.Object
-	Manifest  greffe.Object
-	Objects   map[string]greffe.Object // by part path
-	Outcomes  []Attempt                // oldest first
-	Decisions []greffe.Decided         // oldest first
-	Triages   []greffe.Triaged         // decisions about the message as a whole, oldest first
-	History   []Entry                  // journal entries about the message and its documents, oldest first
+	Received   greffe.Received
+	Parsed     *greffe.Parsed // nil until archived
+	Raw        greffe.Object
+	Manifest   greffe.Object
+	Objects    map[string]greffe.Object // by part path
+	Deliveries []Delivery               // of its documents, in the order of their ids and DIs
+	Outcomes   []Attempt                // oldest first
+	Decisions  []greffe.Decided         // oldest first
+	Triages    []greffe.Triaged         // decisions about the message as a whole, oldest first
+	History    []Entry                  // journal entries about the message and its documents, oldest first
 }
 
 // Attempt is one outcome of one document.

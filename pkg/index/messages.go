@@ -300,11 +300,16 @@ func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) 
 	attempts, err1 := db.attempts(ctx, id)
 	decisions, err2 := db.decisions(ctx, id)
 	history, err3 := db.history(ctx, id)
-	triages, err4 := db.triages(ctx, id)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	ids := make([]greffe.DocumentID, len(d.Documents))
+	for i := range d.Documents {
+		ids[i] = d.Documents[i].ID
+	}
+	triages, err5 := db.triages(ctx, id)
+	deliveries, err4 := db.Deliveries(ctx, ids...)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
-	d.Outcomes, d.Decisions, d.History, d.Triages = attempts, decisions, history, triages
+	d.Deliveries, d.Outcomes, d.Decisions, d.History, d.Triages = deliveries, attempts, decisions, history, triages
 	return d, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"greffe/pkg/greffe"
 )
@@ -15,16 +13,19 @@ import (
 // SaveOutcome records what became of a document with its journal entry and
 // returns the state of its message after it. duplicateOf is set for
 // StateDuplicate. Recording the same outcome again (same state, code and
-// control as the last) changes nothing.
+// control as the last of that DI) changes nothing.
 //
-// An outcome that is older than the one that gave the document its state is
+// The state of the document is that of the gravest of its deliveries, one for each DI
+// (greffe.Deliveries). An outcome that is older than the one of its DI is
 // recorded and changes no state, so that an event delivered late does not undo
-// what came after. No outcome leads from a final state back to StateArchived.
+// what came after. No outcome leads from another state back to StateArchived.
+//
+// Until Told says that it was published, a machine has the outcome of a DI to tell.
 // ErrNotFound when there is no such document.
 func (db *DB) SaveOutcome(ctx context.Context, id greffe.DocumentID, o greffe.Outcome, duplicateOf greffe.DocumentID) (greffe.State, error) {
 	var state greffe.State
 	err := db.update(ctx, func(t *tx) (err error) {
-		state, err = t.saveOutcome(id, o, duplicateOf)
+		state, err = t.saveOutcome(id, o, duplicateOf, false)
 		return err
 	})
 	if err != nil {
@@ -33,14 +34,13 @@ func (db *DB) SaveOutcome(ctx context.Context, id greffe.DocumentID, o greffe.Ou
 	return state, nil
 }
 
-func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf greffe.DocumentID) (greffe.State, error) {
+func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf greffe.DocumentID, told bool) (greffe.State, error) {
 	var (
-		mailbox, lastJSON string
-		desk              string
-		state, message    greffe.State
-		kind              greffe.MessageKind
+		mailbox, desk  string
+		state, message greffe.State
+		kind           greffe.MessageKind
 	)
-	err := t.row([]any{&mailbox, &desk, &state, &lastJSON, &message, &kind}, `SELECT d.mailbox, m.desk, d.state, d.outcome_json, m.state, m.kind
+	err := t.row([]any{&mailbox, &desk, &state, &message, &kind}, `SELECT d.mailbox, m.desk, d.state, m.state, m.kind
 		FROM documents d JOIN messages m ON m.id = d.message_id WHERE d.id = $1`, string(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
@@ -48,18 +48,14 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if err != nil {
 		return "", err
 	}
-	var last greffe.Outcome
-	if err := decode(lastJSON, &last); err != nil {
+	before, err := t.standing(id)
+	if err != nil {
 		return "", err
 	}
 	if o.At.IsZero() {
-		o.At = time.Now().UTC().Truncate(time.Millisecond)
+		o.At = t.now()
 	}
-	before := &last
-	if lastJSON == "" {
-		before = nil
-	}
-	what := following(state, before, o)
+	after, what := following(before, o)
 	if what == outcomeKnown {
 		return message, nil
 	}
@@ -67,8 +63,7 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if err != nil {
 		return "", err
 	}
-	late := what == outcomeLate
-	if late {
+	if what == outcomeLate {
 		// Told again, and not the last any more: once is enough.
 		var told int64
 		if err := t.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM outcomes WHERE document_id = $1 AND outcome_json = $2`,
@@ -80,17 +75,25 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 		SELECT $1, COALESCE(MAX(number), 0) + 1, $2 FROM outcomes WHERE document_id = $1`, string(id), outcome); err != nil {
 		return "", err
 	}
-	detail := strings.Join(strings.Fields(o.DI+" "+o.Action+" "+clean(o.Code, 60)), " ")
-	if late {
+	detail := outcomeDetail(o)
+	if what == outcomeLate {
 		detail += " (late)"
 	}
 	if err := t.noteFact("integrator", "delivered", string(id), string(o.State), detail, greffe.Matter{Outcome: &o, DuplicateOf: duplicateOf}); err != nil {
 		return "", err
 	}
-	if late {
+	if what == outcomeLate {
 		return message, nil
 	}
-
+	if err := t.saveDelivery(id, before, after, o, outcome, told); err != nil {
+		return "", err
+	}
+	if o = after.Gravest(); o.DI != "" {
+		duplicateOf = ""
+	}
+	if outcome, err = encode(o); err != nil {
+		return "", err
+	}
 	if _, err := t.exec(`UPDATE documents SET state=$2, reason=$3, duplicate_of=$4, outcome_json=$5, decided_at=$6 WHERE id=$1`,
 		string(id), string(o.State), clean(o.Text, 2000), string(duplicateOf), outcome, millis(o.At)); err != nil {
 		return "", err
@@ -104,47 +107,47 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if err != nil {
 		return "", err
 	}
-	after := greffe.Summary(kind, states)
-	if after == message {
+	then := greffe.Summary(kind, states)
+	if then == message {
 		return message, t.recause(id.Message())
 	}
-	if _, err := t.exec(`UPDATE messages SET state=$2 WHERE id=$1`, string(id.Message()), string(after)); err != nil {
+	if _, err := t.exec(`UPDATE messages SET state=$2 WHERE id=$1`, string(id.Message()), string(then)); err != nil {
 		return "", err
 	}
-	if !after.Waits() {
+	if !then.Waits() {
 		// What was put off or passed on is settled; it would be anybody's again.
 		if _, err := t.exec(`UPDATE messages SET assignee='', later_at=0 WHERE id=$1`, string(id.Message())); err != nil {
 			return "", err
 		}
 	}
 	t.count("message", desk, message, -1)
-	t.count("message", desk, after, 1)
-	return after, t.recause(id.Message())
+	t.count("message", desk, then, 1)
+	return then, t.recause(id.Message())
 }
 
 // What an outcome means to a document.
 const (
-	outcomeNext  = iota // gives it its state
-	outcomeLate         // is recorded and changes no state, unless it was recorded before
+	outcomeNext  = iota // changes its deliveries
+	outcomeLate         // is recorded and changes nothing else, unless it was recorded before
 	outcomeKnown        // changes nothing
 )
 
-// following says what outcome o means to a document in a state that last gave it; nil
-// when none did yet.
-func following(state greffe.State, last *greffe.Outcome, o greffe.Outcome) int {
-	switch {
-	case last != nil && last.State == o.State && last.Code == o.Code && last.Control == o.Control,
-		o.State == greffe.StateArchived && state.Final():
-		return outcomeKnown
-	case last != nil && o.At.Before(last.At):
-		return outcomeLate
+// following returns the deliveries of a document after outcome o, and what it means to it.
+func following(before greffe.Deliveries, o greffe.Outcome) (after greffe.Deliveries, what int) {
+	last, told := before.At(o.DI)
+	if told && (o.State == greffe.StateArchived || last.State == o.State && last.Code == o.Code && last.Control == o.Control) {
+		return before, outcomeKnown
 	}
-	return outcomeNext
+	after, changes := before.With(o)
+	if !changes {
+		return before, outcomeLate
+	}
+	return after, outcomeNext
 }
 
 const (
 	insertOutcomes  = `INSERT INTO outcomes (document_id, number, outcome_json) VALUES `
-	insertDecisions = `INSERT INTO decisions (id, document_id, at, decision_json) VALUES `
+	insertDecisions = `INSERT INTO decisions (id, document_id, at, decision_json, remembered) VALUES `
 )
 
 func (t *tx) documentStates(id greffe.MessageID) ([]greffe.State, error) {
@@ -216,12 +219,64 @@ func (t *tx) saveDecision(d greffe.Decided) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := t.exec(insertDecisions+`($1,$2,$3,$4) ON CONFLICT (id) DO NOTHING`,
-		clean(d.ID, 200), string(d.Document), millis(d.At), decision)
+	remembered := ""
+	if d.Verb == greffe.VerbAttach && d.Remember {
+		if err := t.row([]any{&remembered}, `SELECT lineage FROM documents WHERE id = $1`, string(d.Document)); err != nil {
+			return false, err
+		}
+	}
+	n, err := t.exec(insertDecisions+`($1,$2,$3,$4,$5) ON CONFLICT (id) DO NOTHING`,
+		clean(d.ID, 200), string(d.Document), millis(d.At), decision, remembered)
 	if err != nil || n == 0 {
 		return false, err
 	}
+	if d.Verb == greffe.VerbAttach && d.Patient != nil {
+		if err := t.choose(d.Document, *d.Patient); err != nil {
+			return false, err
+		}
+	}
 	return true, t.noteFact(d.By, "decided", string(d.Document), string(d.Verb), clean(d.ID, 100), greffe.Matter{Decision: &d})
+}
+
+// choose notes whom a document is about: it is found by that patient, too.
+func (t *tx) choose(id greffe.DocumentID, p greffe.Patient) error {
+	chosen, err := encode(p)
+	if err != nil {
+		return err
+	}
+	var mailbox, text string
+	var received int64
+	if err := t.row([]any{&mailbox, &received, &text}, `SELECT mailbox, received_at, facts_json FROM documents WHERE id = $1`, string(id)); err != nil {
+		return err
+	}
+	var facts greffe.Document
+	if err := decode(text, &facts); err != nil {
+		return err
+	}
+	number, birth := searched(facts.Patient, &p)
+	if _, err := t.exec(`UPDATE documents SET chosen_json=$2, ins=$3, birth_date=$4 WHERE id=$1`, string(id), chosen, number, birth); err != nil {
+		return err
+	}
+	if _, err := t.exec(`DELETE FROM document_names WHERE document_id=$1`, string(id)); err != nil {
+		return err
+	}
+	if err := t.insertNames(id, &facts.Patient, mailbox, received); err != nil {
+		return err
+	}
+	return t.insertNames(id, &p, mailbox, received)
+}
+
+// searched returns the matricule and birth date that a document is found by: its own, else
+// those of whom a person chose.
+func searched(own greffe.Patient, chosen *greffe.Patient) (number, birth string) {
+	number, birth = insKey(own.INS.Extension), clean(own.BirthDate, 8)
+	if chosen != nil && number == "" {
+		number = insKey(chosen.INS.Extension)
+	}
+	if chosen != nil && birth == "" {
+		birth = clean(chosen.BirthDate, 8)
+	}
+	return number, birth
 }
 
 // decisions returns what people decided about the documents of a message.

@@ -81,6 +81,9 @@ func (t *tx) refreshMessage(d *Detail) error {
 			return err
 		}
 		err := t.insertNames(id, &d.Parsed.Documents[i].Patient, clean(d.Origin.Mailbox, 320), millis(d.Parsed.Received.At))
+		if i < len(d.Documents) && d.Documents[i].Chosen != nil && err == nil {
+			err = t.insertNames(id, d.Documents[i].Chosen, clean(d.Origin.Mailbox, 320), millis(d.Parsed.Received.At))
+		}
 		if err != nil {
 			return err
 		}

@@ -115,9 +115,9 @@ func (db *DB) stories(ctx context.Context, first, last greffe.MessageID) (map[gr
 
 // batch gathers the rows of messages.
 type batch struct {
-	t                                                                                         *tx
-	messages, facts, words, doctypes, listed, unstated, documents, names, outcomes, decisions [][]any
-	again                                                                                     []event // done again after the rows are there
+	t                                                                                                     *tx
+	messages, facts, words, doctypes, listed, unstated, documents, names, outcomes, deliveries, decisions [][]any
+	again                                                                                                 []event // done again after the rows are there
 }
 
 func (b *batch) message(m *Restored, s *story) error {
@@ -207,7 +207,9 @@ func (b *batch) document(m *Restored, i int, at time.Time, life []event) (greffe
 	if err != nil {
 		return "", nil, err
 	}
-	state, last := greffe.StateArchived, (*greffe.Outcome)(nil)
+	var stands greffe.Deliveries
+	var duplicateOf greffe.DocumentID
+	var chosen *greffe.Patient
 	var told []string
 	for _, e := range life {
 		if e.document != id {
@@ -218,7 +220,14 @@ func (b *batch) document(m *Restored, i int, at time.Time, life []event) (greffe
 			if err != nil {
 				return "", nil, err
 			}
-			b.decisions = append(b.decisions, []any{clean(d.ID, 200), string(id), millis(d.At), decision})
+			remembered := ""
+			if d.Verb == greffe.VerbAttach {
+				chosen = cmp.Or(d.Patient, chosen)
+				if d.Remember {
+					remembered = row[8].(string)
+				}
+			}
+			b.decisions = append(b.decisions, []any{clean(d.ID, 200), string(id), millis(d.At), decision, remembered})
 			continue
 		}
 		o := *e.matter.Outcome
@@ -226,7 +235,7 @@ func (b *batch) document(m *Restored, i int, at time.Time, life []event) (greffe
 		if err != nil {
 			return "", nil, err
 		}
-		what := following(state, last, o)
+		after, what := following(stands, o)
 		if what == outcomeKnown || what == outcomeLate && slices.Contains(told, outcome) {
 			continue
 		}
@@ -235,11 +244,40 @@ func (b *batch) document(m *Restored, i int, at time.Time, life []event) (greffe
 		if what == outcomeLate {
 			continue
 		}
+		if stands = after; o.DI == "" {
+			duplicateOf = e.matter.DuplicateOf
+		}
+	}
+	state, last := greffe.StateArchived, (*greffe.Outcome)(nil)
+	if o := stands.Gravest(); o.State != "" {
+		outcome, err := encode(o)
+		if err != nil {
+			return "", nil, err
+		}
+		if o.DI != "" {
+			duplicateOf = ""
+		}
 		state, last = o.State, &o
-		row[6], row[12], row[13], row[14], row[15] = millis(o.At), string(state), clean(o.Text, 2000), string(e.matter.DuplicateOf), outcome
+		row[6], row[12], row[13], row[14], row[15] = millis(o.At), string(state), clean(o.Text, 2000), string(duplicateOf), outcome
+	}
+	for _, o := range stands {
+		outcome, err := encode(o)
+		if err != nil {
+			return "", nil, err
+		}
+		b.deliveries = append(b.deliveries, []any{string(id), o.DI, string(o.State), millis(o.At), millis(dueAfter(o)), 0, "", outcome})
+	}
+	own := m.Parsed.Documents[i].Patient
+	names := nameRows(id, &own, row[3].(string), row[4].(int64))
+	if chosen != nil {
+		if row[19], err = encode(chosen); err != nil {
+			return "", nil, err
+		}
+		row[10], row[11] = searched(own, chosen)
+		names = append(names, nameRows(id, chosen, row[3].(string), row[4].(int64))...)
 	}
 	b.documents = append(b.documents, row)
-	b.names = append(b.names, nameRows(id, &m.Parsed.Documents[i].Patient, row[3].(string), row[4].(int64))...)
+	b.names = append(b.names, unlike(names, 2)...)
 	return state, last, nil
 }
 
@@ -260,7 +298,7 @@ func (t *tx) replay(life []event) error {
 		var err error
 		switch m := e.matter; {
 		case m.Outcome != nil:
-			_, err = t.saveOutcome(e.document, *m.Outcome, m.DuplicateOf)
+			_, err = t.saveOutcome(e.document, *m.Outcome, m.DuplicateOf, true)
 		case m.Decision != nil:
 			_, err = t.saveDecision(*m.Decision)
 		case m.Triage != nil:
@@ -297,6 +335,7 @@ func (b *batch) write() error {
 		{insertWords, b.words, " ON CONFLICT DO NOTHING"},
 		{insertDoctypes, unlike(b.doctypes, 1), " ON CONFLICT (code) DO NOTHING"},
 		{insertOutcomes, b.outcomes, ""},
+		{insertDeliveries, b.deliveries, ""},
 		{insertDecisions, b.decisions, " ON CONFLICT (id) DO NOTHING"},
 		{insertListed, unlike(b.listed, 5), takenListed},
 		{insertUnstated, unlike(b.unstated, 2), newerUnstated},
@@ -400,6 +439,9 @@ func (db *DB) RestoreLife(ctx context.Context) (done, without int, err error) {
 		err = db.restoreAnswers(ctx)
 	}
 	if err == nil {
+		err = db.restoreGates(ctx)
+	}
+	if err == nil {
 		err = db.read.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN d.id IS NULL AND m.id IS NULL THEN 1 ELSE 0 END), 0)
 			FROM journal j LEFT JOIN documents d ON d.id = j.subject LEFT JOIN messages m ON m.id = j.subject
 			WHERE j.action IN ('claimed', 'delivered', 'decided', 'notified')`).Scan(&done, &without)
@@ -423,7 +465,7 @@ func (db *DB) Doubt(ctx context.Context, until, began time.Time, code, text stri
 			last = list[len(list)-1].ID
 			err = db.load(ctx, func(t *tx) error {
 				for _, d := range list {
-					if _, err := t.saveOutcome(d.ID, greffe.Outcome{State: greffe.StateTodo, Code: code, Text: text, At: t.now()}, ""); err != nil {
+					if _, err := t.saveOutcome(d.ID, greffe.Outcome{State: greffe.StateTodo, Code: code, Text: text, At: t.now()}, "", true); err != nil {
 						return err
 					}
 				}

@@ -47,9 +47,20 @@ type Config struct {
 type DI struct {
 	Name     string // short and for ever: identifiers derive from it
 	Protocol string // hl7v2 | fhir
-	// Mailboxes are the addresses whose documents go to this DI; empty: all. A
-	// document goes to the first DI that takes its mailbox.
+	// Mailboxes, Services and Types say which documents go to this DI: those of these
+	// addresses, of mailboxes of these units (their code), and of these kinds (code of the
+	// type or class, or a greffe.Format); empty: all. A document goes to every DI that
+	// takes it.
 	Mailboxes []string
+	Services  []string
+	Types     []string
+	// Test marks a DI that gets no document but what Replay sends it.
+	Test bool
+	// Patient is who decides about the patient; empty: DIDecides.
+	Patient Policy
+	// HoldUnknown is for how long, from its archiving, a document whose patient the DI
+	// does not know (902) is offered again before a person has to decide; 0: not at all.
+	HoldUnknown time.Duration
 
 	MLLP       MLLP
 	Sending    string // MSH-3^MSH-4
@@ -110,6 +121,17 @@ func (d DI) open(cfg Config) (Sender, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("di %s: %w", d.Name, err)
+	}
+	switch d.policy() {
+	case DIDecides:
+	case AskFirst:
+		if _, ok := s.(Finder); !ok {
+			s.Close()
+			return nil, fmt.Errorf("di %s: patient %s: protocol %s offers no search for patients", d.Name, d.Patient, d.Protocol)
+		}
+	default:
+		s.Close()
+		return nil, fmt.Errorf("di %s: patient %q: want %s or %s", d.Name, d.Patient, DIDecides, AskFirst)
 	}
 	return s, nil
 }

@@ -10,17 +10,21 @@ import (
 
 // situation is all that the decision about one document depends on.
 type situation struct {
-	doc  index.Document
-	di   bool            // a DI takes the documents of this mailbox
-	asks bool            // a person asked to send it (again)
-	same *index.Document // the document that stands for this identity, when it is another one
+	doc   index.Document
+	di    bool            // a DI takes it
+	other bool            // a DI takes other types of document of this mailbox and service
+	plain bool            // the DI takes what carries no CDA
+	asks  bool            // a person asked to send it (again)
+	same  *index.Document // the document that stands for this identity, when it is another one
 	// parent is the document that this one replaces, if Greffe has it: the one it
 	// names, else the version before it in its set. creation is the document that a
 	// deletion is about.
 	parent   *index.Document
 	creation *index.Document
-	lineage  []index.Document // the others of its chain
-	young    bool             // what it refers to may still be on its way to the archive
+	lineage  []index.Document           // the others of its chain
+	young    bool                       // what it refers to may still be on its way to the archive
+	claimed  bool                       // it stands for its identity
+	untried  map[greffe.DocumentID]bool // what the DI's queue has still to come to
 }
 
 // plan is the decision.
@@ -41,16 +45,21 @@ type rule struct {
 	then func(s *situation) plan
 }
 
-// rules are read from the top; the first whose condition holds decides. Which
-// clause each comes from is beside it; "domain §" is the house's reference.
-var rules = []rule{
+// documentRules are about the document itself, whichever DI it goes to; rules are about
+// one DI, where situation shows every document as it stands there. Both are read from the
+// top, and the first whose condition holds decides; when no documentRule does, the document
+// goes to its DIs. Which clause each comes from is beside it; "domain §" is the house's
+// reference.
+var documentRules = []rule{
 	// Malware is for a person in every copy, with a DI or without.
 	{"unsafe", func(s *situation) bool { return greffe.Unsafe(s.doc.Facts.Findings) },
 		func(s *situation) plan { return plan{state: greffe.StateTodo, text: suspicion(s.doc.Facts)} }},
 
 	// Without a DI documents are archived and shown, and stay archivé: nobody has to
 	// do anything about them.
-	{"no-di", func(s *situation) bool { return !s.di }, stay},
+	{"no-di", func(s *situation) bool { return !s.di && !s.other }, stay},
+	{"no-type", func(s *situation) bool { return !s.di },
+		todo("Aucun DI de ce service ne prend ce type de document : l'intégrer à la main, ou le faire ajouter aux types d'un DI.")},
 
 	// Once: the same document again is linked, not sent. The same number with other
 	// bytes is not the same document.
@@ -61,33 +70,30 @@ var rules = []rule{
 			return plan{state: greffe.StateDuplicate, text: "Ce document a déjà été reçu dans un autre message."}
 		}},
 
-	// What was found wrong with it. A person's retry does not lift a finding.
+	// What was found wrong with it. A person's retry does not lift a finding; that the
+	// patient is not well named is for the table of §6.4 below.
 	{"verdict", func(s *situation) bool {
-		return s.doc.Facts.Verdict == greffe.VerdictRefused || s.doc.Facts.Verdict == greffe.VerdictHeld
+		v := s.doc.Facts.Verdict
+		return v == greffe.VerdictRefused || v == greffe.VerdictHeld && !onlyIdentity(s.doc.Facts.Findings)
 	}, func(s *situation) plan { return plan{state: greffe.StateTodo, text: gravest(s.doc.Facts)} }},
-
-	// Masking (domain §5.5): the volet forbids sending it.
-	{"masked", func(s *situation) bool { return s.doc.Facts.Marked(greffe.MaskedToProfessionals) },
-		todo("Document masqué aux professionnels de santé : il ne peut pas être transmis au DI. Prévenir l'émetteur.")},
 
 	// What carries no CDA waits for a person, in each mailbox that it came to: who
 	// may see the one mailbox may not see the other.
-	{"pdf", format(greffe.FormatPDF), todo("Document PDF sans identité de patient : choisir le patient et l'intégrer à la main.")},
 	{"hprim", format(greffe.FormatHPRIM), todo("Résultat HPRIM en texte : le rattacher à la main au bon patient.")},
-	{"other-format", func(s *situation) bool { return !format(greffe.FormatCDA1)(s) && !format(greffe.FormatCDA3)(s) },
+	{"other-format", func(s *situation) bool { return !isCDA(s.doc.Facts) && !format(greffe.FormatPDF)(s) },
 		todo("Pièce jointe sans identité de patient : la lire et décider.")},
-	{"no-number", func(s *situation) bool { return s.doc.Facts.UniqueID.IsZero() },
+	{"no-number", func(s *situation) bool { return isCDA(s.doc.Facts) && s.doc.Facts.UniqueID.IsZero() },
 		todo("Le document n'a pas de numéro : le DI ne peut pas le recevoir.")},
-
-	// Patient (domain §6.4). The DI compares INS and traits; nothing but names is
-	// never sent.
-	{"no-patient", func(s *situation) bool { return len(s.doc.Facts.Patient.IDs) == 0 },
-		todo("Le document ne donne aucun identifiant de patient : le rattacher à la main.")},
 
 	{"unknown-action", func(s *situation) bool {
 		a := s.doc.Facts.Action
 		return a != greffe.ActionNew && a != greffe.ActionReplace && a != greffe.ActionDelete
 	}, todo("L'action demandée sur ce document n'est pas reconnue : décider à la main.")},
+}
+
+var rules = []rule{
+	{"no-pdf", func(s *situation) bool { return format(greffe.FormatPDF)(s) && !s.plain },
+		todo("Ce DI ne reçoit pas de PDF sans en-tête : l'intégrer à la main dans le dossier du patient.")},
 
 	// A number, a set or a parent that belongs to a document about somebody else: whatever
 	// was sent would touch the record of that person, and what is not sent would be lost
@@ -133,16 +139,40 @@ var rules = []rule{
 	{"replace-nothing", func(*situation) bool { return true }, send(greffe.ActionNew)},
 }
 
-// decide applies the table.
+// admit applies the rules about the document; ok is false when none of them decides, and
+// the document goes to its DIs.
+func admit(s situation) (p plan, ok bool) {
+	if p, ok = first(documentRules, &s); ok {
+		return p, true
+	}
+	if r := judge(s.identity()); r.todo != "" {
+		return plan{rule: r.name, state: greffe.StateTodo, text: r.todo}, true
+	}
+	return plan{}, false
+}
+
+// decide applies the rules about one DI.
 func decide(s situation) plan {
-	for _, r := range rules {
-		if r.when(&s) {
-			p := r.then(&s)
+	p, ok := first(rules, &s)
+	if !ok {
+		panic("integrator: the last rule always holds")
+	}
+	return p
+}
+
+func first(table []rule, s *situation) (plan, bool) {
+	for _, r := range table {
+		if r.when(s) {
+			p := r.then(s)
 			p.rule = r.name
-			return p
+			return p, true
 		}
 	}
-	panic("integrator: the last rule always holds")
+	return plan{}, false
+}
+
+func isCDA(d greffe.Document) bool {
+	return d.Format == greffe.FormatCDA1 || d.Format == greffe.FormatCDA3
 }
 
 func stay(*situation) plan { return plan{} }
@@ -213,7 +243,7 @@ func stranger(s *situation) string {
 		if o.State == greffe.StateDismissed && !sent(o) {
 			return ""
 		}
-		if c := ins.Compare(o.Facts.Patient, s.doc.Facts.Patient); c.Contradicts() {
+		if c := ins.Compare(patientOf(o), patientOf(s.doc)); c.Contradicts() {
 			return c.Which(ins.Differs)
 		}
 		return ""

@@ -1,6 +1,7 @@
 package integrator
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,14 @@ func TestDecide(t *testing.T) {
 		want plan
 	}{
 		{"no DI", situation{doc: doc(nil)}, "no-di", plan{}},
+		{"a type that no DI of the mailbox takes", situation{other: true, doc: doc(nil)}, "no-type", plan{state: greffe.StateTodo}},
+		{"a PDF with its patient, for a DI that takes none", situation{di: true, doc: func() index.Document {
+			d, p := doc(func(d *greffe.Document) {
+				d.Format, d.UniqueID, d.Patient = greffe.FormatPDF, greffe.OID{}, greffe.Patient{}
+			}), patient()
+			d.Chosen = &p
+			return d
+		}()}, "no-pdf", plan{state: greffe.StateTodo}},
 		{"same document again", situation{di: true, doc: doc(nil), same: other("")}, "duplicate", plan{state: greffe.StateDuplicate}},
 		{"same number, other bytes", situation{di: true, doc: doc(nil), same: other("x")}, "same-number", plan{state: greffe.StateTodo}},
 		{"held", situation{di: true, doc: doc(func(d *greffe.Document) { d.Verdict, d.Findings = greffe.VerdictHeld, finding[:2] })},
@@ -83,7 +92,7 @@ func TestDecide(t *testing.T) {
 		{"HPRIM", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatHPRIM })}, "hprim", plan{state: greffe.StateTodo}},
 		{"image", situation{di: true, doc: doc(func(d *greffe.Document) { d.Format = greffe.FormatImage })}, "other-format", plan{state: greffe.StateTodo}},
 		{"no number", situation{di: true, doc: doc(func(d *greffe.Document) { d.UniqueID = greffe.OID{} })}, "no-number", plan{state: greffe.StateTodo}},
-		{"no patient", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.IDs = nil })}, "no-patient", plan{state: greffe.StateTodo}},
+		{"no patient", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.IDs = nil })}, "name-only", plan{state: greffe.StateTodo}},
 		{"unknown action", situation{di: true, doc: doc(func(d *greffe.Document) { d.Action = "X" })}, "unknown-action", plan{state: greffe.StateTodo}},
 
 		{"replaces a document of another patient", situation{di: true, doc: doc(replaces), parent: elses(first(greffe.StateDelivered))}, "other-patient", plan{state: greffe.StateTodo}},
@@ -125,7 +134,7 @@ func TestDecide(t *testing.T) {
 		{"deletion of what is still to be sent", situation{di: true, doc: deletion, creation: first(greffe.StateWaiting)}, "delete-too-soon", plan{wait: true}},
 
 		{"new", situation{di: true, doc: doc(nil)}, "new", plan{action: greffe.ActionNew, claims: true}},
-		{"new without INS: the DI answers", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.INS = greffe.OID{} })}, "new", plan{action: greffe.ActionNew, claims: true}},
+		{"new without INS", situation{di: true, doc: doc(func(d *greffe.Document) { d.Patient.INS = greffe.OID{} })}, "ins-absent", plan{state: greffe.StateTodo}},
 		{"replacement", situation{di: true, doc: doc(replaces), parent: first(greffe.StateDelivered)}, "replace",
 			plan{action: greffe.ActionReplace, parent: document(1).UniqueID, claims: true}},
 		{"two that replace each other", situation{di: true, doc: doc(replaces), parent: func() *index.Document {
@@ -156,7 +165,10 @@ func TestDecide(t *testing.T) {
 		{"replacement of nothing", situation{di: true, doc: doc(func(d *greffe.Document) { d.Action = greffe.ActionReplace })}, "replace-nothing", plan{action: greffe.ActionNew, claims: true}},
 	} {
 		seen[c.rule] = true
-		got := decide(c.s)
+		got, held := admit(c.s)
+		if !held {
+			got = decide(c.s)
+		}
 		if got.rule != c.rule {
 			t.Errorf("%s: rule %q, want %q", c.name, got.rule, c.rule)
 			continue
@@ -172,7 +184,7 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
-	for _, r := range rules {
+	for _, r := range slices.Concat(documentRules, rules) {
 		if !seen[r.name] {
 			t.Errorf("rule %s is not tested", r.name)
 		}

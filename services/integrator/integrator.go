@@ -2,23 +2,30 @@
 // once, for the patient it names, in the order of its versions, from the archived
 // bytes. It holds the credentials of the DIs; nothing else does.
 //
-// For each document of an archived message it reads what the index knows,
-// decides by one table (rules), and either leaves it to a person with the reason,
-// links it to the copy that came first, or sends it by HL7 v2 or FHIR (Sender).
-// What became of it is written to the index first and then published as
-// "delivered"; a crash between the two publishes it again, a crash before them
-// sends again with the same MSH-10 or FHIR identifier, so that the DI recognises
-// the repeat.
+// Each document of an archived message is admitted first (deliver.go): by one table
+// (documentRules, patientRules) it is left to a person with the reason, linked to the copy
+// that came first, or put on its way to every DI that takes its mailbox, service and kind
+// (route.go). Each DI has a queue of its own (queue.go), which lives in the index: a DI that
+// is away, paused or stopped holds up no other, and a hundred thousand documents that wait
+// are rows, not messages in flight. There the second table (rules) decides, the DI is asked
+// for the patient where that is wanted (patient.go), and the document is sent by HL7 v2 or
+// FHIR (Sender).
 //
-// Documents of one chain of versions (greffe.Document.Lineage) are worked on one
-// at a time, by an in-process table and a lease on the bus, and never block others.
+// What became of it is written to the index first and then published as "delivered". A
+// crash between the two publishes it again; a crash before them sends again with the same
+// MSH-10 or FHIR identifier, so that the DI recognises the repeat.
 //
-// States: an answer AA is intégré; AE 207 with a 9xx, and its FHIR likeness, is
-// refusé par le DI, whatever its code, because it is the DI's answer (the reason
-// says what a person has to do); AE with a technical code is incident, since our
-// message or a setting is wrong; AR and silence are en attente du DI, tried again
-// by the schedule of Config.Retry without end. Without any DI a document stays
-// archivé. What no event speaks of any more is taken up from the index (sweep.go).
+// Documents of one chain of versions (greffe.Document.Lineage) are worked on one at a time
+// at each DI, by an in-process table and a lease on the bus, and never block others.
+//
+// States at a DI: an answer AA is intégré; AE 207 with a 9xx, and its FHIR likeness, is
+// refusé par le DI, whatever its code, because it is the DI's answer (the reason says what
+// a person has to do); AE with a technical code is incident, since our message or a setting
+// is wrong, and stops the queue of the DI until a person resumes it; AR and silence are en
+// attente du DI, tried again by the schedule of Config.Retry without end. A DI that leaves
+// several documents in a row without an answer gets one at a time until it answers (gate.go).
+// The document's state is the gravest of these. Without any DI it stays archivé. What no
+// event speaks of any more is taken up from the index (sweep.go).
 //
 // golang.org/x/sync runs the consumers and the sweep together.
 package integrator
@@ -30,8 +37,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,14 +50,18 @@ import (
 // Integrator is the service. Several processes may run it on the same bus,
 // archive and index.
 type Integrator struct {
-	cfg      Config
-	bus      *bus.Bus
-	store    archive.Store
-	index    *index.DB
-	log      *slog.Logger
-	targets  []target
-	lineages *lineages
-	told     told
+	cfg       Config
+	bus       *bus.Bus
+	store     archive.Store
+	index     *index.DB
+	log       *slog.Logger
+	zone      *time.Location
+	targets   []target
+	queues    []*queue // of the targets that are not for tests
+	lineages  *lineages
+	admitting admissions
+	told      told
+	news      chan struct{}
 }
 
 // target is a DI with its sender.
@@ -75,10 +84,15 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	i := &Integrator{
 		cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "integrator")),
-		lineages: &lineages{bus: b, busy: map[string]bool{}},
+		lineages:  &lineages{bus: b, busy: map[string]bool{}},
+		admitting: admissions{lineages{busy: map[string]bool{}}}, news: make(chan struct{}, 1),
 	}
 	if cfg.Alone {
 		i.lineages.bus = nil
+	}
+	var err error
+	if i.zone, err = zone(cfg.TimeZone); err != nil {
+		return nil, fmt.Errorf("integrator: %w", err)
 	}
 	for _, d := range cfg.Retry {
 		if d <= 0 {
@@ -97,9 +111,25 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 			i.close()
 			return nil, fmt.Errorf("integrator: %w", err)
 		}
-		i.targets = append(i.targets, target{d, s})
+		t := target{d, s}
+		i.targets = append(i.targets, t)
+		if !d.Test {
+			i.queues = append(i.queues, newQueue(i, t))
+		}
 	}
 	return i, nil
+}
+
+// zone is the time zone of a name, Europe/Paris for none.
+func zone(name string) (*time.Location, error) {
+	if name == "" {
+		name = "Europe/Paris"
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("time zone: %w", err)
+	}
+	return z, nil
 }
 
 func (i *Integrator) close() {
@@ -112,7 +142,19 @@ func (i *Integrator) close() {
 // begun and not finished is taken up by the next one.
 func (i *Integrator) Run(ctx context.Context) error {
 	defer i.close()
+	if err := i.start(ctx); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
+	for _, q := range i.queues {
+		g.Go(func() error { return q.run(ctx) })
+	}
+	g.Go(func() error { return i.watchGates(ctx) })
+	g.Go(func() error { i.told.note(ctx, i.index, i.log); return nil })
+	g.Go(func() error {
+		i.bus.Tell(ctx, i.news, func() []bus.Standing { return i.standing(ctx) })
+		return nil
+	})
 	g.Go(func() error {
 		c := bus.Consumer{Name: "integrator-archived", Concurrency: i.cfg.Concurrency, AckWait: 2 * time.Minute}
 		return bus.Consume(ctx, i.bus, bus.Archived, c, i.onArchived)
@@ -125,13 +167,33 @@ func (i *Integrator) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// onArchived works on each document of a message. One that has to wait, or
+// start tells the index which DIs there are, and learns what holds their queues: nothing
+// may be sent before that is known. An index that is away is waited for.
+func (i *Integrator) start(ctx context.Context) error {
+	for {
+		err := i.configure(ctx)
+		if err == nil {
+			err = i.readGates(ctx)
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		i.log.Warn("state of the DIs not read", slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// onArchived admits each document of a message. One that has to wait, or
 // fails, does not keep the others from their turn.
 func (i *Integrator) onArchived(ctx context.Context, e greffe.Archived) error {
 	var errs []error
 	var later *bus.Later
 	for _, id := range e.Documents {
-		err := i.deliver(ctx, id, nil)
+		err := i.admit(ctx, id, nil)
 		var l bus.Later
 		switch {
 		case err == nil:
@@ -155,21 +217,11 @@ func (i *Integrator) onArchived(ctx context.Context, e greffe.Archived) error {
 // onDecided applies a person's decision, once.
 func (i *Integrator) onDecided(ctx context.Context, d greffe.Decided) error {
 	switch d.Verb {
-	case greffe.VerbRetry, greffe.VerbDismiss, greffe.VerbRefuse, greffe.VerbCopy, greffe.VerbReopen:
+	case greffe.VerbRetry, greffe.VerbDismiss, greffe.VerbRefuse, greffe.VerbCopy, greffe.VerbReopen, greffe.VerbAttach:
 	default:
 		return fmt.Errorf("decision %s: %w: unknown verb", d.ID, bus.ErrPermanent)
 	}
-	return i.deliver(ctx, d.Document, &d)
-}
-
-// target returns the DI that takes the documents of a mailbox.
-func (i *Integrator) target(mailbox string) (target, bool) {
-	for _, t := range i.targets {
-		if len(t.Mailboxes) == 0 || slices.ContainsFunc(t.Mailboxes, func(m string) bool { return strings.EqualFold(m, mailbox) }) {
-			return t, true
-		}
-	}
-	return target{}, false
+	return i.admit(ctx, d.Document, &d)
 }
 
 // pause returns when a document that waits since first is tried again: the delays

@@ -26,13 +26,19 @@ type lineages struct {
 	busy map[string]bool
 }
 
-// take takes the lineage, or returns bus.Later when another has it: nobody
-// waits holding a worker. The context it returns ends when the lease was lost.
-func (l *lineages) take(ctx context.Context, lineage string) (context.Context, func(), error) {
+// errParked is what working on a document returns that waits for its lineage.
+var errParked = errors.New("another document of the lineage is under way")
+
+// take takes the lineage. When another document of this process has it, parked is called
+// within the lock and errParked returned; when another process has it, bus.Later: nobody
+// waits holding a worker. The context it returns ends when the lease was lost, and freed
+// is called after the lineage was given back.
+func (l *lineages) take(ctx context.Context, lineage string, parked, freed func()) (context.Context, func(), error) {
 	l.mu.Lock()
 	if l.busy[lineage] {
+		parked()
 		l.mu.Unlock()
-		return nil, nil, bus.Later{After: lineBusy, Reason: "another document of the lineage is under way"}
+		return nil, nil, errParked
 	}
 	l.busy[lineage] = true
 	l.mu.Unlock()
@@ -40,6 +46,7 @@ func (l *lineages) take(ctx context.Context, lineage string) (context.Context, f
 		l.mu.Lock()
 		delete(l.busy, lineage)
 		l.mu.Unlock()
+		freed()
 	}
 	if l.bus == nil {
 		return ctx, free, nil

@@ -22,12 +22,15 @@ const stuckAfter = time.Hour
 
 const textStuck = "La version précédente de ce document n'avance pas : voir ce qui la retient, ou classer l'une des deux."
 
-// stuck reports whether waiting is no use: the other document was archived long
-// ago and was never even tried, because its event is a dead letter or because
+// stuck reports whether waiting is no use: the other document was archived long ago and
+// waits itself, or is on its way nowhere, while nothing of the lineage waits for the DI:
 // documents that name each other in a circle wait for one another.
 func stuck(s situation) bool {
+	if slices.ContainsFunc(s.lineage, func(d index.Document) bool { return d.State == greffe.StateWaiting }) {
+		return false
+	}
 	for _, d := range []*index.Document{s.parent, s.creation} {
-		if d != nil && d.State == greffe.StateArchived && time.Since(d.ArchivedAt) > stuckAfter && time.Since(s.doc.ArchivedAt) > stuckAfter {
+		if d != nil && d.State == greffe.StateArchived && time.Since(d.ArchivedAt) > stuckAfter && time.Since(s.doc.ArchivedAt) > stuckAfter && !s.untried[d.ID] {
 			return true
 		}
 	}
@@ -73,13 +76,16 @@ func (i *Integrator) turn(doc index.Document, s situation) time.Duration {
 	return i.cfg.Retry[0]
 }
 
-// look reads what the decision depends on.
-func (i *Integrator) look(ctx context.Context, doc index.Document) (situation, error) {
-	s := situation{doc: doc}
+// look reads what the decision about a document depends on, as it is at a DI; for di ""
+// what does not depend on one.
+func (i *Integrator) look(ctx context.Context, doc index.Document, di string) (situation, error) {
+	s := situation{doc: doc, untried: map[greffe.DocumentID]bool{}}
+	dis, other := i.route(doc)
+	s.di, s.other = len(dis) > 0, other
 	// A clock that was set back makes no document young again.
 	age := time.Since(doc.ArchivedAt)
 	s.young = age >= 0 && age < i.cfg.Order
-	holder, err := i.index.Holder(ctx, doc.Identity)
+	holder, err := i.index.Holder(ctx, claimOf(doc))
 	switch {
 	case errors.Is(err, index.ErrNotFound):
 	case err != nil:
@@ -90,17 +96,104 @@ func (i *Integrator) look(ctx context.Context, doc index.Document) (situation, e
 			return s, err
 		}
 		s.same = &same
+	default:
+		s.claimed = true
 	}
-	if s.lineage, err = i.chain(ctx, doc); err != nil {
+	if di == "" {
+		return s, nil
+	}
+	if err := i.relatives(ctx, &s); err != nil {
 		return s, err
 	}
+	return s, i.project(ctx, &s, di)
+}
+
+// claimOf is what of a document is sent at most once: its identity and, for one without a
+// header, the patient that a person chose, since the same sheet may be for several.
+func claimOf(d index.Document) string {
+	if d.Chosen == nil || isCDA(d.Facts) {
+		return d.Identity
+	}
+	return d.Identity + "/" + string(greffe.DigestOf([]byte(d.Chosen.INS.String()))[:32])
+}
+
+// project shows every document as it stands at a DI. One that never goes there takes no
+// part; what stands for the whole document stands there, too.
+func (i *Integrator) project(ctx context.Context, s *situation, di string) error {
+	var ids []greffe.DocumentID
+	for _, d := range s.all() {
+		ids = append(ids, d.ID)
+	}
+	rows, err := i.index.Deliveries(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	by := map[greffe.DocumentID][]index.Delivery{}
+	for _, r := range rows {
+		by[r.Document] = append(by[r.Document], r)
+	}
+	// at changes d, and reports whether the DI has anything to do with it.
+	at := func(d *index.Document) bool {
+		here, ok := rowAt(by[d.ID], di)
+		if ok && here.Outcome.State != "" {
+			d.State, d.Outcome = here.State, here.Outcome
+			return true
+		}
+		if r, whole := rowAt(by[d.ID], ""); whole {
+			d.State, d.Outcome = r.State, r.Outcome
+			return true
+		}
+		d.State, d.Outcome = greffe.StateArchived, greffe.Outcome{}
+		if ok {
+			s.untried[d.ID] = here.Tries == 0 && !here.Due.IsZero()
+			return true
+		}
+		dis, _ := i.route(*d)
+		return len(by[d.ID]) == 0 && slices.Contains(dis, di)
+	}
+	if !at(&s.doc) {
+		s.doc.State, s.doc.Outcome = greffe.StateArchived, greffe.Outcome{}
+	}
+	for n := range s.lineage {
+		at(&s.lineage[n])
+	}
+	for _, d := range []**index.Document{&s.parent, &s.creation} {
+		if *d == nil {
+			continue
+		}
+		own := **d // it may be one of the lineage
+		*d = &own
+		if !at(&own) {
+			*d = nil // it will never be there, and waiting for it would be for ever
+		}
+	}
+	return nil
+}
+
+// all returns the documents of the situation.
+func (s *situation) all() []index.Document {
+	list := append([]index.Document{s.doc}, s.lineage...)
+	for _, d := range []*index.Document{s.parent, s.creation} {
+		if d != nil {
+			list = append(list, *d)
+		}
+	}
+	return list
+}
+
+// relatives reads the documents that this one has to do with.
+func (i *Integrator) relatives(ctx context.Context, s *situation) (err error) {
+	doc := s.doc
+	if s.lineage, err = i.chain(ctx, doc); err != nil {
+		return err
+	}
 	if doc.Facts.UniqueID.IsZero() {
-		return s, nil
+		return nil
 	}
 	// A deletion without setId belongs to another lineage than what it deletes.
 	namesakes, err := i.index.WithUniqueID(ctx, doc.Facts.UniqueID)
 	if err != nil {
-		return s, err
+		return err
 	}
 	for _, d := range namesakes {
 		if d.ID != doc.ID && d.State != greffe.StateDuplicate && !slices.ContainsFunc(s.lineage, func(o index.Document) bool { return o.ID == d.ID }) {
@@ -108,33 +201,21 @@ func (i *Integrator) look(ctx context.Context, doc index.Document) (situation, e
 		}
 	}
 	if doc.Facts.Action == greffe.ActionDelete {
-		s.creation = i.routed(best(namesakes, doc.ID))
-		return s, nil
+		s.creation = best(namesakes, doc.ID)
+		return nil
 	}
 	if !doc.Facts.Replaces.IsZero() {
 		parents, err := i.index.WithUniqueID(ctx, doc.Facts.Replaces)
 		if err != nil {
-			return s, err
+			return err
 		}
-		s.parent = i.routed(best(parents, doc.ID))
-		return s, nil
+		s.parent = best(parents, doc.ID)
+		return nil
 	}
 	if doc.Facts.Action == greffe.ActionReplace && !doc.Facts.SetID.IsZero() {
-		s.parent = i.routed(before(s.lineage, doc.Facts))
+		s.parent = before(s.lineage, doc.Facts)
 	}
-	return s, nil
-}
-
-// routed returns d, or nil when d came to a mailbox without a DI: it will never
-// be delivered, and waiting for it would be for ever.
-func (i *Integrator) routed(d *index.Document) *index.Document {
-	if d == nil {
-		return nil
-	}
-	if _, ok := i.target(d.Origin.Mailbox); !ok && !d.State.Final() {
-		return nil
-	}
-	return d
+	return nil
 }
 
 // best returns the copy of a document that speaks for it: the one the DI has,
@@ -175,27 +256,39 @@ func before(set []index.Document, f greffe.Document) *index.Document {
 	return found
 }
 
-// followers asks for what was held up only because doc was not in the DI: a
-// replacement that the DI answered 900, or that waited for a person to see to its
-// parent. Each is asked for once for each parent that arrives, by an event of its
-// own, so that its retries do not hang on the event of doc.
-func (i *Integrator) followers(ctx context.Context, doc index.Document, delivered time.Time) error {
-	if doc.Facts.UniqueID.IsZero() || doc.Facts.Action == greffe.ActionDelete {
+// followers has what waited for doc at a DI go on: what waits for its turn is handed over,
+// and once the DI has doc, what was held up only because it had not is asked for: a
+// replacement that the DI answered 900, or that waited for a person to see to its parent.
+// Each is asked for once for each parent that arrives, by an event of its own.
+func (i *Integrator) followers(ctx context.Context, q *queue, doc index.Document, o greffe.Outcome) error {
+	if doc.Facts.UniqueID.IsZero() {
 		return nil
 	}
-	chain, err := i.chain(ctx, doc)
-	if err != nil {
+	s := situation{doc: doc, untried: map[greffe.DocumentID]bool{}}
+	var err error
+	if s.lineage, err = i.chain(ctx, doc); err != nil {
 		return fault("look for next version", err)
 	}
-	for _, d := range chain {
+	if len(s.lineage) == 0 {
+		return nil
+	}
+	if err := i.project(ctx, &s, q.t.Name); err != nil {
+		return fault("look for next version", err)
+	}
+	for _, d := range s.lineage {
+		if !d.State.Final() {
+			q.push(d.ID)
+			continue
+		}
 		held := d.State == greffe.StateRefused && strings.HasSuffix(d.Outcome.Code, "900") ||
 			d.State == greffe.StateTodo && d.Outcome.Code == blocked
-		if !held || d.Facts.Action == greffe.ActionDelete || d.Facts.Replaces != doc.Facts.UniqueID {
+		if !held || o.State != greffe.StateDelivered || doc.Facts.Action == greffe.ActionDelete ||
+			d.Facts.Action == greffe.ActionDelete || d.Facts.Replaces != doc.Facts.UniqueID {
 			continue
 		}
 		e := greffe.Decided{
-			ID: "after/" + string(doc.ID) + "/" + string(d.ID), Document: d.ID, Verb: greffe.VerbRetry,
-			Reason: "La version précédente est arrivée dans le DI.", By: "integrator", At: delivered,
+			ID: "after/" + q.t.Name + "/" + string(doc.ID) + "/" + string(d.ID), Document: d.ID, Verb: greffe.VerbRetry, DI: q.t.Name,
+			Reason: "La version précédente est arrivée dans le DI.", By: "integrator", At: o.At,
 		}
 		if err := bus.Publish(ctx, i.bus, bus.Decided, e); err != nil {
 			return fmt.Errorf("ask for next version: %w: %w", bus.ErrUnavailable, err)

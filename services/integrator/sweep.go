@@ -17,13 +17,12 @@ import (
 // what is not settled. What no event speaks of any more is taken up from there.
 const (
 	sweepEvery    = time.Hour
-	sweepArchived = time.Hour      // a document that was not even tried for so long
-	sweepWaiting  = 24 * time.Hour // one that has waited for the DI for so long
+	sweepArchived = time.Hour // a document that is on its way to no DI after so long
 )
 
 // sweeps runs sweep now and then until ctx is done.
 func (i *Integrator) sweeps(ctx context.Context) error {
-	if len(i.targets) == 0 {
+	if len(i.queues) == 0 {
 		<-ctx.Done()
 		return nil
 	}
@@ -39,18 +38,17 @@ func (i *Integrator) sweeps(ctx context.Context) error {
 	}
 }
 
-// sweep works once on each document that should be settled by now. One that an event
-// still speaks of has a try more than planned, under the same identifiers.
+// sweep admits each document that should be on its way by now.
 func (i *Integrator) sweep(ctx context.Context, now time.Time) error {
 	var last greffe.DocumentID
 	for {
-		list, err := i.index.Unsettled(ctx, now.Add(-sweepArchived), now.Add(-sweepWaiting), last)
+		list, err := i.index.Unsettled(ctx, now.Add(-sweepArchived), last)
 		if err != nil || len(list) == 0 {
 			return err
 		}
 		for _, u := range list {
 			last = u.ID
-			if _, ok := i.target(u.Mailbox); !ok {
+			if !i.served(u.Mailbox) {
 				continue
 			}
 			err := i.shielded(ctx, u.ID)
@@ -69,7 +67,7 @@ func (i *Integrator) sweep(ctx context.Context, now time.Time) error {
 	}
 }
 
-// shielded is deliver, for a caller that is not the bus: a panic is an error.
+// shielded is admit, for a caller that is not the bus: a panic is an error.
 func (i *Integrator) shielded(ctx context.Context, id greffe.DocumentID) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -77,5 +75,5 @@ func (i *Integrator) shielded(ctx context.Context, id greffe.DocumentID) (err er
 			err = fmt.Errorf("panic: %T", p)
 		}
 	}()
-	return i.deliver(ctx, id, nil)
+	return i.admit(ctx, id, nil)
 }

@@ -120,13 +120,20 @@ type fault struct {
 // stateOf returns what in the states of a message does not follow from what
 // happened; nil when all does.
 func stateOf(d index.Detail) *fault {
-	last := map[greffe.DocumentID]greffe.Outcome{}
+	stands := map[greffe.DocumentID]greffe.Deliveries{}
 	for _, a := range d.Outcomes { // oldest first
-		last[a.Document] = a.Outcome
+		stands[a.Document], _ = stands[a.Document].With(a.Outcome)
+	}
+	at := map[greffe.DocumentID]greffe.Deliveries{}
+	for _, v := range d.Deliveries {
+		if v.Outcome.State != "" {
+			at[v.Document] = append(at[v.Document], v.Outcome)
+		}
 	}
 	states := make([]greffe.State, len(d.Documents))
 	for i, doc := range d.Documents {
-		o, told := last[doc.ID]
+		o := stands[doc.ID].Gravest()
+		told := o.State != ""
 		want := greffe.StateArchived
 		if told {
 			want = o.State
@@ -137,7 +144,9 @@ func stateOf(d index.Detail) *fault {
 		case doc.State != want:
 			return bad("state %q, the outcomes give %q", doc.State, want)
 		case !reflect.DeepEqual(doc.Outcome, o):
-			return bad("the outcome beside the document is not the last one")
+			return bad("the outcome beside the document is not the one that its outcomes give")
+		case !sameDeliveries(stands[doc.ID], at[doc.ID]):
+			return bad("what became of it at each DI is not what its outcomes give")
 		case doc.DecidedAt.UnixMilli() != o.At.UnixMilli() && told:
 			return bad("time of the outcome")
 		case !strings.HasPrefix(o.Text, doc.Reason) && strings.ToValidUTF8(o.Text, "") == o.Text && !strings.Contains(o.Text, "\x00"):
@@ -160,6 +169,16 @@ func stateOf(d index.Detail) *fault {
 		return &fault{"", fmt.Sprintf("state %q, the documents give %q", d.State, want)}
 	}
 	return nil
+}
+
+// sameDeliveries reports whether two lists hold the same outcomes, in any order.
+func sameDeliveries(a, b greffe.Deliveries) bool {
+	for _, o := range a {
+		if x, ok := b.At(o.DI); !ok || !reflect.DeepEqual(x, o) {
+			return false
+		}
+	}
+	return len(a) == len(b)
 }
 
 // closed reports whether a person closed a message without documents, and nobody took it
