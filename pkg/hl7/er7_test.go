@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"greffe/pkg/greffe"
 )
@@ -455,6 +457,75 @@ func FuzzDecoder(f *testing.F) {
 				}
 			}
 		}
+	})
+}
+
+// Whatever a mail or a document says, the message keeps its segments and each value
+// arrives in its own place.
+func FuzzEncode(f *testing.F) {
+	f.Add(`a|b^c&d~e\f`, "D^UP|ONT", "A-1", "a@b.example", false)
+	f.Add("\r\nMSA|AA\x0b\x1c\r", "Ελλη", "\xff", "\\F\\", true)
+	f.Fuzz(func(t *testing.T, subject, family, number, address string, latin bool) {
+		m, s := sample()
+		m.Mail.Subject, m.Document.Patient.BirthFamily, m.Document.UniqueID.Extension, m.Mail.ReplyTo[0].Address = subject, family, number, address
+		if latin {
+			s.Charset = Latin9
+		}
+		var b bytes.Buffer
+		if err := m.Encode(&b, s, strings.NewReader("<x/>")); err != nil {
+			if !latin || !errors.Is(err, ErrCharset) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if bytes.ContainsAny(b.Bytes(), "\x0b\x1c\n") {
+			t.Error("a byte of MLLP or an end of segment came in")
+		}
+		list := parse(t, b.Bytes())
+		if len(list) != 16 {
+			t.Fatalf("%d segments", len(list))
+		}
+		clean := func(s string) string { // what escape and the decoder make of what is no text
+			return strings.Map(func(r rune) rune {
+				if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
+					return ' '
+				}
+				return r
+			}, s)
+		}
+		if latin {
+			return // letters may have changed
+		}
+		for _, v := range []struct {
+			segment, field, component int
+			want                      string
+		}{{2, 5, 1, clean(family)}, {6, 12, 1, clean(number)}, {11, 3, 2, "XDM/1.0/DDM+" + clean(subject)}} {
+			if number == "" && v.field == 12 {
+				continue
+			}
+			if got := list[v.segment].Text(v.field, v.component); got != v.want {
+				t.Errorf("%s-%d.%d is %q, want %q", list[v.segment].Name, v.field, v.component, got, v.want)
+			}
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("\x0bMSH|\x1c\r\x0ba\x0bb\x1c"))
+	f.Add([]byte("\r\n\x1c\x0b\x1c\r"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bufio.NewReaderSize(bytes.NewReader(b), 16)
+		for range len(b) + 2 {
+			frame, err := nextFrame(r)
+			if err != nil {
+				return
+			}
+			got, err := io.ReadAll(frame)
+			if bytes.ContainsAny(got, "\x0b\x1c") || err == nil && !bytes.Contains(b, got) {
+				t.Errorf("a frame of %q", got)
+			}
+		}
+		t.Error("more frames than bytes")
 	})
 }
 

@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,6 +272,56 @@ func TestClientUnreachable(t *testing.T) {
 	if err := c.Ping(t.Context()); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("err %v", err)
 	}
+}
+
+// A second message on a connection comes only after the answer to the first.
+func TestClientHasOneMessageInFlight(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := client(t, ClientConfig{Address: ln.Addr().String(), Connections: 1, AckTimeout: time.Minute})
+	var wg sync.WaitGroup
+	for i := range 5 {
+		wg.Go(func() {
+			id := fmt.Sprint("G", i)
+			if a, err := c.Send(t.Context(), id, message(id)); err != nil || a.Control != id {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for range 5 {
+		f, err := nextFrame(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msh, err := readAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Buffered() > 0 && f.done {
+			if b, _ := r.Peek(1); b[0] == frameCR { // the end of this frame came in a piece of its own
+				r.Discard(1)
+			}
+		}
+		conn.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
+		if b, err := r.Peek(2); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%q came before the answer, %v", b, err)
+		}
+		conn.SetReadDeadline(time.Time{})
+		if err := WriteFrame(conn, Answer(msh, ACK{Code: "AA", ID: "1"}, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
 }
 
 // A receiver that stops reading must not hold the sender for ever.
