@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	const warn = `{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"x","details":{"text":"PartialReplaceContentNotProcessed"}}]}`
+	const failure = `{"resourceType":"OperationOutcome","issue":[{"severity":"fatal","code":"processing"}]}`
 	response := func(entries ...string) string {
 		return `{"resourceType":"Bundle","type":"transaction-response","entry":[` + strings.Join(entries, ",") + `]}`
 	}
@@ -179,6 +181,13 @@ func TestAnswers(t *testing.T) {
 		{name: "success without anything", h: text(200, ""), noAnswer: true},
 		{name: "success that is none", h: text(200, "<html>"), noAnswer: true},
 		{name: "too long", h: long, noAnswer: true},
+		{name: "created, and the whole document comes back", h: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "DocumentReference/8")
+			w.WriteHeader(201)
+			long(w, r)
+		}, location: "DocumentReference/8"},
+		{name: "success that is a failure", h: text(200, failure), status: 200},
+		{name: "transaction that is a failure", bundle: true, h: text(200, failure), status: 200},
 		{name: "refused", h: text(422, warn), status: 422},
 		{name: "busy", h: text(503, "", "Retry-After", "7"), status: 503, retryback: 7 * time.Second},
 		{name: "redirected", h: text(302, "", "Location", "http://elsewhere.example/"), status: 302},
@@ -328,6 +337,65 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// The words of a server reach a person with where it saw the fault; what is only a
+// code stays one.
+func TestIssueText(t *testing.T) {
+	t.Parallel()
+	for want, i := range map[string]Issue{
+		"texte : détail (DocumentReference.type)": {Code: "value", Details: &Concept{Text: "texte"}, Diagnostics: "détail", Expression: []string{"DocumentReference.type"}},
+		"libellé":   {Details: &Concept{Coding: []Coding{{Code: "1"}, {Display: "libellé"}}}},
+		"détail":    {Diagnostics: "détail"},
+		"same":      {Details: &Concept{Text: "same"}, Diagnostics: "same"},
+		"not-found": {Code: "not-found", Details: &Concept{}},
+	} {
+		if got := i.Text(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A document of 100 MB goes through the client without being in memory.
+func TestLargeDocumentIsStreamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sends 100 MB three times")
+	}
+	const size = 100 << 20
+	for name, send := range map[string]func(*Client, *Blob) error{
+		"mhd":        func(c *Client, b *Blob) error { _, err := c.Provide(t.Context(), submission().Provide(b)); return err },
+		"simplified": func(c *Client, b *Blob) error { _, err := c.Create(t.Context(), submission().Create(b)); return err },
+	} {
+		var most, got int64
+		c := server(t, func(w http.ResponseWriter, r *http.Request) {
+			var m runtime.MemStats
+			buf := make([]byte, 1<<20)
+			for n := 0; ; n++ {
+				k, err := io.ReadFull(r.Body, buf)
+				got += int64(k)
+				if n%16 == 0 {
+					runtime.ReadMemStats(&m)
+					most = max(most, int64(m.HeapAlloc))
+				}
+				if err != nil {
+					break
+				}
+			}
+			w.Header().Set("Location", "DocumentReference/1")
+			if name == "simplified" {
+				w.WriteHeader(http.StatusCreated)
+				return
+			}
+			io.WriteString(w, `{"resourceType":"Bundle","entry":[`+strings.Repeat(`{"response":{"status":"201"}},`, 2)+`{"response":{"status":"201"}}]}`)
+		})
+		var before runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		err := send(c, &Blob{Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(zeros{}, size)), nil }})
+		if err != nil || got < size/3*4 || most-int64(before.HeapAlloc) > 16<<20 {
+			t.Errorf("%s: %d bytes sent with %d MB of memory, %v", name, got, (most-int64(before.HeapAlloc))>>20, err)
+		}
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"x","details":{"coding":[{"display":"d"}]}}]}`), "DocumentReference/1/_history/2", "7")
 	f.Add([]byte(`{"resourceType":"Bundle","entry":[{"response":{"status":"201"}}]}`), "http://x/a/B/c", "Wed, 21 Oct 2026 07:28:00 GMT")
@@ -351,5 +419,14 @@ func FuzzAnswer(f *testing.F) {
 		}
 		instant(after)
 		date(after)
+		if path, _, err := c.within(location); err == nil && (strings.Contains(path, "..") || strings.ContainsAny(path, "?#%\\ ")) {
+			t.Errorf("within(%q) = %q", location, path)
+		}
+		ReadStatus(b)
+		readToken(http.StatusOK, b, http.Header{})
+		var p Patient
+		if json.Unmarshal(b, &p) == nil {
+			p.candidate()
+		}
 	})
 }

@@ -135,6 +135,10 @@ func (c *Client) once(ctx context.Context, r request, token string) (answer, err
 		}
 		return answer{}, fmt.Errorf("%w: read answer: %w", ErrNoAnswer, err)
 	}
+	location := c.relative(resp.Header.Get("Location"))
+	if len(b) > maxAnswer && resp.StatusCode >= 200 && resp.StatusCode <= 299 && location != "" {
+		return answer{resp.StatusCode, location, nil}, nil // the resource come back, document and all: enough is said
+	}
 	if len(b) > maxAnswer {
 		return answer{}, fmt.Errorf("%w: an answer of more than %d bytes", ErrNoAnswer, maxAnswer)
 	}
@@ -145,7 +149,7 @@ func (c *Client) once(ctx context.Context, r request, token string) (answer, err
 	if kind := resourceType(b); kind == "" && len(bytes.TrimSpace(b)) > 0 {
 		return answer{}, fmt.Errorf("%w: answered %d with something that is no resource", ErrNoAnswer, resp.StatusCode)
 	}
-	return answer{resp.StatusCode, c.relative(resp.Header.Get("Location")), b}, nil
+	return answer{resp.StatusCode, location, b}, nil
 }
 
 // withoutURL drops the address from an error of net/http: it may hold identifiers.
