@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 	"greffe/pkg/sandbox"
 )
 
@@ -204,5 +206,39 @@ func TestPlainPDFOverMLLP(t *testing.T) {
 	nobody.Facts.Patient = greffe.Patient{}
 	if r, err := s.Send(t.Context(), nobody); err != nil || r.Code != "unwritable" {
 		t.Errorf("a PDF about nobody: %+v, %v", r, err)
+	}
+}
+
+// A PDF waits for a person, in a DI that takes it as in one that does not; whom she chose
+// is whom it is sent for.
+func TestChosenPatientOfAPDF(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]string{"allowed": "51851-4^Document administratif^LN", "not allowed": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "hl7v2")
+			w.cfg.DIs[0].HL7.PlainPDF = kind
+			w.run()
+			pdf := greffe.Document{Format: greffe.FormatPDF, Action: greffe.ActionNew, Part: "2", MediaType: "application/pdf", Verdict: greffe.VerdictOK}
+			id := w.receive(pdf)[0]
+			w.becomes(id, greffe.StateTodo)
+			who := patient()
+			e := greffe.Decided{ID: "attach-" + string(id), Document: id, Verb: greffe.VerbAttach, Reason: "vu avec le service", By: "secretaire", At: time.Now().UTC(), Patient: &who}
+			if err := bus.Publish(t.Context(), w.bus, bus.Decided, e); err != nil {
+				t.Fatal(err)
+			}
+			if kind == "" {
+				w.until(id, func(d index.Document) bool { return d.Outcome.Code == "no-pdf" }, "it is refused by our own rule")
+				if s := w.di.Stats(); s.Messages != 0 {
+					t.Errorf("%+v", s)
+				}
+				return
+			}
+			w.becomes(id, greffe.StateDelivered)
+			docs := w.di.Documents()
+			if len(docs) != 1 || docs[0].Patient.INS != who.INS || docs[0].Patient.BirthFamily != who.BirthFamily || docs[0].Type != "51851-4" {
+				t.Errorf("the DI has %+v", docs)
+			}
+		})
 	}
 }

@@ -149,4 +149,4 @@ func (d DI) policy() Policy {
 }
 
 // plain reports whether the DI takes a document without a CDA header.
-func (d DI) plain() bool { return d.Protocol == "fhir" }
+func (d DI) plain() bool { return d.Protocol == "fhir" || d.HL7.PlainPDF != "" }
