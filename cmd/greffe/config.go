@@ -229,14 +229,39 @@ type AnswersConfig struct {
 
 // ConsoleConfig says how the console is reached.
 type ConsoleConfig struct {
-	Listen       string   `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
-	PublicURL    string   `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
-	Certificate  string   `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
-	Idle         Duration `yaml:"idle" doc:"Temps sans activité après lequel une session se verrouille, de 1m à 1h. La saisie en cours est gardée."`
-	Lifetime     Duration `yaml:"lifetime" doc:"Durée d'une session, même active ; 24h au plus. Ensuite, il faut se reconnecter."`
-	Proxies      []string `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
-	Unattended   Duration `yaml:"unattended" doc:"Une boîte où des messages attendent et que personne n'a consultée depuis ce délai est signalée."`
-	MetricsToken string   `yaml:"metrics_token" doc:"Fichier d'un jeton d'au moins 20 caractères, à présenter en « Authorization: Bearer » pour lire /metrics (Prometheus). Vide : pas de /metrics."`
+	Listen       string     `yaml:"listen" doc:"Adresse d'écoute. Hors de la machine locale, un certificat ou un mandataire TLS est nécessaire."`
+	PublicURL    string     `yaml:"public_url" doc:"Adresse que voient les navigateurs et les DI, par exemple https://greffe.ch-exemple.fr"`
+	Certificate  string     `yaml:"certificate" doc:"Fichier PEM du certificat et de sa clé ; vide : HTTP."`
+	Idle         Duration   `yaml:"idle" doc:"Temps sans activité après lequel une session se verrouille, de 1m à 1h. La saisie en cours est gardée."`
+	Lifetime     Duration   `yaml:"lifetime" doc:"Durée d'une session, même active ; 24h au plus. Ensuite, il faut se reconnecter."`
+	Proxies      []string   `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
+	Unattended   Duration   `yaml:"unattended" doc:"Une boîte où des messages attendent et que personne n'a consultée depuis ce délai est signalée."`
+	MetricsToken string     `yaml:"metrics_token" doc:"Fichier d'un jeton d'au moins 20 caractères, à présenter en « Authorization: Bearer » pour lire /metrics (Prometheus). Vide : pas de /metrics."`
+	SecondFactor []string   `yaml:"second_factor" doc:"Rôles dont les comptes propres à Greffe doivent avoir un second facteur : secretary | professional | auditor | admin. Les autres peuvent en mettre un en place."`
+	OIDC         OIDCConfig `yaml:"oidc" doc:"Fournisseur d'identité OpenID Connect : Pro Santé Connect, Keycloak ou un autre. Les comptes propres à Greffe restent."`
+}
+
+// OIDCConfig says who vouches for persons and what its claims mean.
+type OIDCConfig struct {
+	Issuer       string           `yaml:"issuer" doc:"Adresse du fournisseur, telle qu'il l'écrit (iss) ; il y publie /.well-known/openid-configuration. Vide : comptes propres à Greffe seuls. À déclarer chez lui : public_url suivi de /connexion/oidc/retour, et de /connexion pour la déconnexion."`
+	Name         string           `yaml:"name" doc:"Nom sur le bouton de connexion."`
+	ClientID     string           `yaml:"client_id" doc:"Identifiant de Greffe chez le fournisseur."`
+	ClientSecret string           `yaml:"client_secret_file" doc:"Fichier qui contient le secret. Vide : client public, protégé par PKCE seul."`
+	CA           string           `yaml:"ca" doc:"Fichier PEM des autorités admises. Vide : celles du système."`
+	Scopes       []string         `yaml:"scopes" doc:"Portées demandées ; openid en fait partie. Pro Santé Connect : openid et scope_all."`
+	ACR          []string         `yaml:"acr" doc:"Niveaux d'authentification admis (acr), demandés et exigés ; Pro Santé Connect : eidas1. Vide : tous."`
+	LoginClaim   string           `yaml:"login_claim" doc:"Donnée qui sert d'identifiant dans Greffe et dans son journal. Vide : tiré du sujet (sub)."`
+	NameClaim    string           `yaml:"name_claim" doc:"Donnée qui donne le nom affiché ; à défaut given_name et family_name."`
+	RPPSClaim    string           `yaml:"rpps_claim" doc:"Donnée qui donne le numéro RPPS (11 chiffres, précédés ou non de 8). Pro Santé Connect : SubjectNameID."`
+	Rules        []OIDCRuleConfig `yaml:"rules" doc:"Qui a quels droits. Le rôle est celui de la première règle qui s'applique et en donne un ; les boîtes de toutes celles qui s'appliquent s'ajoutent. Sans rôle : connexion refusée."`
+}
+
+// OIDCRuleConfig gives rights to those for whom a claim has a value.
+type OIDCRuleConfig struct {
+	Claim     string   `yaml:"claim" doc:"Chemin de la donnée, étapes séparées par des points, par exemple realm_access.roles ; les listes sont parcourues."`
+	Value     string   `yaml:"value" doc:"Valeur attendue ; * : n'importe laquelle."`
+	Role      string   `yaml:"role" doc:"secretary | professional | auditor | admin. Vide : la règle ne donne que des boîtes."`
+	Mailboxes []string `yaml:"mailboxes" doc:"Ce que la personne voit : adresse, adresse/dossier, ou * pour toutes les boîtes."`
 }
 
 // defaults returns the configuration of an empty file.
@@ -570,6 +595,10 @@ func (c *Config) validate() []problem {
 	if c.Console.Lifetime < c.Console.Idle || c.Console.Lifetime > Duration(day) {
 		bad("console.lifetime", "une durée d'au moins console.idle et de 24h au plus est attendue")
 	}
+	for i, r := range c.Console.SecondFactor {
+		oneOf(fmt.Sprintf("console.second_factor[%d]", i), r, console.Roles...)
+	}
+	c.validateOIDC(bad, oneOf, file)
 	for i, p := range c.Console.Proxies {
 		if _, err := parseProxy(p); err != nil {
 			bad(fmt.Sprintf("console.proxies[%d]", i), "une adresse IP ou un réseau est attendu, par exemple 10.0.0.0/8")
@@ -592,6 +621,46 @@ func (c *Config) validateServices(services []string) []problem {
 		out = append(out, problem{"journal.key", "des services séparés ont besoin d'une clé de journal commune : « greffe keys --new FICHIER » en fait une"})
 	}
 	return out
+}
+
+// validateOIDC is validate for the identity provider.
+func (c *Config) validateOIDC(bad func(key, format string, args ...any), oneOf func(key, value string, allowed ...string), file func(key, path string)) {
+	o := c.Console.OIDC
+	if o.Issuer == "" {
+		return
+	}
+	const key = "console.oidc."
+	if u, err := url.Parse(o.Issuer); err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		bad(key+"issuer", "https://hôte/chemin est attendu")
+	}
+	if o.ClientID == "" {
+		bad(key+"client_id", "nécessaire avec issuer")
+	}
+	if o.Name == "" {
+		bad(key+"name", "un nom est attendu pour le bouton de connexion")
+	}
+	if !slices.Contains(o.Scopes, "openid") {
+		bad(key+"scopes", "openid en fait partie")
+	}
+	if len(o.Rules) == 0 {
+		bad(key+"rules", "au moins une règle est attendue : sans elle, personne n'a de droit")
+	}
+	file(key+"client_secret_file", o.ClientSecret)
+	file(key+"ca", o.CA)
+	for i, r := range o.Rules {
+		key := fmt.Sprintf("%srules[%d].", key, i)
+		if r.Claim == "" || r.Value == "" {
+			bad(key+"claim", "claim et value sont attendus ; value: \"*\" admet toute valeur")
+		}
+		if r.Role != "" {
+			oneOf(key+"role", r.Role, console.Roles...)
+		}
+		for j, p := range r.Mailboxes {
+			if _, ok := c.place(p); !ok {
+				bad(fmt.Sprintf("%smailboxes[%d]", key, j), "%s n'est pas une boîte configurée", p)
+			}
+		}
+	}
 }
 
 // parseProxy reads an address or a network.

@@ -225,7 +225,7 @@ func keysOf(t reflect.Type) []string {
 // folder of the configuration file, so that the file means the same from anywhere.
 var pathKeys = map[string]bool{
 	"data_dir": true, "ca": true, "certificate": true, "password_file": true, "token_file": true,
-	"credentials": true, "access_key_file": true, "secret_key_file": true, "read_token_file": true,
+	"credentials": true, "access_key_file": true, "secret_key_file": true, "client_secret_file": true, "read_token_file": true,
 }
 
 func resolvePaths(v reflect.Value, base string) {

@@ -28,6 +28,13 @@ func exampleConfig() *Config {
 		{Name: "dpi", Protocol: "hl7v2", MLLP: MLLPConfig{Address: "dpi:2575", TLS: true, CA: "/etc/greffe/interne.pem"}, Sending: "GREFFE^CH_EXEMPLE", Receiving: "DPI^CH_EXEMPLE"},
 	}
 	cfg.Console.PublicURL = "https://greffe.ch-exemple.example"
+	cfg.Console.SecondFactor = []string{"auditor", "admin"}
+	cfg.Console.OIDC = OIDCConfig{Issuer: "https://idp.ch-exemple.example/realms/hopital", Name: "Compte de l'hôpital", ClientID: "greffe", ClientSecret: "/run/secrets/oidc.secret",
+		Scopes: []string{"openid", "profile"}, LoginClaim: "preferred_username", NameClaim: "name", RPPSClaim: "rpps", Rules: []OIDCRuleConfig{
+			{Claim: "realm_access.roles", Value: "greffe-cardiologie", Role: "secretary", Mailboxes: []string{"cardiologie@ch-exemple.mssante.example"}},
+			{Claim: "realm_access.roles", Value: "greffe-audit", Role: "auditor", Mailboxes: []string{"*"}},
+			{Claim: "rpps", Value: "*", Role: "professional"},
+		}}
 	cfg.setDefaults()
 	return &cfg
 }

@@ -193,11 +193,7 @@ func (c *Config) place(p string) (string, bool) {
 // machine. What the account may see is told by its role and by the keys of its mailboxes.
 func userEntry(action string, u index.User) index.Entry {
 	host, _ := os.Hostname()
-	detail := "role=" + u.Role
-	for _, p := range u.Places {
-		detail += " " + console.PlaceKey(p)
-	}
-	return index.Entry{Actor: "console-locale", Action: action, Subject: u.Login, From: host, Result: "ok", Detail: detail}
+	return index.Entry{Actor: "console-locale", Action: action, Subject: u.Login, From: host, Result: "ok", Detail: console.RightsOf(u)}
 }
 
 func listUsers(ctx context.Context, c *call, db *index.DB) error {

@@ -151,7 +151,7 @@ func TestBrowser(t *testing.T) {
 		}
 	}
 	do(chromedp.EmulateViewport(1366, 768))
-	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
+	do(chromedp.Click("form[action='/deconnexion'] button"), chromedp.WaitVisible("#login"))
 	login("paul")
 	open("/journal")
 	if over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); err != nil || over > 0 {
@@ -163,7 +163,7 @@ func TestBrowser(t *testing.T) {
 	open("/documents/" + string(malware.Documents[0]) + "/telechargement")
 	do(chromedp.WaitVisible(".damaged"))
 	shot("preuve")
-	do(chromedp.Click(".quit"), chromedp.WaitVisible("#login"))
+	do(chromedp.Click("form[action='/deconnexion'] button"), chromedp.WaitVisible("#login"))
 	for i, s := range []greffe.Statement{{Mailbox: cardio, Seen: 1214, Listed: 1214, Archived: 1214, Delivered: 1200, Held: 14, Complete: true}, {Mailbox: radio, Seen: 3, Archived: 2, Missing: 1, Complete: true}} {
 		day := w.console.yesterday(time.Now())
 		s.Day, s.At, s.Digest = day.Format(time.DateOnly), time.Now(), greffe.DigestOf([]byte{byte(i)})

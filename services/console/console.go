@@ -12,7 +12,9 @@
 // Third-party code: github.com/alexedwards/scs/v2 for server-side sessions (renewal
 // at login, idle and absolute expiry, kept in the index), golang.org/x/crypto/argon2
 // for passwords (argon2id, RFC 9106), golang.org/x/text/encoding/charmap for texts in
-// Windows-1252, golang.org/x/sync/errgroup to watch several topics as one,
+// Windows-1252, github.com/coreos/go-oidc/v3 and golang.org/x/oauth2 for OpenID Connect
+// (discovery, keys, signatures), rsc.io/qr for the picture of a second factor,
+// golang.org/x/sync/errgroup to watch several topics as one,
 // github.com/prometheus/client_golang for /metrics in the formats that collectors read. Pages are html/template; style, icons and
 // scripts are our own files, embedded, and nothing is fetched from outside.
 package console
@@ -57,6 +59,8 @@ type Config struct {
 	Mailboxes   []string         // addresses offered in the filter of the queue
 	About       map[string]About // what is known of each mailbox, by address
 
+	OIDC OIDC // who else vouches for persons; without an Issuer only local accounts
+
 	// SecondFactor lists the roles whose local accounts must have a second factor.
 	SecondFactor []string
 
@@ -100,6 +104,7 @@ type Console struct {
 	wall          wall
 	sessions      *scs.SessionManager
 	attempts      *attempts
+	oidc          *provider     // nil when none is configured
 	hashing       chan struct{} // one slot per password hash computed at once
 	di            []diCredential
 	live          *hub
@@ -149,6 +154,11 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	if err := c.loadMetrics(); err != nil {
 		return nil, err
+	}
+	if cfg.OIDC.Issuer != "" {
+		if c.oidc, err = newProvider(cfg.OIDC, cfg.PublicURL); err != nil {
+			return nil, err
+		}
 	}
 	c.sessions = c.newSessions()
 	c.live = newHub(c)

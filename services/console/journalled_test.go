@@ -68,6 +68,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		// These are asked for above, or hold in tests of their own.
 		{"POST /connexion", "", nil, "login", "claire", ""},
 		{"POST /verrou", "/verrou", w.as("radio"), "locked", "radio", "asked"},
+		{"GET /connexion/oidc", "", nil, "-", "", ""}, {"GET /connexion/oidc/retour", "", nil, "-", "", ""}, // TestOIDC…
 		{"POST /verrou/ouverture", "", nil, "-", "", ""},                                                                              // TestLock…
 		{"GET /verrou", "", nil, "-", "", ""}, {"POST /session", "", nil, "-", "", ""}, {"GET /connexion/code", "", nil, "-", "", ""}, // show nothing
 		{"GET /compte", "", nil, "-", "", ""}, {"GET /compte/second-facteur", "", nil, "-", "", ""}, // one's own account

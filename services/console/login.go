@@ -17,6 +17,7 @@ type loginPage struct {
 	Login   string
 	Error   string
 	Expired bool
+	OIDC    string // name of the identity provider; "" for none
 }
 
 func (c *Console) showLogin(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -25,8 +26,13 @@ func (c *Console) showLogin(w http.ResponseWriter, r *http.Request, v *visit) er
 		return nil
 	}
 	return c.render(w, r, v, http.StatusOK, "connexion", page{Title: "Connexion", Data: loginPage{
-		To: localPath(r.URL.Query().Get("vers")), Expired: r.URL.Query().Has("expiree"),
+		To: localPath(r.URL.Query().Get("vers")), Expired: r.URL.Query().Has("expiree"), OIDC: c.cfg.OIDC.Name,
 	}})
+}
+
+// renderLogin is the login page again, with what went wrong.
+func (c *Console) renderLogin(w http.ResponseWriter, r *http.Request, v *visit, status int, to, problem string) error {
+	return c.render(w, r, v, status, "connexion", page{Title: "Connexion", Data: loginPage{To: to, Error: problem, OIDC: c.cfg.OIDC.Name}})
 }
 
 // login checks a name and a password. Whatever is wrong, the answer is the same
@@ -38,7 +44,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request, v *visit) error 
 	login := strings.TrimSpace(r.PostForm.Get("login"))
 	to := localPath(r.PostForm.Get("vers"))
 	again := func(status int, text string) error {
-		return c.render(w, r, v, status, "connexion", page{Title: "Connexion", Data: loginPage{To: to, Login: login, Error: text}})
+		return c.render(w, r, v, status, "connexion", page{Title: "Connexion", Data: loginPage{To: to, Login: login, Error: text, OIDC: c.cfg.OIDC.Name}})
 	}
 	if login == "" || utf8.RuneCountInString(login) > maxLoginName || !utf8.ValidString(login) {
 		return again(http.StatusUnprocessableEntity, "Saisissez votre identifiant et votre mot de passe.")
@@ -93,10 +99,14 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := c.record(v, "logout", v.user.Login, "ok", ""); err != nil {
 		return err
 	}
+	to := "/connexion"
+	if away := c.logoutAddress(r); away != "" {
+		to = away
+	}
 	if err := c.sessions.Destroy(r.Context()); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/connexion", http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }
 

@@ -194,7 +194,7 @@ func (c *Console) renderError(w http.ResponseWriter, r *http.Request, v *visit, 
 	p := page{Title: e.Heading, Data: e, Version: c.cfg.Version}
 	c.menu(v, &p)
 	h := w.Header()
-	h.Set("Content-Security-Policy", pageCSP)
+	h.Set("Content-Security-Policy", c.policy())
 	h.Del("Content-Disposition")
 	h.Del("Content-Length")
 	var b bytes.Buffer

@@ -40,6 +40,16 @@ func PlaceKey(place string) string {
 	return greffe.MailboxKey(place)
 }
 
+// RightsOf says in the journal what an account may do: its role and the keys of its
+// places.
+func RightsOf(u index.User) string {
+	detail := "role=" + u.Role
+	for _, p := range u.Places {
+		detail += " " + PlaceKey(p)
+	}
+	return detail
+}
+
 // sees reports whether the person may see what was taken from there.
 func (v *visit) sees(o greffe.Origin) bool { return len(v.places) > 0 && index.Within(v.places, o) }
 

@@ -44,6 +44,8 @@ func (c *Console) routes() []route {
 		{"POST /connexion", anyone, false, c.login},
 		{"GET /connexion/code", anyone, false, c.showCode},
 		{"POST /connexion/code", anyone, false, c.loginCode},
+		{"GET /connexion/oidc", anyone, false, c.startOIDC},
+		{"GET /connexion/oidc/retour", anyone, false, c.endOIDC},
 		{"POST /deconnexion", everyone | whileLocked | beforeDuties, false, c.logout},
 		{"GET /session", anyone, true, c.sessionState},
 		{"POST /session", everyone | whileLocked | beforeDuties, true, c.stayActive},

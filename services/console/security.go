@@ -23,6 +23,14 @@ import (
 const pageCSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// policy is pageCSP, which lets a logout go on to the identity provider.
+func (c *Console) policy() string {
+	if origin := c.oidc.origin(); origin != "" {
+		return strings.Replace(pageCSP, "form-action 'self'", "form-action 'self' "+origin, 1)
+	}
+	return pageCSP
+}
+
 // newHandler builds the mux from the table and puts the general defences around
 // it, the outermost first: panic, headers, cross-origin check, size of the body.
 func (c *Console) newHandler() (http.Handler, error) {
@@ -61,7 +69,7 @@ func (c *Console) newHandler() (http.Handler, error) {
 func (c *Console) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", pageCSP)
+		h.Set("Content-Security-Policy", c.policy())
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
