@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
+	"mime/quotedprintable"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -22,12 +25,13 @@ import (
 func sendersAreAnswered(t *testing.T, s *scene) {
 	answers := map[string]*mail.Message{} // by Message-ID of what is answered
 	for _, m := range s.out.Sent() {
-		if m.From != "" {
-			t.Errorf("the envelope of an answer is from %q: it could come back", m.From)
-		}
-		msg, err := mail.ReadMessage(bytes.NewReader(m.Raw))
-		if err != nil {
-			t.Fatalf("%v\n%.500s", err, m.Raw)
+		msg := parseMail(t, m.Raw)
+		media, _, _ := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+		switch to := msg.Header.Get("In-Reply-To"); {
+		case to == "", media == "text/plain":
+			continue // to people: personsAreHeard
+		case (m.From != "") != (media == "multipart/mixed"):
+			t.Errorf("the envelope of a %s is from %q", media, m.From)
 		}
 		to := msg.Header.Get("In-Reply-To")
 		if answers[to] != nil {
@@ -81,6 +85,111 @@ func sendersAreAnswered(t *testing.T, s *scene) {
 	// Where only the first mailbox can answer, nothing of what it receives is refused.
 	if mdn < 5 || ko < 1 && !s.dep.real {
 		t.Errorf("%d receipts and %d refusals: the samples have more", mdn, ko)
+	}
+}
+
+func parseMail(t *testing.T, raw []byte) *mail.Message {
+	t.Helper()
+	m, err := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatalf("%v\n%.500s", err, raw)
+	}
+	return m
+}
+
+// personsAreHeard: who writes to the mailbox of the software learns once that nobody
+// reads it, and what she wrote is in the mailbox of the service, whole.
+func personsAreHeard(t *testing.T, s *scene) {
+	told := map[string]int{}
+	forwarded := map[string][]byte{} // by Message-ID of what is forwarded
+	for _, m := range s.out.Sent() {
+		msg := parseMail(t, m.Raw)
+		media, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if msg.Header.Get("Auto-Submitted") == "auto-generated" {
+			if m.From != sandbox.MailboxDPI || m.To != sandbox.MailboxService || media != "multipart/mixed" {
+				t.Errorf("a forward from %q to %q, %s", m.From, m.To, media)
+			}
+			r := multipart.NewReader(msg.Body, params["boundary"])
+			for {
+				p, err := r.NextPart()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				forwarded[msg.Header.Get("References")] = b // the last
+			}
+		}
+		if media == "text/plain" {
+			text, err := io.ReadAll(quotedprintable.NewReader(msg.Body))
+			if told[m.To]++; err != nil || m.From != "" || !bytes.Contains(text, []byte("ne reçoit pas de réponse")) || !bytes.Contains(text, []byte(sandbox.MailboxService)) {
+				t.Errorf("from %q: %s, %v", m.From, text, err)
+			}
+		}
+	}
+	n := 0
+	for _, x := range s.samples {
+		d := s.details[x.Name]
+		if x.Mailbox != sandbox.MailboxDPI || d.Kind != greffe.KindReply || s.configured(x.Mailbox) == "" {
+			continue
+		}
+		n++
+		id := "<" + d.Parsed.Message.MessageIDs[0] + ">"
+		if got := forwarded[id]; !bytes.Equal(bytes.TrimRight(got, "\r\n"), bytes.TrimRight(x.Raw, "\r\n")) {
+			t.Errorf("%s: what was forwarded is not what was written (%d and %d bytes)", x.Name, len(got), len(x.Raw))
+		}
+		if told[bare(d.Parsed.Message.ReturnPath)] != 1 {
+			t.Errorf("%s: its sender was told %d times that nobody reads this", x.Name, told[bare(d.Parsed.Message.ReturnPath)])
+		}
+	}
+	if n != len(forwarded) || n != len(told) || n == 0 && !s.dep.real {
+		t.Errorf("%d people wrote, %d mails were forwarded, %d people were told", n, len(forwarded), len(told))
+	}
+	if n == 0 {
+		return
+	}
+	if _, page := get(t, s.login("secretary"), s.console()+"/file?etat=a-traiter"); !bytes.Contains(page, []byte("réponse à un compte-rendu")) || !bytes.Contains(page, []byte("transmise à "+sandbox.MailboxService)) {
+		t.Error("the queue does not show the answer of a person")
+	}
+}
+
+func bare(path string) string { return strings.Trim(path, "<>") }
+
+// failuresAreShown: the operator says that the address of a sender is gone; a secretary
+// finds that in the queue, says that she has told him otherwise, and it is no longer open.
+func failuresAreShown(t *testing.T, s *scene) {
+	d := s.details["Refusé, et l'adresse de l'expéditeur n'existe plus"]
+	if s.dep.real || d.ID == "" {
+		return // Dovecot gets no report from the submission server of the sandbox
+	}
+	state := func(want greffe.AnswerState) func() (bool, string) {
+		return func() (bool, string) {
+			list, err := s.db().Answers(context.Background(), d.ID)
+			return err == nil && len(list) == 1 && list[0].State == want && list[0].Kind == "ko", fmt.Sprintf("%+v %v", list, err)
+		}
+	}
+	s.until("the report is read", state(greffe.AnswerFailed))
+	c := s.login("secretary")
+	page := s.console() + "/messages/" + string(d.ID)
+	if _, body := get(t, c, s.console()+"/file?etat=reponses"); !bytes.Contains(body, []byte("/messages/"+string(d.ID))) || !bytes.Contains(body, []byte("5.1.1")) {
+		t.Error("the queue does not show it among the answers to look after")
+	}
+	resp, err := c.PostForm(page+"/accuse", url.Values{"sans": {"1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s.until("it is closed", state(greffe.AnswerDropped))
+	if _, body := get(t, c, s.console()+"/file?etat=reponses"); bytes.Contains(body, []byte("/messages/"+string(d.ID))) {
+		t.Error("it is still open")
 	}
 }
 

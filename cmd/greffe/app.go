@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -447,11 +448,19 @@ func integratorConfig(cfg *Config) integrator.Config {
 }
 
 func notifierConfig(cfg *Config) notifier.Config {
-	out := notifier.Config{WhiteList: cfg.Answers.WhiteList, Sender: cfg.Answers.Sender, PerHour: cfg.Answers.PerHour, Agent: "Greffe " + versionString()}
+	out := notifier.Config{
+		WhiteList: notifier.WhiteList{
+			Source: cfg.Answers.WhiteList, CA: cfg.Answers.WhiteListCA, Copy: filepath.Join(cfg.DataDir, "white-list.last"), Shrink: float64(cfg.Answers.WhiteListShrink) / 100,
+		},
+		KO: cfg.Answers.KO, Sender: cfg.Answers.Sender, PerHour: cfg.Answers.PerHour, Agent: "Greffe " + versionString(), Zone: cfg.zone(),
+	}
 	for _, m := range cfg.Mailboxes {
 		out.Own = append(out.Own, m.Address)
 		if m.SMTP != "" {
-			out.Mailboxes = append(out.Mailboxes, notifier.Mailbox{Address: m.Address, URL: m.SMTP, CA: m.CA, Certificate: m.Certificate, Auth: mss.Auth(m.Auth)})
+			out.Mailboxes = append(out.Mailboxes, notifier.Mailbox{
+				Address: m.Address, Applicative: m.Kind == "applicative", RepliesTo: m.RepliesTo, Service: m.Service.Name,
+				URL: m.SMTP, CA: m.CA, Certificate: m.Certificate, Auth: mss.Auth(m.Auth),
+			})
 		}
 	}
 	return out

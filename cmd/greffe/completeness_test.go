@@ -21,12 +21,18 @@ import (
 // there, and none is missing.
 func daysAreComplete(t *testing.T, s *scene) {
 	want, zone := map[string]map[time.Time]int{}, s.cfg.zone()
-	for _, x := range s.samples {
-		y, m, d := x.At.In(zone).Date()
-		if want[x.Mailbox] == nil {
-			want[x.Mailbox] = map[time.Time]int{}
+	put := func(box string, at time.Time) {
+		y, m, d := at.In(zone).Date()
+		if want[box] == nil {
+			want[box] = map[time.Time]int{}
 		}
-		want[x.Mailbox][time.Date(y, m, d, 0, 0, 0, 0, zone)]++
+		want[box][time.Date(y, m, d, 0, 0, 0, 0, zone)]++
+	}
+	for _, x := range s.samples {
+		put(x.Mailbox, x.At)
+	}
+	for _, m := range s.came {
+		put(m.Origin.Mailbox, m.Origin.InternalDate)
 	}
 	for _, w := range watched(s.cfg) {
 		for day, n := range want[w.Address] {

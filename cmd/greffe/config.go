@@ -62,6 +62,7 @@ type MailboxConfig struct {
 	Certificate   string               `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé (certificat de la structure), si l'opérateur l'exige."`
 	Auth          AuthConfig           `yaml:"auth" doc:"Connexion à la boîte, pour lire et pour envoyer."`
 	SMTP          string               `yaml:"smtp" doc:"Serveur d'envoi de l'opérateur : smtps://hôte:465 (TLS d'emblée) ou smtp://hôte:587 (STARTTLS exigé), avec le même certificat et la même connexion. Vide : cette boîte ne répond pas aux expéditeurs."`
+	RepliesTo     string               `yaml:"replies_to" doc:"D'une boîte applicative : adresse de la boîte organisationnelle du service, que des personnes lisent. Qui écrit à la boîte applicative apprend, une fois par jour, que personne ne la lit et où écrire ; son message y est transmis entier. Vide : il reste dans la file."`
 	Folders       []string             `yaml:"folders" doc:"Dossiers à relever ; un sous-dossier par professionnel si besoin."`
 	Service       ServiceConfig        `yaml:"service" doc:"Unité de l'établissement à qui la boîte appartient ; transmise au DI comme destinataire."`
 	Responsible   ResponsibleConfig    `yaml:"responsible" doc:"Personne qui répond de la boîte : ses indicateurs et le rappel de ce qui attend lui sont destinés."`
@@ -222,9 +223,12 @@ type MLLPConfig struct {
 
 // AnswersConfig says whom Greffe may write to.
 type AnswersConfig struct {
-	WhiteList string `yaml:"white_list" doc:"Fichier des domaines de l'espace de confiance MSSanté : listeblanchemssante.xml, ou un domaine par ligne. Relu quand il change ; une liste qui perd d'un coup plus d'un dixième de ses domaines est refusée. Vide : aucune réponse ne part."`
-	Sender    string `yaml:"sender" doc:"Expéditeur d'enveloppe : null (RFC 8098, aucune boucle possible) | mailbox (serveurs qui refusent l'adresse nulle)"`
-	PerHour   int    `yaml:"per_hour" doc:"Réponses à une même adresse en une heure, au plus ; les suivantes attendent."`
+	WhiteList       string  `yaml:"white_list" doc:"Domaines de l'espace de confiance MSSanté : adresse https de listeblanchemssante.xml, relue toutes les 6 heures, ou fichier (ce XML, ou un domaine par ligne), relu quand il change. La dernière bonne liste est gardée dans data_dir. Vide : aucune réponse ne part."`
+	WhiteListCA     string  `yaml:"white_list_ca" doc:"Fichier PEM des seules autorités admises pour cette adresse (chaîne IGC-Santé). Vide : celles du système."`
+	WhiteListShrink Percent `yaml:"white_list_shrink" doc:"Part de ses domaines que la liste peut perdre d'un coup ; au-delà elle est refusée et la dernière bonne reste en vigueur."`
+	KO              string  `yaml:"ko" doc:"À qui vont les avis de refus (KO) : sender (l'expéditeur, donc la personne qui a transféré le message) | forwarder (la boîte qui l'a redirigé, Resent-From, sinon l'expéditeur) | une adresse, la même pour tous"`
+	Sender          string  `yaml:"sender" doc:"Expéditeur d'enveloppe des accusés et des réponses automatiques : null (RFC 8098, aucune boucle possible) | mailbox (serveurs qui refusent l'adresse nulle). Les avis de refus et les transferts partent toujours au nom de la boîte : l'opérateur peut dire qu'ils ne sont pas arrivés."`
+	PerHour         int     `yaml:"per_hour" doc:"Réponses à une même adresse en une heure, au plus ; les suivantes attendent."`
 }
 
 // ConsoleConfig says how the console is reached.
@@ -279,7 +283,7 @@ func defaults() Config {
 		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
 		Verify:    VerifyConfig{At: "02:00", Sample: 5},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
-		Answers:   AnswersConfig{Sender: "null", PerHour: 60},
+		Answers:   AnswersConfig{WhiteListShrink: 10, KO: "sender", Sender: "null", PerHour: 60},
 		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
 		Console:   ConsoleConfig{Listen: "127.0.0.1:8080", Idle: Duration(10 * time.Minute), Lifetime: Duration(12 * time.Hour), Unattended: Duration(7 * day)},
 	}
@@ -406,7 +410,12 @@ func (c *Config) validate() []problem {
 	if c.Antivirus.BaseAge <= 0 {
 		bad("antivirus.base_age", "une durée positive est attendue, par exemple 7d")
 	}
-	seen := map[string]int{}
+	seen, applicative := map[string]int{}, map[string]int{}
+	for i, m := range c.Mailboxes {
+		if m.Kind == "applicative" {
+			applicative[strings.ToLower(m.Address)] = i
+		}
+	}
 	for i, m := range c.Mailboxes {
 		key := fmt.Sprintf("mailboxes[%d].", i)
 		if !strings.Contains(m.Address, "@") {
@@ -447,6 +456,17 @@ func (c *Config) validate() []problem {
 				bad(fmt.Sprintf("%sprofessionals[%d].folder", key, j), "%q n'est pas un dossier relevé (folders)", p.Folder)
 			}
 		}
+		switch j, ours := applicative[strings.ToLower(m.RepliesTo)]; {
+		case m.RepliesTo == "":
+		case !strings.Contains(m.RepliesTo, "@"):
+			bad(key+"replies_to", "une adresse de messagerie est attendue")
+		case m.Kind != "applicative":
+			bad(key+"replies_to", "seule une boîte applicative, que personne ne lit, en a une")
+		case ours:
+			bad(key+"replies_to", "mailboxes[%d] est applicative : personne ne la lit", j)
+		case m.SMTP == "":
+			bad(key+"replies_to", "sans serveur d'envoi (smtp), rien ne peut être transmis")
+		}
 		file(key+"ca", m.CA)
 		file(key+"certificate", m.Certificate)
 		oneOf(key+"auth.mechanism", m.Auth.Mechanism, "external", "plain", "login", "oauthbearer", "xoauth2")
@@ -467,7 +487,19 @@ func (c *Config) validate() []problem {
 		file(key+"auth.password_file", m.Auth.PasswordFile)
 		file(key+"auth.token_file", m.Auth.TokenFile)
 	}
-	file("answers.white_list", c.Answers.WhiteList)
+	switch u, err := url.Parse(c.Answers.WhiteList); {
+	case !strings.Contains(c.Answers.WhiteList, "://"):
+		file("answers.white_list", c.Answers.WhiteList)
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
+		bad("answers.white_list", "un fichier ou une adresse https:// est attendu")
+	}
+	file("answers.white_list_ca", c.Answers.WhiteListCA)
+	if c.Answers.WhiteListShrink <= 0 || c.Answers.WhiteListShrink > 100 {
+		bad("answers.white_list_shrink", "une part de 1%% à 100%% est attendue")
+	}
+	if !strings.Contains(c.Answers.KO, "@") {
+		oneOf("answers.ko", c.Answers.KO, "sender", "forwarder")
+	}
 	oneOf("answers.sender", c.Answers.Sender, "null", "mailbox")
 	if c.Answers.PerHour < 1 {
 		bad("answers.per_hour", "1 ou plus")

@@ -194,7 +194,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 		cfg.Mailboxes = append(cfg.Mailboxes, MailboxConfig{
 			Address: m.Address, Kind: m.Kind, IMAP: "imaps://" + d.mail.Addr(), SMTP: "smtps://" + d.out.Addr(), CA: d.mail.CAFile(),
 			Auth:    AuthConfig{Mechanism: "plain", PasswordFile: passwordFile},
-			Folders: m.Folders, Service: ServiceConfig{Code: m.Service, Name: m.Name}, OnArchived: MarkConfig{Keyword: "$Archived"},
+			Folders: m.Folders, RepliesTo: m.Replies, Service: ServiceConfig{Code: m.Service, Name: m.Name}, OnArchived: MarkConfig{Keyword: "$Archived"},
 			OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
 		})
 	}

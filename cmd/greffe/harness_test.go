@@ -160,13 +160,14 @@ func (in *installation) useSubmission(srv *sandbox.MailServer) {
 	for i := range in.cfg.Mailboxes {
 		if m := &in.cfg.Mailboxes[i]; m.Auth.Mechanism == "plain" {
 			m.SMTP = []string{"smtps://" + in.out.Addr(), "smtp://" + in.out.StartTLSAddr()}[i%2]
+			m.RepliesTo = sandbox.Mailboxes()[i].Replies
 		}
 	}
 }
 
 func (in *installation) addMailbox(m sandbox.Mailbox, url, ca string, auth AuthConfig, cert string) {
 	in.cfg.Mailboxes = append(in.cfg.Mailboxes, MailboxConfig{
-		Address: m.Address, Kind: m.Kind, IMAP: url, CA: ca, Certificate: cert, Auth: auth, Folders: m.Folders,
+		Address: m.Address, Kind: m.Kind, Service: ServiceConfig{Code: m.Service, Name: m.Name}, IMAP: url, CA: ca, Certificate: cert, Auth: auth, Folders: m.Folders,
 		OnArchived: MarkConfig{Keyword: "$Archived"}, OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
 	})
 }

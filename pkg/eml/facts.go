@@ -56,6 +56,8 @@ func (w *walker) facts(h *header, path string, p place) {
 	m.InReplyTo = h.ids("In-Reply-To")
 	m.References = h.ids("References")
 	m.AutoSubmit = autoSubmitted(h)
+	m.List = slices.ContainsFunc(listFields, func(name string) bool { return h.Get(name) != "" })
+	m.ResentFrom = addresses(h.Get("Resent-From"))
 	for code := range strings.SplitSeq(strings.Join(h.Values("X-MSS-CODECDA"), ","), ",") {
 		if code = cut(clean(code), 100); code != "" && len(m.MSSCodeCDA) < maxIDs {
 			m.MSSCodeCDA = append(m.MSSCodeCDA, code)
@@ -65,6 +67,9 @@ func (w *walker) facts(h *header, path string, p place) {
 	m.MSSNIL = cut(clean(h.Get("X-MSS-NIL")), 100)
 	m.MSSMES = cut(strings.ToUpper(clean(h.Get("X-MSS-MES"))), 10)
 }
+
+// listFields say that a mailing list passed the mail on (RFC 2369 §3, RFC 2919).
+var listFields = []string{"List-Id", "List-Post", "List-Help", "List-Unsubscribe", "List-Subscribe", "List-Owner", "List-Archive"}
 
 // returnPath returns the address of the first Return-Path, "<>" for the null one.
 func returnPath(h *header) string {

@@ -53,7 +53,11 @@ func Kind(msg greffe.Message, parts []greffe.Part) greffe.MessageKind {
 		return greffe.KindDelivery
 	case msg.AutoSubmit == "auto-replied" || hasPrefix(title, absences):
 		return greffe.KindAutoReply
-	case robot || isRobotName(user) || automatic:
+	case robot || isRobotName(user):
+		return greffe.KindNotice
+	case msg.Kind == greffe.KindForward && hasPrefix(title, forwards):
+		return greffe.KindText // a program passed it on, a person wrote it
+	case automatic:
 		return greffe.KindNotice
 	case !content:
 		return greffe.KindEmpty

@@ -3,6 +3,7 @@ package eml
 import (
 	"bufio"
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,7 +21,8 @@ const (
 type bodies struct {
 	plain, html             *string // of the outer mail
 	nestedPlain, nestedHTML *string
-	originals               []string // Original-Message-ID of reports
+	originals               []string // identifiers of what reports are about
+	action, status          string   // of the recipient of a DSN for whom it went worst
 }
 
 // capture decides whether the beginning of a leaf is wanted, and how much of it.
@@ -123,7 +125,8 @@ func (b *bodies) best() string {
 }
 
 // report reads the identifiers of the mail that a report is about (RFC 8098
-// §3.2.5 Original-Message-ID; returned headers).
+// §3.2.5 Original-Message-ID; RFC 3464 §2.2.1 Original-Envelope-Id; returned headers)
+// and what a DSN says became of it.
 func (b *bodies) report(declared string, raw []byte) {
 	s := &source{br: bufio.NewReader(bytes.NewReader(raw)), bol: true}
 	for range 20 { // groups of fields, RFC 3464 §2.1
@@ -134,14 +137,24 @@ func (b *bodies) report(declared string, raw []byte) {
 		for _, name := range []string{"Original-Message-Id", "X-Original-Message-Id"} {
 			b.originals = appendNew(b.originals, h.ids(name)...)
 		}
-		if declared == "text/rfc822-headers" {
+		switch declared {
+		case "text/rfc822-headers":
 			b.originals = appendNew(b.originals, h.ids("Message-Id")...)
+		case "message/delivery-status", "message/global-delivery-status":
+			b.originals = appendNew(b.originals, h.ids("Original-Envelope-Id")...)
+			action := cut(strings.ToLower(clean(stripComment(h.Get("Action")))), 20)
+			if action != "" && (b.action == "" || gravity(action) > gravity(b.action)) {
+				b.action, b.status = action, cut(clean(stripComment(h.Get("Status"))), 20)
+			}
 		}
 		if len(s.look(1)) == 0 || h.abrupt {
 			return
 		}
 	}
 }
+
+// gravity orders the actions of a DSN (RFC 3464 §2.3.3).
+func gravity(action string) int { return slices.Index([]string{"delayed", "failed"}, action) }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 

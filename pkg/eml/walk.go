@@ -372,6 +372,7 @@ func (w *walker) finish() *Result {
 	m := w.msg
 	m.Body = w.texts.best()
 	m.OriginalIDs = appendNew(w.texts.originals, m.OriginalIDs...)
+	m.DSNAction, m.DSNStatus = w.texts.action, w.texts.status
 	personal := isPersonal(untag(fold(m.Subject)))
 	if w.report == "" && w.stray != "" && !personal {
 		w.noteReport(w.stray)

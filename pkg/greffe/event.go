@@ -192,11 +192,13 @@ type Placed struct {
 	Message MessageID `json:"message"`
 }
 
-// Confirmed is a person's word that the sender of a message may get the receipt that
-// was asked for, although it goes to another address than the one of return.
+// Confirmed is a person's word about an answer that waits for one: the receipt that was
+// asked for may go, although to another address than the one of return; or, with Drop,
+// nothing has to be sent (any more): it may not go, or she told the sender otherwise.
 type Confirmed struct {
 	ID      string    `json:"id"` // random
 	Message MessageID `json:"message"`
+	Drop    bool      `json:"drop,omitempty"`
 	By      string    `json:"by"` // login
 	At      time.Time `json:"at"`
 }

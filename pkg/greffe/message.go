@@ -64,13 +64,17 @@ type Message struct {
 	References  []string    `json:"references,omitempty"`
 	ReceiptTo   []Address   `json:"receipt_to,omitempty"` // Disposition-Notification-To
 	AutoSubmit  string      `json:"auto_submitted,omitempty"`
+	List        bool        `json:"list,omitempty"`         // a mailing list passed it on (List-Id and its like, RFC 2369, 2919)
+	ResentFrom  []Address   `json:"resent_from,omitempty"`  // who passed it on unchanged (RFC 5322 §3.6.6)
 	MSSCodeCDA  []string    `json:"mss_codecda,omitempty"`  // X-MSS-CODECDA
 	MSSINS      string      `json:"mss_ins,omitempty"`      // X-MSS-INS: O or N
 	MSSNIL      string      `json:"mss_nil,omitempty"`      // X-MSS-NIL
 	MSSMES      string      `json:"mss_mes,omitempty"`      // X-MSS-MES: FIN closes a conversation with a patient
 	Body        string      `json:"body,omitempty"`         // text of the first text/plain body, at most 64 KiB
 	XDMMarker   bool        `json:"xdm_marker,omitempty"`   // the subject carried XDM/1.0/DDM
-	OriginalIDs []string    `json:"original_ids,omitempty"` // Original-Message-ID of an MDN or DSN
+	OriginalIDs []string    `json:"original_ids,omitempty"` // of the mail that an MDN or DSN is about
+	DSNAction   string      `json:"dsn_action,omitempty"`   // of a DSN, the worst of its recipients: failed, delayed, delivered… (RFC 3464 §2.3.3)
+	DSNStatus   string      `json:"dsn_status,omitempty"`   // of that recipient: "5.1.1" (RFC 3463)
 }
 
 // PartKind is what a part is, decided by its content.

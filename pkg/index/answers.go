@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,17 +26,17 @@ func (db *DB) ClaimAnswer(ctx context.Context, a greffe.Answer) (greffe.Answer, 
 		}
 		if n > 0 {
 			a.Begun, a.At = now, now
-			if a.State == greffe.AnswerAsked {
+			if a.State != greffe.AnswerDue {
 				return t.noteAnswer(a)
 			}
 			return nil
 		}
-		var begun, at int64
-		a = greffe.Answer{Key: a.Key}
-		err = t.row([]any{&a.Message, &a.Kind, &a.State, &a.Code, &a.Recipient, &a.MailID, &a.Reason, &begun, &at},
-			`SELECT message_id, kind, state, code, recipient, mail_id, reason, begun_at, at FROM answers WHERE key = $1`, a.Key)
-		a.Begun, a.At = moment(begun), moment(at)
-		return err
+		list, err := readAnswers(t.QueryContext(t.ctx, `SELECT `+answerColumns+` FROM answers WHERE key = $1`, a.Key))
+		if err != nil || len(list) == 0 {
+			return cmp.Or(err, sql.ErrNoRows)
+		}
+		a = list[0]
+		return nil
 	})
 	if err != nil {
 		return greffe.Answer{}, fmt.Errorf("claim answer: %w", err)
@@ -71,35 +72,47 @@ func (db *DB) SaveAnswer(ctx context.Context, a greffe.Answer) error {
 	return nil
 }
 
-// ConfirmAnswer records that a person lets the answer go that waits for her word, and
-// returns it; ErrNotFound when none of the message waits: another person was first, or
-// the same word came twice after it was heard.
-func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (greffe.Answer, error) {
-	var key string
+// ConfirmAnswer records a person's word about the answers of a message: the one that
+// waits for it may go, or, with Drop, those that wait or failed need nothing more. It
+// returns how many are changed by it; ErrNotFound when none waits: another person was
+// first, or the same word came twice after it was heard.
+func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (int, error) {
+	n := 0
 	err := db.update(ctx, func(t *tx) error {
-		err := t.row([]any{&key}, `SELECT key FROM answers WHERE message_id = $1 AND state = 'asked' ORDER BY key LIMIT 1`, string(c.Message))
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
+		list, err := readAnswers(t.QueryContext(t.ctx, `SELECT `+answerColumns+` FROM answers
+			WHERE message_id = $1 AND state IN ('asked', 'failed') ORDER BY begun_at, key`, string(c.Message)))
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(`UPDATE answers SET state='due', reason='', at=$2 WHERE key=$1`, key, millis(time.Now())); err != nil {
-			return err
+		n = 0
+		word := "receipt"
+		for _, a := range list {
+			switch {
+			case c.Drop:
+				a.State, a.At, word = greffe.AnswerDropped, time.Now().UTC().Truncate(time.Millisecond), "no-receipt"
+				if err := t.noteAnswer(a); err != nil {
+					return err
+				}
+			case a.State == greffe.AnswerAsked && n == 0:
+				a.State, a.Reason = greffe.AnswerDue, ""
+			default:
+				continue
+			}
+			if _, err := t.exec(`UPDATE answers SET state=$2, reason=$3, at=$4 WHERE key=$1`, a.Key, string(a.State), a.Reason, millis(time.Now())); err != nil {
+				return err
+			}
+			n++
 		}
-		t.note(c.By, "decided", string(c.Message), "receipt", clean(c.ID, 100))
+		if n == 0 {
+			return ErrNotFound
+		}
+		t.note(c.By, "decided", string(c.Message), word, clean(c.ID, 100))
 		return nil
 	})
 	if err != nil {
-		return greffe.Answer{}, fmt.Errorf("confirm answer: %w", err)
+		return 0, fmt.Errorf("confirm answer: %w", err)
 	}
-	list, err := db.Answers(ctx, c.Message)
-	for _, a := range list {
-		if a.Key == key {
-			return a, nil
-		}
-	}
-	return greffe.Answer{}, fmt.Errorf("confirm answer: %w", errors.Join(err, ErrNotFound))
+	return n, nil
 }
 
 func (t *tx) noteAnswer(a greffe.Answer) error {
@@ -108,10 +121,74 @@ func (t *tx) noteAnswer(a greffe.Answer) error {
 
 // Answers returns the answers of a message, oldest first.
 func (db *DB) Answers(ctx context.Context, id greffe.MessageID) ([]greffe.Answer, error) {
-	rows, err := db.query(ctx, `SELECT key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at
-		FROM answers WHERE message_id = $1 ORDER BY begun_at, key`, string(id))
+	list, err := readAnswers(db.query(ctx, `SELECT `+answerColumns+` FROM answers WHERE message_id = $1 ORDER BY begun_at, key`, string(id)))
 	if err != nil {
 		return nil, fmt.Errorf("read answers: %w", err)
+	}
+	return list, nil
+}
+
+// AnswerSentAs returns the answer that is the mail with a Message-ID (without angle
+// brackets); ErrNotFound when none is.
+func (db *DB) AnswerSentAs(ctx context.Context, mailID string) (greffe.Answer, error) {
+	list, err := readAnswers(db.query(ctx, `SELECT `+answerColumns+` FROM answers WHERE mail_id = $1 ORDER BY key LIMIT 1`, clean(mailID, 320)))
+	if err != nil || len(list) == 0 {
+		return greffe.Answer{}, fmt.Errorf("read answer: %w", cmp.Or(err, ErrNotFound))
+	}
+	return list[0], nil
+}
+
+// addAnswers adds to messages (at most 200) their answers.
+func (db *DB) addAnswers(ctx context.Context, messages []Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	place := make(map[greffe.MessageID]int, len(messages))
+	ids := make([]greffe.MessageID, len(messages))
+	for i := range messages {
+		place[messages[i].ID], ids[i] = i, messages[i].ID
+	}
+	var a arguments
+	list, err := readAnswers(db.query(ctx, `SELECT `+answerColumns+` FROM answers WHERE message_id IN (`+marks(&a, ids)+`) ORDER BY begun_at, key`, a...))
+	if err != nil {
+		return err
+	}
+	for _, answer := range list {
+		m := &messages[place[answer.Message]]
+		m.Answers = append(m.Answers, answer)
+	}
+	return nil
+}
+
+// CountFollowUps counts the messages of places (none: all) whose answers a person has to
+// look after: asked for, or not arrived.
+func (db *DB) CountFollowUps(ctx context.Context, places []string) (int, error) {
+	var a arguments
+	in := inPlaces(&a, places, messagePlace)
+	var n int
+	err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM messages
+		WHERE id IN (SELECT message_id FROM answers WHERE state IN ('asked', 'failed'))`+in, a...).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count answers: %w", err)
+	}
+	return n, nil
+}
+
+// Copies returns the documents that are duplicates of one, at most 100.
+func (db *DB) Copies(ctx context.Context, of greffe.DocumentID) ([]Document, error) {
+	list, err := db.documents(ctx, `SELECT `+documentColumns+fromDocuments+`WHERE d.duplicate_of = $1 AND d.duplicate_of <> '' ORDER BY d.id LIMIT 100`, string(of))
+	if err != nil {
+		return nil, fmt.Errorf("read copies of %s: %w", of, err)
+	}
+	return list, nil
+}
+
+const answerColumns = `key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at`
+
+// readAnswers reads the rows of a query of answerColumns.
+func readAnswers(rows *sql.Rows, err error) ([]greffe.Answer, error) {
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var list []greffe.Answer
@@ -119,15 +196,12 @@ func (db *DB) Answers(ctx context.Context, id greffe.MessageID) ([]greffe.Answer
 		var a greffe.Answer
 		var begun, at int64
 		if err := rows.Scan(&a.Key, &a.Message, &a.Kind, &a.State, &a.Code, &a.Recipient, &a.MailID, &a.Reason, &begun, &at); err != nil {
-			return nil, fmt.Errorf("read answers: %w", err)
+			return nil, err
 		}
 		a.Begun, a.At = moment(begun), moment(at)
 		list = append(list, a)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read answers: %w", err)
-	}
-	return list, nil
+	return list, rows.Err()
 }
 
 // AnswersTo counts the answers that were sent to a recipient since a moment.

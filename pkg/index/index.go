@@ -69,6 +69,7 @@ type Message struct {
 	Assignee  string       // login of the person it was passed to; empty: anybody's
 	Later     time.Time    // put off until then; zero: not
 	Documents []Document
+	Answers   []greffe.Answer // to its sender, oldest first; of a page of the queue and of one message only
 }
 
 // Detail is all the index knows about a message.
@@ -103,6 +104,7 @@ type MessageFilter struct {
 	Due      time.Time // only what is not put off beyond it
 	Later    time.Time // only what is put off beyond it
 	Text     string    // words of subject, sender, patient name or document title, accents ignored
+	FollowUp bool      // a person has to look after an answer to the sender
 	From, To time.Time
 	Before   string // cursor of the next page, as returned
 	Limit    int    // 0 means 50, at most 200

@@ -310,6 +310,9 @@ func (db *DB) Message(ctx context.Context, id greffe.MessageID) (Detail, error) 
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
 	d.Deliveries, d.Outcomes, d.Decisions, d.History, d.Triages = deliveries, attempts, decisions, history, triages
+	if d.Answers, err = db.Answers(ctx, id); err != nil {
+		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
+	}
 	return d, nil
 }
 

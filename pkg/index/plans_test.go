@@ -52,7 +52,8 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 			"todo of mailboxes": {States: []greffe.State{greffe.StateTodo}, Places: boxes}, "week": {From: week, To: start},
 			"folders": {Places: folders}, "todo of folders": {States: []greffe.State{greffe.StateTodo}, Places: folders},
 			"sender": {Sender: "0123456789", States: []greffe.State{greffe.StateDelivered}, Places: boxes}, "type": {Type: "11488-4", Places: folders},
-			"cause": {Cause: greffe.CauseNoINS, States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Places: boxes, Due: start},
+			"cause":     {Cause: greffe.CauseNoINS, States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Places: boxes, Due: start},
+			"follow-up": {FollowUp: true}, "follow-up of mailboxes": {FollowUp: true, Places: boxes},
 		} {
 			for _, rare := range []string{"", "martin"} {
 				words := strings.Fields(rare)
@@ -64,6 +65,8 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 		}
 		add("day of a mailbox", `SELECT l.uid FROM listed l LEFT JOIN messages m ON m.id = l.message_id WHERE l.mailbox = $1 AND l.day_at >= $2 AND l.day_at < $3`,
 			arguments{boxes[0], int64(1), int64(2)}, nil)
+		add("copies", `SELECT d.id FROM documents d WHERE d.duplicate_of = $1 AND d.duplicate_of <> '' ORDER BY d.id LIMIT 100`, arguments{"x"}, nil)
+		add("answer of a mail", `SELECT key FROM answers WHERE mail_id = $1`, arguments{"x"}, nil)
 		for name, where := range map[string]string{"actor": "actor = $1", "action": "action = $1", "subject": "subject = $1"} {
 			add("journal, "+name, `SELECT `+entryColumns+` FROM journal WHERE `+where+` ORDER BY seq DESC LIMIT 100`, arguments{"x"}, nil)
 		}
@@ -128,7 +131,7 @@ func scansTable(postgres bool, line string) bool {
 	name, found := strings.CutPrefix(line, "SCAN ")
 	name, _, indexed := strings.Cut(name, " USING ")
 	switch name {
-	case "messages", "documents", "document_names", "message_words", "journal", "listed", "m", "d", "l":
+	case "messages", "documents", "document_names", "message_words", "journal", "listed", "answers", "m", "d", "l", "a":
 		return found && !indexed
 	}
 	return false

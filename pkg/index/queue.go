@@ -62,18 +62,23 @@ func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, er
 		return nil, "", err
 	}
 	list, err := db.messages(ctx, query, a...)
-	if err != nil || len(list) <= n {
-		return list, "", err
+	if err != nil {
+		return nil, "", err
 	}
-	last := list[n-1]
-	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+	next := ""
+	if len(list) > n {
+		next = position{millis(list[n-1].ReceivedAt), string(list[n-1].ID)}.cursor()
+		list = list[:n]
+	}
+	return list, next, db.addAnswers(ctx, list)
 }
 
 // leads reports whether the filter names something that has an index of its own.
 func (f MessageFilter) leads() bool { return f.Sender != "" || f.Type != "" }
 
 // queueQuery returns the query for n rows of the queue: from the messages that hold
-// the rare word, when there is one, else from the newest on. many: so many messages are
+// the rare word, when there is one, or whose answers a person has to look after, else
+// from the newest on. many: so many messages are
 // in the states of f that another of its conditions has to lead.
 func queueQuery(f MessageFilter, words []string, rare string, many bool, n int) (string, arguments, error) {
 	var a arguments
@@ -82,7 +87,7 @@ func queueQuery(f MessageFilter, words []string, rare string, many bool, n int) 
 		return "", nil, err
 	}
 	for _, w := range words {
-		if w != rare {
+		if w != rare || f.FollowUp {
 			in += " AND EXISTS (SELECT 1 FROM message_words w WHERE w.message_id = messages.id AND w.word >= " +
 				a.add(w) + " AND w.word < " + a.add(after(w)) + ")"
 		}
@@ -90,9 +95,12 @@ func queueQuery(f MessageFilter, words []string, rare string, many bool, n int) 
 	in += f.narrow(&a)
 	var with, page string
 	switch {
-	case rare != "":
-		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM message_words WHERE word >= ` + a.add(rare) +
-			` AND word < ` + a.add(after(rare)) + `) `
+	case rare != "", f.FollowUp:
+		from := `answers WHERE state IN ('asked', 'failed')`
+		if !f.FollowUp {
+			from = `message_words WHERE word >= ` + a.add(rare) + ` AND word < ` + a.add(after(rare))
+		}
+		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM ` + from + `) `
 		in += f.lead(&a) + f.where(&a)
 		// CROSS JOIN keeps SQLite from turning the join round.
 		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s

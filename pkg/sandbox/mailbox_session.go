@@ -87,7 +87,7 @@ func (s *mailSession) Authenticate(mechanism string) (sasl.Server, error) {
 			return nil
 		}), nil
 	case "XOAUTH2":
-		return &xoauth2Server{session: s}, nil
+		return &xoauth2Server{bearer: s.bearer, failed: imapserver.ErrAuthFailed}, nil
 	}
 	return nil, &imap.Error{Type: imap.StatusResponseTypeNo, Text: "Mechanism not supported"}
 }
@@ -121,13 +121,14 @@ func (s *mailSession) external(identity string) error {
 // Google published for XOAUTH2; a refusal is told in a challenge that the client
 // answers before the NO.
 type xoauth2Server struct {
-	session *mailSession
+	bearer  func(user, token string) bool
+	failed  error
 	refused bool
 }
 
 func (x *xoauth2Server) Next(response []byte) ([]byte, bool, error) {
 	if x.refused {
-		return nil, false, imapserver.ErrAuthFailed
+		return nil, false, x.failed
 	}
 	if response == nil {
 		return []byte{}, false, nil
@@ -141,7 +142,7 @@ func (x *xoauth2Server) Next(response []byte) ([]byte, bool, error) {
 			token = v
 		}
 	}
-	if !x.session.bearer(user, token) {
+	if !x.bearer(user, token) {
 		x.refused = true
 		return []byte(`{"status":"401","schemes":"bearer"}`), false, nil
 	}

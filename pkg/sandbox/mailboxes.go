@@ -9,13 +9,14 @@ type Mailbox struct {
 	Service string // code of the unit it belongs to
 	Name    string // of that unit
 	Folders []string
+	Replies string // of an applicative mailbox: the one of the service that people read
 }
 
 // Mailboxes returns the mailboxes of the samples.
 func Mailboxes() []Mailbox {
 	return []Mailbox{
-		{MailboxService, "organisational", "3435", "Cardiologie", []string{"INBOX", FolderDoctor}},
-		{MailboxDPI, "applicative", "", "", []string{"INBOX"}},
+		{MailboxService, "organisational", "3435", "Cardiologie", []string{"INBOX", FolderDoctor}, ""},
+		{MailboxDPI, "applicative", "", "", []string{"INBOX"}, MailboxService},
 	}
 }
 

@@ -16,6 +16,12 @@ func (s *sampler) identities() {
 	s.toDPI("Patient inconnu du DI (902)", s.delivery(martel, letter(unknown)),
 		want(greffe.KindDelivery, greffe.StateRefused, "", greffe.StateRefused))
 
+	// Nobody asked for a receipt, and the address of the sender is gone: the "courriel de
+	// KO" comes back.
+	gone := s.delivery(martel, letter(unknown))
+	gone.From.Address, gone.ReceiptTo, gone.ReplyTo = "absent@cabinet-martel.example", "", ""
+	s.toDPI("Refusé, et l'adresse de l'expéditeur n'existe plus", gone, want(greffe.KindDelivery, greffe.StateRefused, "", greffe.StateRefused))
+
 	other := maelle
 	other.FirstGiven, other.Givens, other.UsedGiven, other.BirthDate = "MAELYS", "MAELYS ANNE", "MAELYS", "19850215"
 	s.toDPI("Traits différents de ceux du DI (904)", s.delivery(martel, letter(other)),

@@ -51,6 +51,10 @@ func (s *sampler) passedOn() {
 	s.toService("Même document dans une seconde boîte", original, Expectation{Kind: greffe.KindDelivery, Verdict: greffe.VerdictOK, State: greffe.StateDuplicate,
 		Documents: []greffe.State{greffe.StateDuplicate}, Same: named})
 
+	answer := s.mail(leroux, "RE: Compte rendu de cardiologie", "Bonjour,\n\nMerci pour ce compte rendu. Faut-il maintenir l'anticoagulant avant l'examen de jeudi ?\n\nBien cordialement,\nDr Camille LEROUX-ESSAI\n")
+	answer.InReplyTo = "20261102090000.12@ch-exemple.mssante.example"
+	s.toDPI("Réponse d'un confrère à un compte rendu", answer, want(greffe.KindReply, greffe.StateTodo, ""))
+
 	quoted := s.mail(martel, "RE: Compte rendu d'hospitalisation", "> Bonjour,\n>\n> Veuillez trouver ci-joint le compte rendu.\n>\n> Cordialement\n")
 	quoted.InReplyTo = "20261101120000.9@ch-exemple.mssante.example"
 	s.toService("Réponse : texte cité seulement", quoted, want(greffe.KindReply, greffe.StateTodo, ""))

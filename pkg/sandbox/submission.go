@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/mail"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +21,9 @@ import (
 // Submission takes the mail that the users of a MailServer send (RFC 6409): SMTP over
 // TLS on one port, STARTTLS on another, with the same users, passwords and client
 // certificates. Mail to a user is put into his INBOX, any other mail into the INBOX
-// of the user Outside, who stands for all correspondents. Methods may be called at
-// once.
+// of the user Outside, who stands for all correspondents; an address that begins with
+// "absent" does not exist, which a delivery status notification tells the sender of the
+// envelope (RFC 3464). Methods may be called at once.
 type Submission struct {
 	mail    *MailServer
 	outside string
@@ -32,14 +35,17 @@ type Submission struct {
 	mu     sync.Mutex
 	refuse *smtp.SMTPError
 	sent   []SentMail
+	local  int
 }
 
 // SentMail is a mail that was taken.
 type SentMail struct {
-	User string // who logged in
-	From string // envelope; empty for the null address
-	To   string
-	Raw  []byte
+	User   string // who logged in
+	From   string // envelope; empty for the null address
+	To     string
+	At     time.Time
+	Raw    []byte
+	Absent bool // the address does not exist
 }
 
 // StartSubmission listens on the loopback interface until Close. outside is a user of
@@ -102,6 +108,14 @@ func (s *Submission) Sent() []SentMail {
 	return append([]SentMail(nil), s.sent...)
 }
 
+// Local counts the mails that were put into the mailboxes of users other than Outside,
+// delivery status notifications included.
+func (s *Submission) Local() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.local
+}
+
 // Close ends every connection and returns when nothing of the server runs any more.
 func (s *Submission) Close() error {
 	err := errors.Join(s.server.Close(), s.tls.Close(), s.plain.Close())
@@ -134,7 +148,7 @@ func (t *submissionSession) AuthMechanisms() []string {
 	if _, ok := t.conn.TLSConnectionState(); !ok {
 		return nil
 	}
-	return []string{sasl.Plain, sasl.Login, sasl.External, sasl.OAuthBearer}
+	return []string{sasl.Plain, sasl.Login, sasl.External, sasl.OAuthBearer, "XOAUTH2"}
 }
 
 // Auth implements smtp.AuthSession.
@@ -172,6 +186,10 @@ func (t *submissionSession) Auth(mechanism string) (sasl.Server, error) {
 			}
 			return nil
 		}), nil
+	case "XOAUTH2":
+		return &xoauth2Server{failed: smtp.ErrAuthFailed, bearer: func(user, token string) bool {
+			return with(user, func(u MailUser) bool { return u.Token != "" && u.Token == token }) == nil
+		}}, nil
 	}
 	return nil, smtp.ErrAuthUnknownMechanism
 }
@@ -220,18 +238,55 @@ func (t *submissionSession) Data(r io.Reader) error {
 		return err
 	}
 	m := t.mail
+	m.At = time.Now()
 	m.Raw = append([]byte("Return-Path: <"+m.From+">\r\n"), raw...)
-	to := t.s.outside
-	if _, err := t.s.mail.account(strings.ToLower(m.To)); err == nil {
-		to = strings.ToLower(m.To)
+	m.Absent = strings.HasPrefix(m.To, "absent")
+	if m.Absent {
+		err = t.s.undelivered(m)
+	} else {
+		err = t.s.deliver(m.To, m.Raw)
 	}
-	if _, err := t.s.mail.Append(to, "INBOX", m.Raw, time.Now()); err != nil {
+	if err != nil {
 		return err
 	}
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.s.sent = append(t.s.sent, m)
 	return nil
+}
+
+// deliver puts a mail into the INBOX of a user, or of Outside.
+func (s *Submission) deliver(to string, raw []byte) error {
+	user := strings.ToLower(to)
+	if _, err := s.mail.account(user); err != nil {
+		user = s.outside
+	}
+	if user != s.outside {
+		s.mu.Lock()
+		s.local++ // before the mail is there: who counts does not miss it
+		s.mu.Unlock()
+	}
+	_, err := s.mail.Append(user, "INBOX", raw, time.Now())
+	return err
+}
+
+// undelivered tells the sender of the envelope that the address does not exist, if there
+// is a sender.
+func (s *Submission) undelivered(m SentMail) error {
+	if m.From == "" {
+		return nil
+	}
+	head, _, _ := bytes.Cut(m.Raw, []byte("\r\n\r\n"))
+	_, head, _ = bytes.Cut(head, []byte("\r\n")) // Return-Path is of the delivery
+	host := s.server.Domain
+	body := report("delivery-status", "Votre message n'a pas pu être remis à "+m.To+" : cette boîte n'existe pas.\n", "message/delivery-status",
+		"Reporting-MTA: dns; "+host+"\r\nArrival-Date: "+m.At.Format(time.RFC1123Z)+
+			"\r\n\r\nFinal-Recipient: rfc822; "+m.To+"\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 User unknown\r\n")
+	body.Parts = append(body.Parts, MailPart{Type: "text/rfc822-headers", Encoding: "8bit", Data: append(head, "\r\n"...)})
+	return s.deliver(m.From, Mail(MailSpec{
+		ID: fmt.Sprintf("%d.dsn@%s", m.At.UnixNano(), host), From: mail.Address{Name: "Mail Delivery System", Address: "mailer-daemon@" + host}, To: mail.Address{Address: m.From},
+		ReturnPath: "<>", Subject: "Undelivered Mail Returned to Sender", Date: m.At, Header: []string{"Auto-Submitted: auto-replied"}, Body: &body,
+	}))
 }
 
 // Reset implements smtp.Session.

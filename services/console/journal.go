@@ -95,7 +95,7 @@ var serviceWords = map[string]string{
 // resultWords say results that are no states.
 var resultWords = map[string]string{
 	"missing": "il manque des messages", "incomplete": "un dossier n’a pas été rapproché du serveur",
-	"refused": "refusé", "failed": "échec", "bad": "anomalies trouvées", "ko": "anomalies trouvées",
+	"receipt": "l’accusé peut partir", "no-receipt": "rien à envoyer", "refused": "refusé", "failed": "échec", "bad": "anomalies trouvées", "ko": "anomalies trouvées",
 }
 
 // isLook reports whether the action is a person looking, not the life of the item.
@@ -143,6 +143,12 @@ func sentence(e index.Entry) historyLine {
 		text, l.Grave = "n’a pas pu répondre à l’expéditeur", true
 	case e.Action == "notified" && e.Result == string(greffe.AnswerAsked):
 		text = "n’a pas répondu à l’expéditeur : l’accusé est demandé pour une autre adresse"
+	case e.Action == "notified" && e.Result == string(greffe.AnswerDropped):
+		text = "n’a plus rien à envoyer à l’expéditeur : une personne s’en est chargée"
+	case e.Action == "notified" && strings.HasPrefix(e.Detail, "forward"):
+		text = "a transmis le message à la boîte du service"
+	case e.Action == "notified" && strings.HasPrefix(e.Detail, "auto-reply"):
+		text = "a dit à l’expéditeur que personne ne lit cette boîte"
 	case e.Action == "notified":
 	case e.Action == "denied", e.Action == "integrity":
 		l.Grave = true

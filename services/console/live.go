@@ -196,7 +196,7 @@ func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
 		}
 		return
 	}
-	u := update{row: newRow(d.Message), rev: revision(d)}
+	u := update{row: h.c.newRow(d.Message), rev: revision(d)}
 	if u.html, err = h.c.pages.fragment("file", "row", u.row); err != nil {
 		h.c.log.Error("live update not rendered", slog.String("message", string(id)), slog.Any("error", err))
 		return
@@ -408,6 +408,9 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			for s, n := range counts {
 				bySlug[wordsOf(s).Slug] = n
 				bySlug["tous"] += n
+			}
+			if bySlug[followUp], err = c.db.CountFollowUps(r.Context(), f.Places); err != nil {
+				continue
 			}
 			b, err := json.Marshal(bySlug)
 			if err != nil {

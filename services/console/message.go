@@ -15,8 +15,8 @@ type messagePage struct {
 	Findings   []greffe.Finding
 	Parts      []partView
 	Attempts   []attemptView
-	Answers    []greffe.Answer
 	MayConfirm bool // a receipt waits for this person's word
+	MayDrop    bool // an answer waits for her word, or failed
 	History    []historyLine
 	Stream     string
 	Rev        int
@@ -76,10 +76,8 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 		n := slices.IndexFunc(m.Documents, func(d index.Document) bool { return d.ID == a.Document })
 		p.Attempts = append(p.Attempts, attemptView{Attempt: a, N: n + 1})
 	}
-	if p.Answers, err = c.db.Answers(r.Context(), m.ID); err != nil {
-		return err
-	}
-	p.MayConfirm = v.role == secretary && slices.ContainsFunc(p.Answers, asked)
+	p.MayConfirm = v.role == secretary && slices.ContainsFunc(m.Answers, asked)
+	p.MayDrop = v.role == secretary && slices.ContainsFunc(m.Answers, open)
 	title := "Message"
 	if m.Subject != "" {
 		title = "Message : " + m.Subject

@@ -44,8 +44,8 @@ func TestQueueShowsWhatCameIn(t *testing.T) {
 			t.Errorf("the queue does not say %q", want)
 		}
 	}
-	// One tab per state with its count; a click keeps only those.
-	if tabs := find(page, ".tabs a"); len(tabs) != len(statesShown)+1 || text(tabs[0]) != "Tous 18" {
+	// One tab per state with its count, and one for answers; a click keeps only those.
+	if tabs := find(page, ".tabs a"); len(tabs) != len(statesShown)+2 || text(tabs[0]) != "Tous 18" {
 		t.Errorf("%d tabs, the first %q", len(tabs), text(tabs[0]))
 	}
 	todo := v.page("/file?etat=a-traiter")

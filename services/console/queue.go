@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 )
 
 const rowsPerPage = 50
+
+// followUp is the tab of the messages whose answers a person has to look after.
+const followUp = "reponses"
 
 // row is one message of the queue as a line shows it.
 type row struct {
@@ -30,10 +34,12 @@ type row struct {
 	Type       string
 	Documents  int
 	Masked     bool
+	Reply      bool   // a person wrote to a mailbox that nobody reads
+	Answer     string // what an answer to the sender waits for, or where it went
 	Link       string // what Enter opens: the document when there is exactly one
 }
 
-func newRow(m index.Message) row {
+func (c *Console) newRow(m index.Message) row {
 	r := row{
 		ID: m.ID, State: m.State, ReceivedAt: m.ReceivedAt, Mailbox: m.Origin.Mailbox, Folder: m.Origin.Folder,
 		From: m.From, Kind: m.Kind, Subject: m.Subject, Documents: len(m.Documents),
@@ -62,7 +68,17 @@ func newRow(m index.Message) row {
 	if len(m.Documents) > 0 {
 		r.Title, r.Type = docTitle(m.Documents[0].Facts), m.Documents[0].Facts.Format.French()
 	}
-	if len(m.Documents) == 1 {
+	r.Reply = m.Kind == greffe.KindReply && c.cfg.About[m.Origin.Mailbox].Kind == "applicative"
+	for _, a := range m.Answers {
+		switch {
+		case open(a):
+			r.Answer = answerText(a) + ". " + a.Reason
+		case r.Answer == "" && a.Kind == "forward" && a.State == greffe.AnswerSent:
+			r.Answer = "transmise à " + a.Recipient
+		}
+	}
+	// What concerns an answer stands on the page of the message.
+	if len(m.Documents) == 1 && !slices.ContainsFunc(m.Answers, open) {
 		r.Link = "/documents/" + string(m.Documents[0].ID)
 	}
 	return r
@@ -122,6 +138,9 @@ func (c *Console) queueFilter(r *http.Request, v *visit) (f index.MessageFilter,
 	if s, ok := stateOfSlug(get("etat")); ok {
 		slug, f.States = get("etat"), []greffe.State{s}
 	}
+	if get("etat") == followUp {
+		slug, f.FollowUp = followUp, true
+	}
 	if m := c.mailbox(v, get("bal")); m != "" {
 		boxKey, f.Places = get("bal"), []string{m}
 	}
@@ -160,7 +179,7 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	c.consulted(v, f.Places...)
 	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", ""), Notices: c.notices(v)}
 	for _, m := range messages {
-		p.Rows = append(p.Rows, newRow(m))
+		p.Rows = append(p.Rows, c.newRow(m))
 	}
 	all := 0
 	for _, n := range counts {
@@ -170,6 +189,11 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	for _, s := range statesShown {
 		p.Tabs = append(p.Tabs, tab{Words: s, Count: counts[s.State], Link: queueURL(s.Slug, boxKey, q, ""), Current: slug == s.Slug})
 	}
+	n, err := c.db.CountFollowUps(r.Context(), f.Places)
+	if err != nil {
+		return err
+	}
+	p.Tabs = append(p.Tabs, tab{Words: stateWords{Slug: followUp, Icon: "send", Tab: "Réponses à suivre"}, Count: n, Link: queueURL(followUp, boxKey, q, ""), Current: slug == followUp})
 	for _, m := range c.mailboxes(v) {
 		p.Boxes = append(p.Boxes, box{Key: greffe.MailboxKey(m), Address: m, Current: greffe.MailboxKey(m) == boxKey})
 	}
@@ -185,12 +209,15 @@ func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) er
 	}
 	// A page that is not the newest, or that a text narrows, still follows the
 	// state of its rows but announces no new ones.
-	if f.Before != "" || f.Text != "" {
+	if f.Before != "" || f.Text != "" || f.FollowUp {
 		stream.Set("nouveaux", "0")
 	}
 	p.Stream = "/file/flux?" + stream.Encode()
 	title := "File des messages"
-	if slug != "" {
+	switch {
+	case f.FollowUp:
+		title = "Réponses à suivre — file des messages"
+	case slug != "":
 		title = wordsOf(f.States[0]).Tab + " — file des messages"
 	}
 	return c.render(w, r, v, http.StatusOK, "file", page{Title: title, Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
@@ -217,7 +244,7 @@ func (c *Console) filterQueue(w http.ResponseWriter, r *http.Request, v *visit) 
 		}
 	}
 	slug := ""
-	if _, ok := stateOfSlug(r.PostForm.Get("etat")); ok {
+	if _, ok := stateOfSlug(r.PostForm.Get("etat")); ok || r.PostForm.Get("etat") == followUp {
 		slug = r.PostForm.Get("etat")
 	}
 	boxKey := ""

@@ -247,9 +247,12 @@ func docTitle(d greffe.Document) string {
 
 // answerText says how far an answer to a sender is.
 func answerText(a greffe.Answer) string {
-	what := map[string]string{"mdn-success": "Accusé d’intégration", "mdn-error": "Accusé de refus", "ko": "Avis de refus", "ask": "Accusé demandé pour une autre adresse"}[a.Kind]
+	what := map[string]string{
+		"mdn-success": "Accusé d’intégration", "mdn-error": "Accusé de refus", "ko": "Avis de refus", "ask": "Accusé demandé pour une autre adresse",
+		"auto-reply": "« Cette adresse ne reçoit pas de réponse »", "forward": "Transfert à la boîte du service",
+	}[a.Kind]
 	how := map[greffe.AnswerState]string{
-		greffe.AnswerDue: "à envoyer", greffe.AnswerAsked: "non envoyé", greffe.AnswerSent: "envoyé", greffe.AnswerFailed: "refusé par le serveur",
+		greffe.AnswerDue: "à envoyer", greffe.AnswerAsked: "non envoyé", greffe.AnswerSent: "envoyé", greffe.AnswerFailed: "non remis", greffe.AnswerDropped: "classé",
 	}[a.State]
 	return what + " : " + how
 }

@@ -18,15 +18,20 @@ const (
 	MDNError   Answer = "mdn-error"   // disposition processed/error, with the code
 	KO         Answer = "ko"          // "courriel standard" with the code
 	Ask        Answer = "ask"         // a person says whether an MDN may go
+	AutoReply  Answer = "auto-reply"  // to a person: nobody reads this mailbox
+	Forward    Answer = "forward"     // what a person wrote, to a mailbox that somebody reads
 )
 
-// Facts is all that the decision depends on.
+// Facts is all that a decision depends on.
 type Facts struct {
 	Message  greffe.Message
-	Outcomes []greffe.Outcome // the last one of each document, in their order
+	Outcomes []greffe.Outcome // the last one of each document, in their order; of a copy that of what it is a copy of
+	Mailbox  Mailbox          // that received the message
 	Own      []string         // addresses of our mailboxes
 	// Confirmed: a person lets the receipt go to the address that asked for it.
 	Confirmed bool
+	// KO says who gets a "courriel standard": see Config.
+	KO string
 	// Allowed reports whether a domain is on the white list of MSSanté: what we
 	// answer may carry the document. Nil allows none.
 	Allowed func(domain string) bool
@@ -35,10 +40,13 @@ type Facts struct {
 // Decision is the answer that is due.
 type Decision struct {
 	Answer Answer
-	To     greffe.Address // of MDN, KO and Ask
+	To     greffe.Address // where it goes; with Blocked, where it would
 	Code   string         // of an error: the gravest application code, 900 to 906
 	Why    string         // French, for the history of the message
 	Rule   string         // row that decided
+	// Blocked is the answer that would be due if its domain were on the white list: a
+	// person has to tell the sender otherwise. Answer is None then.
+	Blocked Answer
 }
 
 type rule struct {
@@ -50,69 +58,74 @@ type rule struct {
 
 // rules are read from the top; the first whose condition holds decides. The
 // guards against loops come before anything that would answer.
-var rules = []rule{
-	{"robot", func(f *Facts) bool { return f.Message.Kind.Robot() }, None,
-		"Message d'un automate : il n'appelle pas de réponse."}, // RFC 8098 §3, RFC 3834 §2
-	{"auto-submitted", func(f *Facts) bool { return automatic(f.Message.AutoSubmit) }, None,
-		"Message envoyé automatiquement (Auto-Submitted) : il n'appelle pas de réponse."}, // RFC 3834 §2
-	{"no-return-path", func(f *Facts) bool { return bare(f.Message.ReturnPath) == "" }, None,
-		"Message sans adresse de retour : une réponse pourrait tourner en boucle."}, // RFC 8098 §2.1, RFC 3834 §2
-	{"ourselves", ourselves, None,
-		"Message de l'une de nos boîtes : Greffe ne se répond pas."},
-	{"patient", patient, None,
-		"Message d'un patient : rien ne lui est envoyé automatiquement."},
+var rules = slices.Concat(guards, []rule{
 	{"no-document", func(f *Facts) bool { return len(f.Outcomes) == 0 }, None,
-		"Message sans document : il n'y a rien à confirmer."},
-	{"not-allowed", func(f *Facts) bool { return !allowed(f) }, None,
-		"Le domaine du destinataire de la réponse n'est pas sur la liste blanche MSSanté."},
-
+		"Message sans document : il n’y a rien à confirmer."},
 	{"unfinished", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, unfinished) }, Later,
-		"Tous les documents du message n'ont pas encore de réponse du DI."},
+		"Tous les documents du message n’ont pas encore de réponse du DI."},
 	// Technical errors are for the technical staff of the hospital (S-TX); what they
 	// mend is sent again, and only then is there something to say.
 	{"incident", func(f *Facts) bool { return slices.ContainsFunc(f.Outcomes, incident) }, Later,
-		"Une erreur technique est en cours de traitement : l'émetteur n'en est pas informé."},
+		"Une erreur technique est en cours de traitement : l’émetteur n’en est pas informé."},
 	{"put-aside", func(f *Facts) bool { return !slices.ContainsFunc(f.Outcomes, answeredByDI) }, None,
-		"Aucun document n'a été présenté au DI : il n'y a rien à confirmer."},
+		"Aucun document n’a été présenté au DI : il n’y a rien à confirmer."},
 
 	// RFC 8098 §2.1: an MDN may go by itself only when Disposition-Notification-To is
 	// the address of Return-Path; several addresses, or another one, need a person.
 	{"mdn-other-address", func(f *Facts) bool { return asked(f) && !returns(f) && !f.Confirmed }, Ask,
-		"L'accusé est demandé pour une autre adresse que celle de retour : une personne doit confirmer l'envoi."},
+		"L’accusé est demandé pour une autre adresse que celle de retour : une personne doit confirmer l’envoi."},
 	{"mdn-error", func(f *Facts) bool { return asked(f) && refused(f) }, MDNError,
 		"Accusé demandé : le DI a refusé au moins un document."},
 	{"mdn-success", asked, MDNSuccess,
 		"Accusé demandé : les documents sont dans le DI."},
 	{"ko", refused, KO,
-		"Aucun accusé demandé, mais le DI a refusé au moins un document : l'émetteur doit le savoir."},
+		"Aucun accusé demandé, mais le DI a refusé au moins un document : l’émetteur doit le savoir."},
 	{"nothing", func(*Facts) bool { return true }, None,
-		"Aucun accusé demandé et rien n'a été refusé."},
+		"Aucun accusé demandé et rien n’a été refusé."},
+})
+
+// Due returns what the sender is owed about the documents of a message now. It is
+// asked again after each outcome.
+func Due(f Facts) Decision {
+	d := decide(rules, &f)
+	switch d.Answer {
+	case MDNSuccess, MDNError, Ask:
+		d.To = f.Message.ReceiptTo[0]
+	case KO:
+		d.To = toldOfRefusals(&f)
+	default:
+		return d
+	}
+	if d.Answer != MDNSuccess {
+		d.Code = gravest(f.Outcomes)
+	}
+	return f.permit(d)
 }
 
-// Due returns the answer that is due now. It is asked again after each outcome.
-func Due(f Facts) Decision {
-	for _, r := range rules {
-		if !r.when(&f) {
-			continue
+// decide returns the answer of the first row of a table whose condition holds.
+func decide(table []rule, f *Facts) Decision {
+	for _, r := range table {
+		if r.when(f) {
+			return Decision{Answer: r.answer, Why: r.why, Rule: r.name}
 		}
-		d := Decision{Answer: r.answer, Why: r.why, Rule: r.name}
-		switch r.answer {
-		case MDNSuccess, MDNError, KO, Ask:
-			d.To = target(&f)
-		}
-		if r.answer == MDNError || r.answer == KO || r.answer == Ask {
-			d.Code = gravest(f.Outcomes)
-		}
-		return d
 	}
 	panic("notifier: the last rule always holds")
 }
 
-// target is where the answer goes: the address that asked, else the sender.
-func target(f *Facts) greffe.Address {
-	if len(f.Message.ReceiptTo) > 0 {
-		return f.Message.ReceiptTo[0]
+// toldOfRefusals is who gets a "courriel standard" (S-LPS, KO): the sender, whoever
+// passed the message on, or one address for all.
+func toldOfRefusals(f *Facts) greffe.Address {
+	switch {
+	case strings.Contains(f.KO, "@"):
+		return greffe.Address{Address: f.KO}
+	case f.KO == "forwarder" && len(f.Message.ResentFrom) > 0:
+		return f.Message.ResentFrom[0]
 	}
+	return sender(f)
+}
+
+// sender is who wrote the message.
+func sender(f *Facts) greffe.Address {
 	if len(f.Message.From) > 0 {
 		return f.Message.From[0]
 	}
@@ -123,45 +136,6 @@ func asked(f *Facts) bool { return len(f.Message.ReceiptTo) > 0 }
 
 func returns(f *Facts) bool {
 	return len(f.Message.ReceiptTo) == 1 && strings.EqualFold(f.Message.ReceiptTo[0].Address, bare(f.Message.ReturnPath))
-}
-
-func automatic(header string) bool {
-	value, _, _ := strings.Cut(header, ";")
-	value = strings.TrimSpace(value)
-	return value != "" && !strings.EqualFold(value, "no")
-}
-
-// bare returns an address without angle brackets; "" for the null one.
-func bare(path string) string { return strings.Trim(strings.TrimSpace(path), "<>") }
-
-// addresses are all those that the answer could reach or that the message is from.
-func addresses(f *Facts) []string {
-	out := []string{bare(f.Message.ReturnPath), target(f).Address}
-	for _, a := range f.Message.From {
-		out = append(out, a.Address)
-	}
-	return out
-}
-
-func ourselves(f *Facts) bool {
-	return slices.ContainsFunc(addresses(f), func(a string) bool {
-		return slices.ContainsFunc(f.Own, func(own string) bool { return strings.EqualFold(a, own) })
-	})
-}
-
-func patient(f *Facts) bool {
-	return f.Message.Kind == greffe.KindPatient || slices.ContainsFunc(addresses(f), func(a string) bool {
-		return strings.EqualFold(domain(a), "patient.mssante.fr")
-	})
-}
-
-func domain(address string) string {
-	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
-}
-
-func allowed(f *Facts) bool {
-	a := target(f).Address
-	return f.Allowed != nil && strings.Contains(a, "@") && f.Allowed(domain(a))
 }
 
 // unfinished reports whether a machine or a person still has to act: a document

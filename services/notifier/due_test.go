@@ -81,16 +81,25 @@ func TestDue(t *testing.T) {
 		{"receipt to ourselves", with(base(true, ok), func(f *Facts) { f.Message.ReceiptTo[0].Address = "greffe.radio@ch-test.example" }), "ourselves", None, ""},
 		{"a patient", with(base(true, ko902), func(f *Facts) { f.Message.Kind = greffe.KindPatient }), "patient", None, ""},
 		{"a patient's address", with(base(false, ko902), func(f *Facts) { f.Message.From[0].Address = "1@patient.mssante.fr" }), "patient", None, ""},
-		{"not on the white list", with(base(false, ko902), func(f *Facts) { f.Message.From[0].Address = "x@mail.invalid" }), "not-allowed", None, ""},
-		{"no white list", with(base(false, ko902), func(f *Facts) { f.Allowed = nil }), "not-allowed", None, ""},
-		{"no address at all", with(base(false, ko902), func(f *Facts) { f.Message.From, f.Message.ReturnPath = nil, "x" }), "not-allowed", None, ""},
+		{"a mailing list", with(base(true, ko902), func(f *Facts) { f.Message.List = true }), "list", None, ""},
+		{"one of our mails inside", with(base(true, ko902), func(f *Facts) {
+			f.Message.MessageIDs = []string{"x@y.example", "01kb2m3n4p5q6r7s8t9v0w1x2y.answer@ch-test.example"}
+		}), "our-mail", None, ""},
+		{"a mail that only looks like ours", with(base(false, ko902), func(f *Facts) {
+			f.Message.MessageIDs = []string{"01kb2m3n4p5q6r7s8t9v0w1x2y.answer@elsewhere.example", "x.answer@ch-test.example"}
+		}), "ko", KO, "902"},
+		{"a receipt to a patient", with(base(true, ok), func(f *Facts) { f.Message.ReceiptTo[0].Address = "1@patient.mssante.fr" }), "patient", None, ""},
+		{"a refusal that is told to one address for all", with(base(false, ko902), func(f *Facts) { f.KO = "qualite@ch-test.example" }), "ko", KO, "902"},
+		{"not on the white list", with(base(false, ko902), func(f *Facts) { f.Message.From[0].Address = "x@mail.invalid" }), "not-allowed", None, "902"},
+		{"no white list", with(base(false, ko902), func(f *Facts) { f.Allowed = nil }), "not-allowed", None, "902"},
+		{"no address at all", with(base(false, ko902), func(f *Facts) { f.Message.From, f.Message.ReturnPath = nil, "x" }), "not-allowed", None, "902"},
 	} {
 		seen[c.rule] = true
 		got := Due(c.f)
 		if got.Rule != c.rule || got.Answer != c.answer || got.Code != c.code || got.Why == "" {
 			t.Errorf("%s: %+v, want %s by %s, code %q", c.name, got, c.answer, c.rule, c.code)
 		}
-		sends := c.answer == MDNSuccess || c.answer == MDNError || c.answer == KO || c.answer == Ask
+		sends := c.answer == MDNSuccess || c.answer == MDNError || c.answer == KO || c.answer == Ask || c.rule == "not-allowed"
 		if sends != (got.To.Address != "") {
 			t.Errorf("%s: goes to %q", c.name, got.To.Address)
 		}
@@ -99,5 +108,36 @@ func TestDue(t *testing.T) {
 		if !seen[r.name] {
 			t.Errorf("rule %s is not tested", r.name)
 		}
+	}
+}
+
+// Who learns of a refusal is a matter of the settings.
+func TestWhoIsToldOfRefusals(t *testing.T) {
+	t.Parallel()
+	f := Facts{
+		Message: greffe.Message{
+			Kind: greffe.KindDelivery, From: []greffe.Address{{Address: "author@labo.example"}}, ReturnPath: "author@labo.example",
+			ResentFrom: []greffe.Address{{Address: "cardiologie@ch-test.example"}},
+		},
+		Outcomes: []greffe.Outcome{{State: greffe.StateRefused, Code: "AE 902"}},
+		Allowed:  func(string) bool { return true },
+	}
+	for setting, want := range map[string]string{"": "author@labo.example", "sender": "author@labo.example", "forwarder": "cardiologie@ch-test.example", "qualite@ch-test.example": "qualite@ch-test.example"} {
+		f.KO = setting
+		if d := Due(f); d.Answer != KO || d.To.Address != want {
+			t.Errorf("%q: %+v, want %s", setting, d, want)
+		}
+	}
+	f.KO, f.Message.ResentFrom = "forwarder", nil
+	if d := Due(f); d.To.Address != "author@labo.example" {
+		t.Errorf("nobody passed it on: %+v", d)
+	}
+	f.Allowed = func(string) bool { return false }
+	if d := Due(f); d.Answer != None || d.Blocked != KO || d.Code != "902" || d.To.Address == "" {
+		t.Errorf("a person does not learn that nothing goes: %+v", d)
+	}
+	f.Allowed = nil
+	if d := Due(f); d.Answer != None || d.Blocked != "" {
+		t.Errorf("without a white list: %+v", d)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"mime/quotedprintable"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -20,6 +21,7 @@ type letter struct {
 	id        string // Message-ID, without angle brackets
 	original  string // Message-ID of what is answered, likewise; may be empty
 	recipient string // Original-Recipient of an MDN
+	replyTo   string // of a forward: who wrote what it carries
 	subject   string // of what is answered, as it was, decoded
 	marker    bool   // it carried XDM/1.0/DDM
 	code      string // application code of an error
@@ -46,9 +48,17 @@ func (l *letter) failed() bool { return l.kind == MDNError || l.kind == KO }
 
 // title is the subject: that of the original, after the mark and the code of an
 // error (volet "Transmission au LPS", MDN and courriel standard).
+//
+// What a person wrote comes without the marker of a delivery: a rule of her mailbox that
+// sends deliveries on (domain §2.1) would send it back to where it came from.
 func (l *letter) title() string {
 	s := l.subject
-	if l.marker {
+	switch {
+	case l.kind == AutoReply:
+		return "Réponse automatique : " + s
+	case l.kind == Forward:
+		return "TR: " + s
+	case l.marker:
 		s = "XDM/1.0/DDM+" + s
 	}
 	if l.failed() {
@@ -57,63 +67,105 @@ func (l *letter) title() string {
 	return s
 }
 
-// write writes the mail with CRLF line ends. raw is what is answered, byte for
-// byte; headersOnly leaves its body out, where the server takes no mail of its
-// size (RFC 3798 and 8098 §3.1 allow that).
+// write writes the mail with CRLF line ends. raw is what is answered, byte for byte, nil
+// for an auto-reply; headersOnly leaves its body out, where the server takes no mail of
+// its size (RFC 8098 §3.1 allows that).
 func (l *letter) write(w io.Writer, raw io.Reader, headersOnly bool) error {
+	head, tail, err := l.frame(headersOnly)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	if headersOnly {
+		raw = &header{r: raw}
+	}
+	if raw != nil {
+		if _, err := io.Copy(w, raw); err != nil {
+			return err
+		}
+	}
+	_, err = w.Write(tail)
+	return err
+}
+
+// frame returns what stands before and behind the mail that is answered.
+func (l *letter) frame(headersOnly bool) (head, tail []byte, err error) {
 	boundary := "greffe-" + l.id[:strings.IndexByte(l.id+"@", '@')]
 	var h bytes.Buffer
 	line := func(name, value string) { fmt.Fprintf(&h, "%s: %s\r\n", name, value) }
 	line("From", "<"+l.from+">")
 	line("To", "<"+l.to+">")
+	if l.replyTo != "" {
+		line("Reply-To", "<"+oneLine(l.replyTo, 320)+">")
+	}
 	line("Subject", mime.QEncoding.Encode("utf-8", oneLine(l.title(), 400)))
 	line("Date", l.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	line("Message-ID", "<"+l.id+">")
 	if l.original != "" {
-		line("In-Reply-To", "<"+l.original+">")
+		if l.kind != Forward {
+			line("In-Reply-To", "<"+l.original+">")
+		}
 		line("References", "<"+l.original+">")
 	}
-	line("Auto-Submitted", "auto-replied") // RFC 3834 §5; keeps the other side from answering
+	// RFC 3834 §5: keeps the other side from answering.
+	line("Auto-Submitted", map[bool]string{true: "auto-generated", false: "auto-replied"}[l.kind == Forward])
 	line("X-Auto-Response-Suppress", "All")
 	line("MIME-Version", "1.0")
-	if l.kind == KO {
+	text := func() error {
+		h.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")
+		s := l.text
+		if headersOnly && l.kind == Forward {
+			s += tooLarge
+		}
+		q := quotedprintable.NewWriter(&h)
+		_, err := io.WriteString(q, strings.ReplaceAll(s, "\n", "\r\n"))
+		return errors.Join(err, q.Close())
+	}
+	if l.kind == AutoReply {
+		err := text()
+		return h.Bytes(), []byte("\r\n"), err
+	}
+	if l.kind == KO || l.kind == Forward {
 		line("Content-Type", `multipart/mixed; boundary="`+boundary+`"`)
 	} else {
 		line("Content-Type", `multipart/report; report-type=disposition-notification; boundary="`+boundary+`"`)
 	}
-	fmt.Fprintf(&h, "\r\n--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", boundary)
-	q := quotedprintable.NewWriter(&h)
-	if _, err := io.WriteString(q, strings.ReplaceAll(l.text, "\n", "\r\n")); err != nil {
-		return err
+	line("Content-Transfer-Encoding", "8bit") // RFC 2046 §5.2.1: a mail in a mail is not encoded
+	fmt.Fprintf(&h, "\r\n--%s\r\n", boundary)
+	if err := text(); err != nil {
+		return nil, nil, err
 	}
-	if err := q.Close(); err != nil {
-		return err
-	}
-	if l.kind != KO {
+	if l.kind != KO && l.kind != Forward {
 		fmt.Fprintf(&h, "\r\n--%s\r\nContent-Type: message/disposition-notification\r\n\r\n", boundary)
 		l.disposition(line)
 	}
-	disposition := ""
-	if l.kind == KO {
-		disposition = "Content-Disposition: attachment; filename=\"message_original.eml\"\r\n"
-	}
-	media := "message/rfc822"
+	fmt.Fprintf(&h, "\r\n--%s\r\n", boundary)
+	media, name, disposition := "message/rfc822", "", ""
 	if headersOnly {
 		media = "text/rfc822-headers"
 	}
-	fmt.Fprintf(&h, "\r\n--%s\r\nContent-Type: %s\r\n%s\r\n", boundary, media, disposition)
-	if _, err := w.Write(h.Bytes()); err != nil {
-		return err
+	switch l.kind {
+	case KO:
+		disposition = `attachment; filename="message_original.eml"` // the name that S-LPS+ gives
+	case Forward:
+		// Both ways to write a name that is not ASCII: RFC 2231, and RFC 2047 for the programs
+		// that know no other.
+		name = `; name="` + mime.BEncoding.Encode("utf-8", forwardName) + `"`
+		disposition = "attachment; filename*=utf-8''" + url.PathEscape(forwardName)
 	}
-	if headersOnly {
-		raw = &head{r: raw}
+	line("Content-Type", media+name)
+	line("Content-Transfer-Encoding", "8bit")
+	if disposition != "" {
+		line("Content-Disposition", disposition)
 	}
-	if _, err := io.Copy(w, raw); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\r\n--%s--\r\n", boundary)
-	return err
+	h.WriteString("\r\n")
+	return h.Bytes(), []byte("\r\n--" + boundary + "--\r\n"), nil
 }
+
+// forwardName is what the mail that a forward carries is called.
+const forwardName = "Message d’origine – réponse à un compte rendu.eml"
 
 // disposition writes the fields of the machine's part (RFC 8098 §3.2). The Error
 // line has the form that the volet gives it (S-LPS+): it is folded nowhere.
@@ -149,8 +201,8 @@ func oneLine(s string, most int) string {
 	return s
 }
 
-// head gives the bytes of a mail up to the empty line after its header, at most 256 KiB.
-type head struct {
+// header gives the bytes of a mail up to the empty line after its header, at most 256 KiB.
+type header struct {
 	r    io.Reader
 	last []byte // the end of what was given
 	n    int
@@ -160,7 +212,7 @@ type head struct {
 var errNoHead = errors.New("notifier: no end of header")
 
 // Read implements io.Reader, a byte at a time of what it looks at: headers are short.
-func (h *head) Read(p []byte) (int, error) {
+func (h *header) Read(p []byte) (int, error) {
 	if h.done {
 		return 0, io.EOF
 	}

@@ -20,6 +20,9 @@ import (
 // Mailbox is a mailbox that answers.
 type Mailbox struct {
 	Address     string
+	Applicative bool   // nobody reads it (domain §3.1)
+	RepliesTo   string // of an applicative mailbox: the one of the service that people read; empty: none
+	Service     string // name of the unit, for letters; may be empty
 	URL         string // smtps://host[:465], or smtp://host[:587] where STARTTLS is required
 	CA          string // path of a PEM file: the only authorities trusted. Empty: those of the system
 	Certificate string // path of a PEM file with client certificate and key
@@ -60,9 +63,6 @@ const (
 	dialTime = 30 * time.Second
 	mailTime = 10 * time.Minute // RFC 5321 §4.5.3.2.6 for the end of data
 )
-
-// errFinal is a refusal that trying again does not mend (RFC 5321 §4.2.1, 5yz).
-var errFinal = errors.New("refused by the mail server")
 
 // open connects, secures the connection and logs in.
 func (m Mailbox) open(ctx context.Context) (*smtp.Client, error) {
@@ -118,36 +118,62 @@ func (m Mailbox) open(ctx context.Context) (*smtp.Client, error) {
 	return c, nil
 }
 
-// send sends one letter. The error is errFinal when the server refused this letter
-// for good; any other says that it may go later.
+// Refusals of a letter. Any other failure says that it may go later.
+var (
+	errFinal  = errors.New("refused by the mail server")             // for good: RFC 5321 §4.2.1, 5yz
+	errLarge  = errors.New("too large for the mail server")          // RFC 1870 §6
+	errSender = errors.New("the mail server refuses us as a sender") // a matter of settings, not of this letter
+)
+
+// send sends one letter, without the body of what it carries when the server takes no
+// mail of that size. size is of raw, in bytes.
 func (m Mailbox) send(ctx context.Context, l *letter, from string, size int64, raw func() (io.ReadCloser, error)) error {
+	err := m.try(ctx, l, from, size, raw, false)
+	if errors.Is(err, errLarge) {
+		if err = m.try(ctx, l, from, size, raw, true); errors.Is(err, errLarge) {
+			err = fmt.Errorf("%w: %w", errFinal, err)
+		}
+	}
+	return err
+}
+
+func (m Mailbox) try(ctx context.Context, l *letter, from string, size int64, raw func() (io.ReadCloser, error), headersOnly bool) error {
+	head, tail, err := l.frame(headersOnly)
+	if err != nil {
+		return err
+	}
+	total := int64(len(head) + len(tail))
+	if l.kind != AutoReply && !headersOnly {
+		total += size
+	}
 	c, err := m.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	defer c.Close()
-	most, limited := c.MaxMessageSize()
-	headersOnly := limited && most > 0 && size+64<<10 > int64(most)
-	options := &smtp.MailOptions{}
-	if ok, _ := c.Extension("8BITMIME"); ok {
-		options.Body = smtp.Body8BitMIME // what is answered may hold such bytes
+	if most, ok := c.MaxMessageSize(); ok && most > 0 && total > int64(most) {
+		_ = c.Quit()
+		return errLarge
 	}
-	if err := c.Mail(from, options); err != nil {
+	to := &smtp.RcptOptions{}
+	if err := c.Mail(from, options(c, l, from, total, to)); err != nil {
 		return refusal("MAIL FROM", err)
 	}
-	if err := c.Rcpt(l.to, nil); err != nil {
+	if err := c.Rcpt(l.to, to); err != nil {
 		return refusal("RCPT TO", err)
 	}
 	w, err := c.Data()
 	if err != nil {
 		return refusal("DATA", err)
 	}
-	body, err := raw()
-	if err != nil {
-		return err // the connection is closed before the end of the data: nothing is sent
+	var body io.ReadCloser
+	if l.kind != AutoReply {
+		if body, err = raw(); err != nil {
+			return err // the connection is closed before the end of the data: nothing is sent
+		}
+		defer body.Close()
 	}
-	defer body.Close()
 	if err := l.write(w, body, headersOnly); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
@@ -158,10 +184,35 @@ func (m Mailbox) send(ctx context.Context, l *letter, from string, size int64, r
 	return nil
 }
 
-// refusal tells a refusal for good from any other failure.
+// options asks the server for what it offers: bytes over 127, the size in advance, and
+// word of a failure with the Message-ID, but without the letter (RFC 3461).
+func options(c *smtp.Client, l *letter, from string, size int64, to *smtp.RcptOptions) *smtp.MailOptions {
+	o := &smtp.MailOptions{}
+	if ok, _ := c.Extension("8BITMIME"); ok {
+		o.Body = smtp.Body8BitMIME
+	}
+	if ok, _ := c.Extension("SIZE"); ok {
+		o.Size = size
+	}
+	if ok, _ := c.Extension("DSN"); ok && from != "" {
+		o.EnvelopeID, o.Return, to.Notify = l.id, smtp.DSNReturnHeaders, []smtp.DSNNotify{smtp.DSNNotifyFailure}
+	}
+	if ok, _ := c.Extension("SMTPUTF8"); ok {
+		o.UTF8 = strings.ContainsFunc(from+l.to, func(r rune) bool { return r > 127 })
+	}
+	return o
+}
+
+// refusal tells what a refusal is about: the size, the sender, or this letter.
 func refusal(doing string, err error) error {
 	var answer *smtp.SMTPError
-	if errors.As(err, &answer) && answer.Code >= 500 && answer.Code < 600 {
+	switch {
+	case !errors.As(err, &answer) || answer.Code < 500 || answer.Code > 599:
+	case answer.Code == 552 || answer.EnhancedCode == smtp.EnhancedCode{5, 3, 4}:
+		return fmt.Errorf("%s: %w: %w", doing, errLarge, err)
+	case doing == "MAIL FROM", answer.Code == 530:
+		return fmt.Errorf("%s: %w: %w", doing, errSender, err)
+	default:
 		return fmt.Errorf("%s: %w: %w", doing, errFinal, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

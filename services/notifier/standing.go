@@ -67,6 +67,8 @@ func sentence(m Mailbox, err error) string {
 		return server + "présente un certificat d’une autorité inconnue : vérifier le réglage « ca » (chaîne IGC-Santé) et l’adresse du serveur."
 	case errors.Is(err, errStartTLS):
 		return server + "ne propose pas STARTTLS, qui est exigé : utiliser smtps:// ou prévenir l’opérateur."
+	case errors.Is(err, errSender):
+		return server + "refuse l’expéditeur de l’enveloppe : essayer answers.sender: mailbox, vérifier que cette boîte a le droit d’envoyer, ou prévenir l’opérateur."
 	case errors.As(err, &answer) && answer.Code == 535:
 		return server + "refuse l’identification de cette boîte : vérifier le réglage « auth » et ses fichiers."
 	}
@@ -81,7 +83,12 @@ func (n *Notifier) standings() []bus.Standing {
 		host = "notifier"
 	}
 	own := bus.Standing{Service: "notifier", Instance: host}
-	if c := checkWhiteList(n.white); !c.OK {
+	switch c := checkWhiteList(n.white); {
+	case c.OK:
+		own.Text = "Liste blanche : " + c.Text
+	case n.white.loaded():
+		own.Warning = c.Text
+	default:
 		own.Trouble = c.Text
 	}
 	n.state.mu.Lock()

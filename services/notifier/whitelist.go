@@ -1,156 +1,211 @@
 package notifier
 
 import (
-	"bufio"
-	"encoding/xml"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/idna"
 )
 
-// whiteList are the domains of the MSSanté trust space, from a file that somebody
-// keeps up to date: listeblanchemssante.xml as the ANS publishes it (elements
-// Domaine/Nom of https://listeblanche.mssante.fr/schema), or a text with one domain
-// a line. Domains are compared in their ASCII form (A-labels).
-//
-// The file is looked at again when it has changed. One that cannot be read, or that
-// lost more than a tenth of its domains at once, is not believed: the last good one
-// stays in force. Methods may be called at once.
+// WhiteList says where the domains of the MSSanté trust space come from:
+// listeblanchemssante.xml as the ANS publishes it (elements Domaine/Nom of
+// https://listeblanche.mssante.fr/schema, domain §3.4), or a text with one domain a line.
+type WhiteList struct {
+	Source string // path of a file that somebody keeps up to date, or https address; empty: nobody is answered
+	CA     string // path of a PEM file: the only authorities trusted for the address. Empty: those of the system
+	Copy   string // path where the last good list is kept
+	// Shrink is the share of its domains that a list may lose at once, 0 to 1; one that
+	// lost more is not believed. 0 means 0.1.
+	Shrink float64
+}
+
+func (w WhiteList) remote() bool { return strings.HasPrefix(w.Source, "https://") }
+
+// whiteList is the list in force: the last one that could be read and did not lose too
+// many domains at once. It is kept on disk, so that a restart does not depend on its
+// source. Domains are compared in their ASCII form (A-labels). Methods may be called at
+// once.
 type whiteList struct {
-	path string
+	WhiteList
 
 	mu      sync.Mutex
-	at      time.Time // of the file in force, or of the last that was refused
-	size    int64
 	domains map[string]bool
-	err     error // what is wrong with the file as it is now
+	good    time.Time // when the source last said what is in force; of a file, when it was written
+	etag    string
+	seen    string // size and time of the file that was read last, good or not
+	err     error  // what is wrong with the source now
 }
 
 const (
-	maxWhiteList = 16 << 20 // bytes
-	maxDomains   = 1_000_000
+	fetchEvery = 6 * time.Hour
+	fetchAgain = 10 * time.Minute    // after a failure
+	listStale  = 7 * 24 * time.Hour  // the ANS publishes a list each working day
+	fileStale  = 31 * 24 * time.Hour // somebody replaces a file by hand
 )
 
-var errShrunk = errors.New("more than a tenth of the domains are gone at once")
+var (
+	errShrunk = errors.New("too many of the domains are gone at once")
+	errKeep   = errors.New("the list could not be kept")
+)
+
+func newWhiteList(cfg WhiteList) *whiteList {
+	if cfg.Shrink == 0 {
+		cfg.Shrink = 0.1
+	}
+	w := &whiteList{WhiteList: cfg}
+	w.recall()
+	return w
+}
 
 // has reports whether a domain is on the list; no list allows none.
 func (w *whiteList) has(domain string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refresh()
+	w.reread()
 	return w.domains[ascii(domain)]
 }
 
-// check returns how many domains are in force and what is wrong with the file.
-func (w *whiteList) check() (int, error) {
+// loaded reports whether a list is in force.
+func (w *whiteList) loaded() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refresh()
-	return len(w.domains), w.err
+	w.reread()
+	return len(w.domains) > 0
 }
 
-func (w *whiteList) refresh() {
-	if w.path == "" {
+// check returns how many domains are in force, of when they are, and what is wrong with
+// the source.
+func (w *whiteList) check() (n int, good time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reread()
+	return len(w.domains), w.good, w.err
+}
+
+// keep asks the address for a newer list until ctx is done. A file is looked at when it
+// is needed.
+func (w *whiteList) keep(ctx context.Context, log *slog.Logger) {
+	for w.remote() && ctx.Err() == nil {
+		wait := fetchEvery
+		if err := w.fetch(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("white list not fetched", slog.Any("error", err))
+			wait = fetchAgain
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// reread reads the file when it is another one than before.
+func (w *whiteList) reread() {
+	if w.Source == "" || w.remote() {
 		return
 	}
-	fi, err := os.Stat(w.path)
+	fi, err := os.Stat(w.Source)
 	if err != nil {
 		w.err = err
 		return
 	}
-	if fi.ModTime().Equal(w.at) && fi.Size() == w.size {
+	seen := fmt.Sprint(fi.Size(), " ", fi.ModTime().UnixNano())
+	if seen == w.seen {
 		return
 	}
-	w.at, w.size = fi.ModTime(), fi.Size()
-	f, err := os.Open(w.path)
-	if err != nil {
-		w.err = err
-		return
-	}
-	defer f.Close()
-	domains, err := readWhiteList(io.LimitReader(f, maxWhiteList+1))
-	if err == nil && len(domains) < len(w.domains)-len(w.domains)/10 {
-		err = errShrunk
-	}
+	b, err := readFile(w.Source)
 	if w.err = err; err == nil {
-		w.domains = domains
+		w.seen = seen
+		w.err = w.believe(b, fi.ModTime())
 	}
 }
 
-// readWhiteList reads either form. It returns an error for a list without a domain.
-func readWhiteList(r io.Reader) (map[string]bool, error) {
-	b, err := io.ReadAll(r)
+// believe puts a list in force unless it is torn or shrank, and keeps a copy of it.
+func (w *whiteList) believe(b []byte, at time.Time) error {
+	domains, err := readWhiteList(bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(b) > maxWhiteList {
-		return nil, errors.New("white list over 16 MiB")
-	}
-	domains := map[string]bool{}
-	text := strings.TrimPrefix(string(b), "\ufeff")
-	if strings.HasPrefix(strings.TrimSpace(text), "<") {
-		err = readXMLList(strings.NewReader(text), domains)
-	} else {
-		s := bufio.NewScanner(strings.NewReader(text))
-		for s.Scan() && len(domains) < maxDomains {
-			line, _, _ := strings.Cut(s.Text(), "#")
-			if d := ascii(strings.TrimSpace(line)); d != "" {
-				domains[d] = true
-			}
+	kept := 0
+	for d := range w.domains {
+		if domains[d] {
+			kept++
 		}
-		err = s.Err()
 	}
-	if err == nil && len(domains) == 0 {
-		err = errors.New("no domain in it")
+	if lost := len(w.domains) - kept; float64(lost) > w.Shrink*float64(len(w.domains)) {
+		return fmt.Errorf("%w: %d of %d", errShrunk, lost, len(w.domains))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("white list: %w", err)
-	}
-	return domains, nil
+	w.domains, w.good = domains, at
+	return w.remember(b)
 }
 
-func readXMLList(r io.Reader, domains map[string]bool) error {
-	d := xml.NewDecoder(r)
-	var path []string
-	for len(domains) < maxDomains {
-		t, err := d.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			path = append(path, t.Name.Local)
-		case xml.EndElement:
-			path = path[:len(path)-1]
-		case xml.CharData:
-			if n := len(path); n >= 2 && path[n-1] == "Nom" && path[n-2] == "Domaine" {
-				if name := ascii(strings.TrimSpace(string(t))); name != "" {
-					domains[name] = true
-				}
-			}
-		}
+// remember writes the copy: a crash leaves the one before it.
+func (w *whiteList) remember(b []byte) error {
+	if w.Copy == "" {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(w.Copy), ".white-list-*")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errKeep, err)
+	}
+	defer os.Remove(f.Name()) // gone after the renaming
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close(), os.Chtimes(f.Name(), w.good, w.good)); err == nil {
+		err = os.Rename(f.Name(), w.Copy)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errKeep, err)
 	}
 	return nil
 }
 
-// ascii is the form in which domains are compared; "" for what is no domain: without a
-// dot, longer than the DNS has room for, or with a label that is not the form of itself.
-func ascii(domain string) string {
-	a, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.ToLower(domain), "."))
-	if err != nil || !strings.Contains(a, ".") || strings.HasSuffix(a, ".") || len(a) > 253 {
-		return ""
+// touch notes on the copy that it is still what the source says.
+func (w *whiteList) touch() error {
+	if w.Copy == "" {
+		return nil
 	}
-	if again, err := idna.Lookup.ToASCII(a); err != nil || again != a {
-		return ""
+	if err := os.Chtimes(w.Copy, w.good, w.good); err != nil {
+		return fmt.Errorf("%w: %w", errKeep, err)
 	}
-	return a
+	return nil
+}
+
+// recall puts the copy in force, at a start.
+func (w *whiteList) recall() {
+	if w.Copy == "" || w.Source == "" {
+		return
+	}
+	fi, err := os.Stat(w.Copy)
+	if err != nil {
+		return // there was none yet
+	}
+	if b, err := readFile(w.Copy); err == nil {
+		if domains, err := readWhiteList(bytes.NewReader(b)); err == nil {
+			w.domains, w.good = domains, fi.ModTime()
+		}
+	}
+}
+
+func readFile(path string) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if fi.Size() > maxWhiteList {
+		return nil, errLong
+	}
+	return os.ReadFile(path)
+}
+
+// stale reports whether the list in force is older than it ought to be.
+func (w WhiteList) stale(good time.Time) bool {
+	if w.remote() {
+		return time.Since(good) > listStale
+	}
+	return time.Since(good) > fileStale
 }
