@@ -106,7 +106,7 @@ func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (int, error
 		if n == 0 {
 			return ErrNotFound
 		}
-		t.note(c.By, "decided", string(c.Message), word, clean(c.ID, 100))
+		t.note(c.By, "confirmed", string(c.Message), word, clean(c.ID, 100))
 		return nil
 	})
 	if err != nil {

@@ -39,6 +39,7 @@ var sentences = map[string]string{
 	"delivered":             "a présenté le document au dossier informatisé",
 	"claimed":               "a retenu ce document comme celui à remettre",
 	"notified":              "a répondu à l’expéditeur",
+	"confirmed":             "a décidé de la réponse à l’expéditeur",
 	"settled":               "a rangé le message dans la boîte aux lettres",
 	"asked":                 "a demandé",
 	"decided":               "a décidé",
