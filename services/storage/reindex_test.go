@@ -140,11 +140,16 @@ func (h *house) settle(t testing.TB, a greffe.Archived, n int) {
 		t.Fatal(err)
 	}
 	if n%2 == 0 {
-		if answer, err = h.db.ConfirmAnswer(t.Context(), greffe.Confirmed{ID: fmt.Sprint("c", n), Message: a.ID, By: "anne", At: at}); err != nil {
-			t.Fatal(err)
+		if n, err := h.db.ConfirmAnswer(t.Context(), greffe.Confirmed{ID: fmt.Sprint("c", n), Message: a.ID, By: "anne", At: at}); err != nil || n != 1 {
+			t.Fatal(n, err)
 		}
 		answer.Kind, answer.State = "mdn-success", greffe.AnswerSent
+		answer.Reason = ""
 		if err := h.db.SaveAnswer(t.Context(), answer); err != nil {
+			t.Fatal(err)
+		}
+	} else if n%5 == 1 {
+		if _, err := h.db.ConfirmAnswer(t.Context(), greffe.Confirmed{ID: fmt.Sprint("c", n), Message: a.ID, Drop: true, By: "anne", At: at}); err != nil {
 			t.Fatal(err)
 		}
 	}
