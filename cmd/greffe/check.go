@@ -115,6 +115,9 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 			return out
 		})
 	}
+	if len(cfg.DI) > 0 {
+		trials = append(trials, a.checkQueues)
+	}
 	trials = append(trials, func(ctx context.Context) []result {
 		var out []result
 		for _, r := range notifier.CheckAnswers(ctx, notifierConfig(cfg)) {

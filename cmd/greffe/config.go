@@ -201,7 +201,12 @@ type VerifyConfig struct {
 type DIConfig struct {
 	Name       string     `yaml:"name" doc:"Nom court et définitif : il entre dans les identifiants des envois."`
 	Protocol   string     `yaml:"protocol" doc:"hl7v2 | fhir"`
-	Mailboxes  []string   `yaml:"mailboxes" doc:"Boîtes dont les documents vont à ce DI. Vide : toutes. Un document va au premier DI qui prend sa boîte."`
+	Mailboxes  []string   `yaml:"mailboxes" doc:"Boîtes dont les documents vont à ce DI. Vide : toutes. Un document va à chaque DI qui le prend, par sa boîte, son service et son type, et a un état dans chacun."`
+	Services   []string   `yaml:"services" doc:"Codes des unités (service.code des boîtes) dont les documents vont à ce DI. Vide : toutes."`
+	Types      []string   `yaml:"types" doc:"Types de documents que ce DI prend : code LOINC du type, code de classe, ou pdf, cda-n1, cda-n3. Vide : tous. Un document qu'aucun DI de son service ne prend attend une personne."`
+	Test       bool       `yaml:"test" doc:"true : DI d'essai. Il ne reçoit rien en continu, seulement ce que « greffe replay --di » lui renvoie."`
+	Patient    string     `yaml:"patient" doc:"di-decides (le DI compare INS et traits, et refuse) | ask-first (Greffe demande d'abord au DI qui est le patient et compare ; fhir seulement, HL7 v2 n'offre pas de recherche)"`
+	Hold       Duration   `yaml:"hold_unknown" doc:"Durée pendant laquelle un document dont le DI ne connaît pas le patient (902) est proposé de nouveau avant qu'une personne n'en décide. 0s : tout de suite à une personne."`
 	MLLP       MLLPConfig `yaml:"mllp" doc:"Adresse HL7 v2 (MLLP)."`
 	FHIR       FHIRConfig `yaml:"fhir" doc:"Adresse FHIR R4."`
 	Sending    string     `yaml:"sending" doc:"MSH-3^MSH-4 : application et établissement émetteurs."`
@@ -316,6 +321,9 @@ func (c *Config) setDefaults() {
 		}
 		if d.Processing == "" {
 			d.Processing = "P"
+		}
+		if d.Patient == "" {
+			d.Patient = "di-decides"
 		}
 		if d.Charset == "" {
 			d.Charset = "UNICODE UTF-8"
@@ -587,6 +595,18 @@ func (c *Config) validate() []problem {
 			if _, ok := seen[strings.ToLower(m)]; !ok {
 				bad(key+"mailboxes", "%s n'est pas une boîte configurée", m)
 			}
+		}
+		for _, code := range d.Services {
+			if !slices.ContainsFunc(c.Mailboxes, func(m MailboxConfig) bool { return m.Service.Code == code }) {
+				bad(key+"services", "%s n'est le service d'aucune boîte configurée", code)
+			}
+		}
+		oneOf(key+"patient", d.Patient, "di-decides", "ask-first")
+		if d.Patient == "ask-first" && d.Protocol == "hl7v2" {
+			bad(key+"patient", "ask-first demande une recherche de patients, que HL7 v2 n'offre pas : di-decides, ou un DI fhir")
+		}
+		if d.Hold < 0 || d.Hold > Duration(90*day) {
+			bad(key+"hold_unknown", "entre 0s et 90d")
 		}
 		oneOf(key+"protocol", d.Protocol, "hl7v2", "fhir")
 		oneOf(key+"processing", d.Processing, "P", "T", "D")

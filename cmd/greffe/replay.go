@@ -9,21 +9,35 @@ import (
 	"time"
 )
 
-type replayOptions struct{ all bool }
+type replayOptions struct {
+	all bool
+	di  string
+	selection
+}
 
 var replayCommand = command{
-	name: "replay", args: "[ID…] [--all]", summary: "rejoue les événements en échec",
+	name: "replay", args: "[ID…] [--all] | --di DI --from JOUR --to JOUR", summary: "rejoue les événements en échec, ou une journée vers un DI d'essai",
 	help: `
 Un événement qu'aucun essai n'a pu traiter est mis de côté, jamais perdu. Sans argument,
 liste ces événements ; avec des ID ou --all, les redonne au service qui a échoué.
 
 Une installation embarquée (bus.url vide) doit être arrêtée ; tant qu'elle tourne, la page
-« Incidents » de la console fait la même chose.`,
+« Incidents » de la console fait la même chose.
+
+Avec --di, renvoie à un DI d'essai (di.test: true dans la configuration) les documents reçus
+du premier au dernier jour inclus que les vrais DI ont intégrés ou refusés, dans leur ordre
+d'arrivée : de quoi essayer une nouvelle version d'un dossier sur de vrais messages. Rien ne
+change à l'état des documents ; chaque renvoi est inscrit au journal de preuve (replayed).
+Greffe peut tourner pendant ce temps. Sort avec 1 si le DI d'essai refuse un document que le
+vrai DI a intégré.`,
 	flags: func(fs *flag.FlagSet, c *call) {
 		o := &replayOptions{}
 		c.opt = o
 		fs.BoolVar(&o.all, "all", false, "rejouer tout")
-		fs.BoolVar(&c.json, "json", false, "liste en JSON")
+		fs.StringVar(&o.di, "di", "", "`NOM` du DI d'essai à qui renvoyer")
+		fs.StringVar(&o.from, "from", "", "premier `JOUR` de réception, par exemple 2026-11-22")
+		fs.StringVar(&o.to, "to", "", "dernier `JOUR`, inclus")
+		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
 	},
 	run: runReplay,
 }
@@ -33,8 +47,18 @@ func runReplay(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	o := c.opt.(*replayOptions)
 	a := &app{cfg: cfg, log: newLogger(LogConfig{Level: "warn", Format: "text"}, c.err)}
 	defer a.close()
+	if o.di != "" {
+		if len(c.args) > 0 || o.all {
+			return fmt.Errorf("%w : --di ne va pas avec des ID ni avec --all", errUsage)
+		}
+		return a.replayDays(ctx, c, o)
+	}
+	if o.from != "" || o.to != "" {
+		return fmt.Errorf("%w : --from et --to demandent --di, le DI d'essai", errUsage)
+	}
 	if err := a.openBus(ctx); err != nil {
 		return err
 	}

@@ -269,3 +269,38 @@ func (db *DB) Remembered(ctx context.Context, lineage string) (greffe.Decided, e
 func outcomeDetail(o greffe.Outcome) string {
 	return strings.Join(strings.Fields(o.DI+" "+o.Action+" "+clean(o.Code, 60)), " ")
 }
+
+// EachReceived calls f for every document received from from until to (excluded), in the
+// order in which they came. An error of f ends the walk and is returned.
+func (db *DB) EachReceived(ctx context.Context, from, to time.Time, f func(Document) error) error {
+	at, last := millis(from), ""
+	for {
+		list, err := db.documents(ctx, `SELECT `+documentColumns+fromDocuments+`WHERE d.received_at >= $1 AND d.received_at < $2
+			AND (d.received_at > $1 OR d.id > $3) ORDER BY d.received_at, d.id LIMIT 200`, at, millis(to), last)
+		if err != nil {
+			return fmt.Errorf("read documents: %w", err)
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		for _, d := range list {
+			if err := f(d); err != nil {
+				return err
+			}
+			at, last = millis(d.ReceivedAt), string(d.ID)
+		}
+	}
+}
+
+// SaveReplayed notes in the journal what a test DI said about a document, and nothing
+// else anywhere.
+func (db *DB) SaveReplayed(ctx context.Context, id greffe.DocumentID, by string, o greffe.Outcome) error {
+	err := db.update(ctx, func(t *tx) error {
+		t.note(by, "replayed", string(id), string(o.State), outcomeDetail(o))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save replay of %s: %w", id, err)
+	}
+	return nil
+}
