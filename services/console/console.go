@@ -91,6 +91,7 @@ type DIAccess struct {
 	Name            string // as configured; it is the actor in the journal
 	TokenFile       string // path of a file with a bearer token of at least 20 characters; empty: none
 	CertificateFile string // path of a PEM file with its client certificates; empty: none. Needs Config.Certificate
+	Test            bool   // it is sent past days again, without the index knowing of each document
 }
 
 // Console serves the pages. Make it with New.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -25,13 +26,14 @@ type diCredential struct {
 	name         string
 	token        [sha256.Size]byte
 	hasToken     bool
+	test         bool
 	certificates []*x509.Certificate
 }
 
 func loadDI(list []DIAccess) ([]diCredential, error) {
 	var out []diCredential
 	for _, d := range list {
-		k := diCredential{name: d.Name}
+		k := diCredential{name: d.Name, test: d.Test}
 		if d.TokenFile != "" {
 			b, err := os.ReadFile(d.TokenFile)
 			if err != nil {
@@ -122,8 +124,8 @@ func (c *Console) dossier(r *http.Request, now time.Time) string {
 
 // serveDI gives a record system the bytes of a document that Greffe gave it a
 // reference to: as received, with their digest (RFC 9530), by ranges if asked
-// (RFC 9110 §14). A document that a person must decide about, or put aside, is not
-// given.
+// (RFC 9110 §14). A document that this system was given no reference to, that a person
+// must decide about, or put aside, is not given.
 func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) error {
 	name := c.dossier(r, time.Now())
 	if name == "" {
@@ -143,7 +145,11 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 		return plainError(w, err)
 	}
-	if d.State == greffe.StateTodo || d.State == greffe.StateDismissed || greffe.Unsafe(d.Facts.Findings) {
+	free, err := c.referenced(r.Context(), d, name)
+	if err != nil {
+		return err
+	}
+	if !free || greffe.Unsafe(d.Facts.Findings) {
 		c.note(v, "denied", string(d.ID), "refused", "state")
 		http.Error(w, "document non disponible pour le DI", http.StatusForbidden)
 		return nil
@@ -174,6 +180,27 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 	extend(w, d.Object.Size)
 	http.ServeContent(w, r, "", time.Time{}, f)
 	return nil
+}
+
+// referenced reports whether a record system may read a document: it is on its way
+// there, or was given. What waits for a person is on its way again once she decided: the
+// index knows that before the reference is sent.
+func (c *Console) referenced(ctx context.Context, d index.Document, di string) (bool, error) {
+	for _, k := range c.di {
+		if k.name == di && k.test { // it gets what others got, and leaves no trace of it
+			return d.State != greffe.StateTodo && d.State != greffe.StateDismissed, nil
+		}
+	}
+	rows, err := c.db.Deliveries(ctx, d.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, row := range rows {
+		if row.DI == di {
+			return row.Attempt != "" || row.State != greffe.StateTodo && row.State != greffe.StateDismissed, nil
+		}
+	}
+	return false, nil
 }
 
 // plainError answers a machine: a status and a line, no page. What is not a plain

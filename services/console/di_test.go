@@ -26,8 +26,10 @@ func TestDIFetchesByReference(t *testing.T) {
 	body := []byte("<ClinicalDocument>contenu</ClinicalDocument>")
 	a := w.receive(mail{subject: "x", docs: []doc{
 		{facts: cda1("1", 1, "Lettre", maelle), bytes: body},
-		{facts: cda1("2", 1, "Masquée", maelle), bytes: []byte("<m/>"), outcomes: []greffe.Outcome{{State: greffe.StateTodo}}},
+		{facts: cda1("2", 1, "Masquée", maelle), bytes: []byte("<m/>"), outcomes: []greffe.Outcome{{DI: "dpi", State: greffe.StateTodo}}},
+		{facts: cda1("3", 1, "Ailleurs", maelle), bytes: []byte("<n/>"), outcomes: []greffe.Outcome{{DI: "ris", State: greffe.StateDelivered}}},
 	}})
+	w.given(a.Documents[0], "")
 	path := "/di/documents/" + string(a.Documents[0])
 	token := []string{"Authorization", "Bearer " + diToken1}
 	v := w.visitor()
@@ -60,12 +62,29 @@ func TestDIFetchesByReference(t *testing.T) {
 	if r := v.get("/di/documents/"+strings.Repeat("0", 26)+"-1", token...); r.StatusCode != http.StatusNotFound {
 		t.Errorf("an unknown document: status %d", r.StatusCode)
 	}
+	// Once a person decided that it goes, the DI reads it while it is sent.
+	w.given(a.Documents[1], "decision-1")
+	if r := v.get("/di/documents/"+string(a.Documents[1]), token...); r.StatusCode != http.StatusOK {
+		t.Errorf("a document that a person wants sent: status %d", r.StatusCode)
+	}
+	if r := v.get("/di/documents/"+string(a.Documents[2]), token...); r.StatusCode != http.StatusForbidden {
+		t.Errorf("a document that went elsewhere: status %d", r.StatusCode)
+	}
 	// A session is no token, and a token opens no page.
 	if r := w.as("paul").get(path); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a person: status %d", r.StatusCode)
 	}
 	if r := v.get("/documents/"+string(a.Documents[0]), token...); r.StatusCode != http.StatusSeeOther {
 		t.Errorf("a page with the token: status %d", r.StatusCode)
+	}
+}
+
+// given says that a document is on its way to the DI, as the integrator does before it
+// sends a reference.
+func (w *world) given(id greffe.DocumentID, attempt string) {
+	w.t.Helper()
+	if _, err := w.db.Route(w.t.Context(), id, "", []string{"dpi"}, time.Now(), attempt); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -94,6 +113,7 @@ func TestDIShowsItsCertificate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.receive(mail{subject: "x", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>")}}})
+	w.given(a.Documents[0], "")
 	dir := t.TempDir()
 	authority := newAuthority(t)
 	now := time.Now()

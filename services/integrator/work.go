@@ -88,7 +88,7 @@ func (i *Integrator) workAlone(ctx context.Context, q *queue, doc index.Document
 		return err
 	}
 	if r.State == "" {
-		if r, err = i.deliver(ctx, q, doc, row, p, s); err != nil {
+		if r, err = i.deliver(ctx, q, doc, row, p, s, r.Reference); err != nil {
 			return err
 		}
 	}
@@ -115,10 +115,11 @@ func (i *Integrator) hold(ctx context.Context, q *queue, doc index.Document, row
 }
 
 // ask asks the DI for the patient, where that comes first; the zero Result when the
-// document may go. What was sent before is repeated without asking again.
+// document may go, but for the address of the patient there in Reference, when it was
+// asked for. What was sent before is repeated without asking again.
 func (i *Integrator) ask(ctx context.Context, q *queue, doc index.Document, row index.Delivery, p plan) (Result, error) {
 	who := identity{document: doc.Facts, chosen: doc.Chosen, policy: q.t.policy()}
-	j := judge(who)
+	j, address := judge(who), ""
 	if p.action == greffe.ActionDelete || row.State == greffe.StateWaiting && row.Outcome.Control != "" {
 		return Result{}, nil
 	}
@@ -138,11 +139,14 @@ func (i *Integrator) ask(ctx context.Context, q *queue, doc index.Document, row 
 		who.asked = true
 		for _, c := range found[:min(len(found), maxNamed)] {
 			who.named = append(who.named, greffe.Candidate{Patient: c.Patient, Status: c.Reliability, Closed: c.Inactive})
+			if !c.Inactive {
+				address = c.Reference
+			}
 		}
 		j = judge(who)
 	}
 	if j.todo == "" {
-		return Result{}, nil
+		return Result{Outcome: greffe.Outcome{Reference: address}}, nil
 	}
 	if known, err := i.recall(ctx, doc, j.name); err != nil {
 		return Result{}, err
@@ -158,7 +162,7 @@ const maxNamed = 10
 func unasked(err error) Result {
 	var answer *fhir.Error
 	if !errors.As(err, &answer) {
-		return Result{Outcome: greffe.Outcome{State: greffe.StateWaiting, Code: "no answer", Text: textUnreachable}, Silent: true}
+		return readFHIRError(err)
 	}
 	return Result{Outcome: greffe.Outcome{
 		State: greffe.StateWaiting, Code: fmt.Sprint("search ", answer.Status), After: answer.RetryAfter,
@@ -166,13 +170,15 @@ func unasked(err error) Result {
 	}, Silent: answer.Status == 401 || answer.Status == 403 || answer.Status >= 502 && answer.Status <= 504}
 }
 
-// deliver sends the document as planned.
-func (i *Integrator) deliver(ctx context.Context, q *queue, doc index.Document, row index.Delivery, p plan, s situation) (Result, error) {
+// deliver sends the document as planned. patient is the address of the patient at the DI,
+// if it was asked for.
+func (i *Integrator) deliver(ctx context.Context, q *queue, doc index.Document, row index.Delivery, p plan, s situation, patient string) (Result, error) {
 	d, err := i.delivery(ctx, q.t, doc, p, s)
 	if err != nil {
 		return Result{}, err
 	}
 	d.Control, d.UUID = named(q.t, doc, row)
+	d.PatientReference = patient
 	r, err := q.t.sender.Send(ctx, d)
 	switch {
 	case err == nil:
