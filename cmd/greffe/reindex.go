@@ -47,7 +47,7 @@ Sort avec 1 si quelque chose n'a pas pu être repris.`,
 		c.opt = o
 		fs.BoolVar(&o.replace, "replace", false, "effacer ce que l'index contient")
 		fs.BoolVar(&o.partial, "partial", false, "avec --replace : remplacer l'index même si le journal de l'archive est abîmé")
-		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
+		fs.BoolVar(&c.json, "json", false, "résultat en JSON (schéma : api/reindex.schema.json)")
 	},
 	run: runReindex,
 }
@@ -95,7 +95,7 @@ func runReindex(ctx context.Context, c *call) error {
 
 func printReindexed(c *call, r storage.Reindexed) {
 	fmt.Fprintf(c.out, "%d messages repris de leurs manifestes, %d reçus et pas encore lus, %d envois et décisions ; %d conservations renforcées, %d éliminations, %d constats de complétude.\n",
-		r.Messages, r.Received, r.Life, r.Holds, r.Erased, r.Stated)
+		r.Messages, r.Received, r.Life, r.Holds, r.Asked, r.Stated)
 	if r.Entries > 0 {
 		fmt.Fprintf(c.out, "Journal repris jusqu'à l'entrée %d, scellée, du %s (%d scellés).\n",
 			r.Entries, r.SealedAt.Local().Format("02/01/2006 15:04:05"), r.Seals)
@@ -108,8 +108,11 @@ func printReindexed(c *call, r storage.Reindexed) {
 		fmt.Fprintln(c.out, "Ce que l'ancien index savait de plus et n'avait pas scellé n'est pas dans l'archive : au plus une minute après un arrêt brutal, rien après un arrêt propre.")
 	}
 	printLost(c, r)
+	if r.Erased > 0 {
+		fmt.Fprintf(c.out, "%d messages ont été effacés avant leur terme et restent effacés ; leurs certificats sont dans l'archive (eliminations/).\n", r.Erased)
+	}
 	if r.Without > 0 {
-		fmt.Fprintf(c.out, "%d envois ou décisions concernent des documents éliminés, ou dont le manifeste manque.\n", r.Without)
+		fmt.Fprintf(c.out, "%d envois ou décisions concernent des documents éliminés ou effacés, ou dont le manifeste manque.\n", r.Without)
 	}
 	for _, id := range r.Unlisted {
 		fmt.Fprintf(c.out, "  message %s : brut dans l'archive, inconnu du journal scellé ; il est repris au prochain rapprochement de sa boîte aux lettres\n", id)

@@ -34,7 +34,7 @@ type retainOptions struct {
 }
 
 var retainCommand = command{
-	name: "retain", args: "show | extend | hold on | hold off | eliminate  " + selectionArgs + " [--dry-run] [--json]", summary: "prolonge la conservation, gèle, élimine après terme",
+	name: "retain", args: "show | extend | hold on | hold off | eliminate | erase  " + selectionArgs + " [--dry-run] [--json]", summary: "prolonge la conservation, gèle, élimine après terme, efface avant",
 	help: `
   show        dit jusqu'à quand les messages choisis sont conservés et s'ils sont gelés
   extend      prolonge leur conservation ; rien ne peut la raccourcir
@@ -47,6 +47,8 @@ var retainCommand = command{
                 --ask --by LOGIN              demande l'élimination des messages choisis
                 --confirm ID --by LOGIN       une autre personne la confirme : elle a lieu
                 (sans option)                 liste les demandes
+  erase       efface avant terme, en dernier recours, ce qui est archivé chiffré
+                --ask, --confirm              comme pour eliminate ; la confirmation attend 10 minutes
 
 Un choix porte toujours sur des messages entiers : message brut, manifeste et toutes les pièces ;
 un document ou un patient emporte les messages où ils sont. Un contenu que plusieurs messages
@@ -59,11 +61,18 @@ l'horodatage qui les suit et les clés publiques. Le journal n'est jamais élimi
 journal, avec --by ou à défaut le compte de la machine. --reason est une référence (numéro de dossier
 ou de procédure), sans nom ni INS : elle entre dans le journal.
 
-« hold off » et « eliminate » demandent --by et le mot de passe de ce compte de la console, au
+« hold off », « eliminate » et « erase » demandent --by et le mot de passe de ce compte de la console, au
 terminal ou sur l'entrée standard. L'élimination ne se défait pas : elle retire de l'archive et de
 l'index, et laisse dans l'archive l'ordre et le certificat (identifiants et empreintes seulement,
 eliminations/…). Sur S3, la clé configurée doit avoir s3:DeleteObjectVersion, que la clé du service
 n'a pas à avoir : donnez-la par un --config à part. Si elle est interrompue, la relancer la termine.
+
+L'effacement détruit la clé de chaque objet : ce qui est verrouillé reste en place jusqu'à son terme,
+et personne ne peut plus le lire. Il ne vaut que pour une archive chiffrée (archive.encryption), s'arrête
+devant un gel, et laisse lisible ce que d'autres messages désignent. Il ne se défait pas. Restent : les
+lignes du journal et ce qui y est noté à côté (réception, envois et réponses du DI, décisions écrites),
+les empreintes, ce que le DI a déjà reçu, et les sauvegardes de keys/ et de l'index, qui sont à
+expirer. « greffe verify », « greffe prove » et la console disent « effacé le … » avec le certificat.
 
 Sort avec 1 si un message n'a pas pu être traité en entier.`,
 	flags: func(fs *flag.FlagSet, c *call) {
@@ -76,10 +85,10 @@ Sort avec 1 si un message n'a pas pu être traité en entier.`,
 		fs.StringVar(&o.lastVisit, "last-visit", "", "`JOUR` de la dernière venue du patient")
 		fs.StringVar(&o.by, "by", "", "`LOGIN` du compte de la console de qui demande")
 		fs.StringVar(&o.reason, "reason", "", "`RÉFÉRENCE` qui motive le gel ou sa fin, sans nom ni INS")
-		fs.BoolVar(&o.ask, "ask", false, "demander l'élimination")
-		fs.StringVar(&o.confirm, "confirm", "", "confirmer l'élimination `ID`")
+		fs.BoolVar(&o.ask, "ask", false, "demander l'élimination ou l'effacement")
+		fs.StringVar(&o.confirm, "confirm", "", "confirmer l'élimination ou l'effacement `ID`")
 		fs.BoolVar(&o.dryRun, "dry-run", false, "dire ce qui changerait, ne rien changer")
-		fs.BoolVar(&c.json, "json", false, "résultat en JSON")
+		fs.BoolVar(&c.json, "json", false, "résultat en JSON (schéma : api/retain.schema.json)")
 	},
 	run: runRetain,
 }
@@ -102,16 +111,18 @@ func runRetain(ctx context.Context, c *call) error {
 	if err := o.identify(ctx, c, a.db, !o.dryRun && (action == "hold off" || o.ask || o.confirm != "")); err != nil {
 		return err
 	}
-	if action == "eliminate" {
-		err = o.eliminate(ctx, c, a)
+	if action == "eliminate" || action == "erase" {
+		err = o.eliminate(ctx, c, a, action)
 	} else {
 		err = o.change(ctx, c, a, action)
 	}
 	switch {
+	case errors.Is(err, archive.ErrNoMaster):
+		return fmt.Errorf("une clé maîtresse qui a servi à cette archive manque dans archive.encryption.master_key : remettez-la dans le fichier (%w)", err)
 	case errors.Is(err, archive.ErrNoLock):
 		return fmt.Errorf("cette archive ne verrouille rien (archive.mode: none) : il n'y a pas de conservation à changer (%w)", err)
 	case errors.Is(err, index.ErrSamePerson):
-		return errors.New("qui a demandé une élimination ne peut pas la confirmer : une autre personne doit le faire, avec son compte")
+		return errors.New("qui a demandé ne peut pas confirmer : une autre personne doit le faire, avec son compte")
 	}
 	return err
 }
@@ -141,7 +152,7 @@ func (o *retainOptions) check(action string) error {
 		if action == "hold off" && o.by == "" {
 			return bad("--by est attendu : qui libère")
 		}
-	case "eliminate":
+	case "eliminate", "erase":
 		switch {
 		case o.ask && o.confirm != "":
 			return bad("--ask ou --confirm, pas les deux")
@@ -151,7 +162,7 @@ func (o *retainOptions) check(action string) error {
 			return nil // no selection
 		}
 	default:
-		return bad("une action est attendue : show, extend, hold on, hold off ou eliminate")
+		return bad("une action est attendue : show, extend, hold on, hold off, eliminate ou erase")
 	}
 	return o.selection.check()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"greffe/pkg/archive"
@@ -23,17 +24,48 @@ type eliminationAsked struct {
 	NotYet   []storage.NotYet   `json:"not_yet"`
 }
 
-func (o *retainOptions) eliminate(ctx context.Context, c *call, a *app) error {
+// erasureGrace is how long an erasure waits for its confirmation at least; tests wait less.
+var erasureGrace = storage.ErasureGrace
+
+func (o *retainOptions) eliminate(ctx context.Context, c *call, a *app, action string) error {
+	w := eliminationWords
+	if action == "erase" {
+		w = erasureWords
+		var ok bool
+		if w.encrypted, ok = a.store.(*archive.Encrypted); !ok {
+			return errors.New("cette archive n'est pas chiffrée (archive.encryption) : il n'y a pas de clé à détruire, et rien ne peut être effacé avant son terme")
+		}
+	}
 	switch {
 	case o.ask:
-		return o.askElimination(ctx, c, a)
+		return o.askElimination(ctx, c, a, w)
 	case o.confirm != "":
-		return o.confirmElimination(ctx, c, a)
+		return o.confirmElimination(ctx, c, a, w)
 	}
-	return listEliminations(ctx, c, a.db)
+	return listEliminations(ctx, c, a.db, w)
 }
 
-func (o *retainOptions) askElimination(ctx context.Context, c *call, a *app) error {
+// words are how the two kinds of elimination are spoken of.
+type words struct {
+	action, kind         string // of the command; of index.Elimination
+	can, none            string
+	goes, gone           string // objects that would go; that went
+	progress, done, wait string
+	encrypted            *archive.Encrypted // set for an erasure
+}
+
+var (
+	eliminationWords = words{
+		action: "eliminate", can: "peut être éliminé", none: "Aucun message ne peut être éliminé.", goes: "à retirer", gone: "retiré(s)",
+		progress: "élimination", done: "éliminé(s)", wait: "Une autre personne la confirme",
+	}
+	erasureWords = words{
+		action: "erase", kind: index.KindErasure, can: "peut être effacé", none: "Aucun message ne peut être effacé.", goes: "à rendre illisible(s)", gone: "rendu(s) illisible(s)",
+		progress: "effacement", done: "effacé(s)", wait: "Dans dix minutes au plus tôt, une autre personne la confirme",
+	}
+)
+
+func (o *retainOptions) askElimination(ctx context.Context, c *call, a *app, w words) error {
 	ids, _, err := o.find(ctx, a.db)
 	if err != nil {
 		return err
@@ -42,10 +74,16 @@ func (o *retainOptions) askElimination(ctx context.Context, c *call, a *app) err
 		return o.none()
 	}
 	bar := newProgress(c.err, "contenus partagés")
-	e, bad, err := storage.AskElimination(ctx, a.store, a.db, ids, o.by, o.dryRun, bar.update)
+	var e storage.Elimination
+	var bad []storage.NotYet
+	if w.encrypted != nil {
+		e, bad, err = storage.AskErasure(ctx, w.encrypted, a.db, ids, o.by, o.dryRun, bar.update)
+	} else {
+		e, bad, err = storage.AskElimination(ctx, a.store, a.db, ids, o.by, o.dryRun, bar.update)
+	}
 	bar.done()
 	if err != nil {
-		return explain(err)
+		return explain(ctx, a.db, ids, err)
 	}
 	res := eliminationAsked{ID: e.ID, DryRun: o.dryRun, Messages: []greffe.MessageID{}, NotYet: append([]storage.NotYet{}, bad...)}
 	for _, m := range e.Messages {
@@ -61,7 +99,7 @@ func (o *retainOptions) askElimination(ctx context.Context, c *call, a *app) err
 	if c.json {
 		err = json.NewEncoder(c.out).Encode(res)
 	} else {
-		res.print(c)
+		res.print(c, w)
 	}
 	if err == nil && (len(bad) > 0 || len(e.Messages) == 0) {
 		err = errFound
@@ -69,43 +107,53 @@ func (o *retainOptions) askElimination(ctx context.Context, c *call, a *app) err
 	return err
 }
 
-func (r *eliminationAsked) print(c *call) {
+func (r *eliminationAsked) print(c *call, w words) {
 	for _, n := range r.NotYet {
 		fmt.Fprintf(c.out, "%s reste : %s\n", n.Message, n.Text)
 	}
 	if len(r.Messages) == 0 {
-		fmt.Fprintln(c.out, "Aucun message ne peut être éliminé.")
+		fmt.Fprintln(c.out, w.none)
 		return
 	}
 	for _, id := range r.Messages {
-		fmt.Fprintf(c.out, "%s peut être éliminé\n", id)
+		fmt.Fprintf(c.out, "%s %s\n", id, w.can)
 	}
-	fmt.Fprintf(c.out, "%d message(s), %d objet(s) à retirer, %d gardé(s) parce que d'autres messages les désignent.\n", len(r.Messages), r.Removed, r.Shared)
+	fmt.Fprintf(c.out, "%d message(s), %d objet(s) %s, %d gardé(s) parce que d'autres messages les désignent.\n", len(r.Messages), r.Removed, w.goes, r.Shared)
 	if r.ID != "" {
-		fmt.Fprintf(c.out, "Demande %s enregistrée. Une autre personne la confirme : greffe retain eliminate --confirm %s --by LOGIN\n", r.ID, r.ID)
+		fmt.Fprintf(c.out, "Demande %s enregistrée. %s : greffe retain %s --confirm %s --by LOGIN\n", r.ID, w.wait, w.action, r.ID)
 	} else {
 		fmt.Fprintln(c.out, "Simulation : rien n'a été demandé.")
 	}
 }
 
-func (o *retainOptions) confirmElimination(ctx context.Context, c *call, a *app) error {
+func (o *retainOptions) confirmElimination(ctx context.Context, c *call, a *app, w words) error {
 	store, ok := a.store.(archive.Eliminator)
 	if !ok {
 		return errors.New("cette archive ne sait pas éliminer")
 	}
 	if o.dryRun {
 		e, err := a.db.Elimination(ctx, o.confirm)
-		if err != nil {
-			return explain(err)
+		if err == nil && e.Kind != w.kind {
+			err = storage.ErrKind
 		}
-		fmt.Fprintf(c.out, "Demande %s de %s : %d message(s). Simulation : rien n'a été éliminé.\n", e.ID, e.AskedBy, len(e.Messages))
+		if err != nil {
+			return explain(ctx, a.db, nil, err)
+		}
+		fmt.Fprintf(c.out, "Demande %s de %s : %d message(s). Simulation : rien n'a été fait.\n", e.ID, e.AskedBy, len(e.Messages))
 		return nil
 	}
-	bar := newProgress(c.err, "élimination")
-	e, certificate, err := storage.Eliminate(ctx, store, a.db, o.confirm, o.by, bar.update)
+	bar := newProgress(c.err, w.progress)
+	var e storage.Elimination
+	var certificate greffe.Object
+	var err error
+	if w.encrypted != nil {
+		e, certificate, err = storage.Erase(ctx, w.encrypted, a.db, o.confirm, o.by, erasureGrace, bar.update)
+	} else {
+		e, certificate, err = storage.Eliminate(ctx, store, a.db, o.confirm, o.by, bar.update)
+	}
 	bar.done()
 	if err != nil {
-		return explain(err)
+		return explain(ctx, a.db, nil, err)
 	}
 	if c.json {
 		return json.NewEncoder(c.out).Encode(struct {
@@ -123,36 +171,39 @@ func (o *retainOptions) confirmElimination(ctx context.Context, c *call, a *app)
 			}
 		}
 	}
-	fmt.Fprintf(c.out, "%d message(s) éliminé(s) : %d objet(s) retiré(s), %d gardé(s). Certificat : %s (SHA-256 %s).\n", len(e.Messages), removed, kept, certificate.Key, certificate.SHA256)
+	fmt.Fprintf(c.out, "%d message(s) %s : %d objet(s) %s, %d gardé(s). Certificat : %s (SHA-256 %s).\n", len(e.Messages), w.done, removed, w.gone, kept, certificate.Key, certificate.SHA256)
 	return nil
 }
 
-func listEliminations(ctx context.Context, c *call, db *index.DB) error {
+// eliminationRow is one request as --json lists it.
+type eliminationRow struct {
+	ID          string        `json:"id"`
+	AskedBy     string        `json:"asked_by"`
+	ConfirmedBy string        `json:"confirmed_by,omitempty"`
+	Messages    int           `json:"messages"`
+	Done        bool          `json:"done"`
+	Certificate greffe.Object `json:"certificate,omitzero"`
+}
+
+func listEliminations(ctx context.Context, c *call, db *index.DB, w words) error {
 	list, err := db.Eliminations(ctx)
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(e index.Elimination) bool { return e.Kind != w.kind })
 	if c.json {
-		type row struct {
-			ID          string        `json:"id"`
-			AskedBy     string        `json:"asked_by"`
-			ConfirmedBy string        `json:"confirmed_by,omitempty"`
-			Messages    int           `json:"messages"`
-			Done        bool          `json:"done"`
-			Certificate greffe.Object `json:"certificate,omitzero"`
-		}
-		rows := []row{}
+		rows := []eliminationRow{}
 		for _, e := range list {
-			rows = append(rows, row{e.ID, e.AskedBy, e.ConfirmedBy, len(e.Messages), !e.DoneAt.IsZero(), e.Certificate})
+			rows = append(rows, eliminationRow{e.ID, e.AskedBy, e.ConfirmedBy, len(e.Messages), !e.DoneAt.IsZero(), e.Certificate})
 		}
 		return json.NewEncoder(c.out).Encode(rows)
 	}
 	if len(list) == 0 {
-		fmt.Fprintln(c.out, "aucune élimination n'a été demandée")
+		fmt.Fprintln(c.out, "rien n'a été demandé")
 		return nil
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tMESSAGES\tDEMANDÉE\tCONFIRMÉE\tÉTAT")
+	table := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tMESSAGES\tDEMANDÉE\tCONFIRMÉE\tÉTAT")
 	for _, e := range list {
 		state := "attend une autre personne"
 		switch {
@@ -165,18 +216,23 @@ func listEliminations(ctx context.Context, c *call, db *index.DB) error {
 		if !e.ConfirmedAt.IsZero() {
 			confirmed += ", " + frenchDay(e.ConfirmedAt)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s, %s\t%s\t%s\n", e.ID, len(e.Messages), e.AskedBy, frenchDay(e.AskedAt), confirmed, state)
+		fmt.Fprintf(table, "%s\t%d\t%s, %s\t%s\t%s\n", e.ID, len(e.Messages), e.AskedBy, frenchDay(e.AskedAt), confirmed, state)
 	}
-	return w.Flush()
+	return table.Flush()
 }
 
-// explain gives the errors of an elimination the words that say what to do.
-func explain(err error) error {
+// explain gives the errors of an elimination the words that say what to do. ids are the
+// messages that were chosen.
+func explain(ctx context.Context, db *index.DB, ids []greffe.MessageID, err error) error {
 	switch {
+	case errors.Is(err, storage.ErrKind):
+		return fmt.Errorf("%w : ce n'est pas la même demande ; « greffe retain eliminate » et « greffe retain erase » listent chacune les leurs", errUsage)
 	case errors.Is(err, storage.ErrNotYet):
-		return fmt.Errorf("rien n'a été éliminé : un message est de nouveau conservé, gelé ou en cours, ou l'index ne connaît pas toute l'archive (« greffe reindex »). Refaites la demande sans lui (%w)", err)
+		return fmt.Errorf("rien n'a été fait : un message ne peut pas, ou pas encore, être retiré, ou l'index ne connaît pas toute l'archive (« greffe reindex »). Attendez, ou refaites la demande sans lui (%w)", err)
+	case errors.Is(err, index.ErrNotFound) && len(ids) == 1:
+		return unknownMessage(ctx, db, ids[0])
 	case errors.Is(err, index.ErrNotFound):
-		return fmt.Errorf("cette demande ou ce message n'existe pas ; « greffe retain eliminate » liste les demandes (%w)", err)
+		return fmt.Errorf("cette demande ou ce message n'existe pas ; sans option, la commande liste les demandes (%w)", err)
 	case errors.Is(err, archive.ErrLocked):
 		return fmt.Errorf("l'élimination s'est arrêtée : un message est de nouveau verrouillé ou gelé ; relancez la même commande quand il ne l'est plus (%w)", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
+	"greffe/services/storage"
 )
 
 // selection says which messages and documents a command is about.
@@ -149,7 +150,7 @@ func (s *selection) each(ctx context.Context, db *index.DB, f func(c chosen, don
 	for i, id := range ids {
 		d, err := db.Message(ctx, id)
 		if errors.Is(err, index.ErrNotFound) {
-			return 0, fmt.Errorf("aucun message %s dans l'index", id)
+			return 0, unknownMessage(ctx, db, id)
 		}
 		if err != nil {
 			return 0, err
@@ -166,6 +167,18 @@ func (s *selection) each(ctx context.Context, db *index.DB, f func(c chosen, don
 		}
 	}
 	return len(ids), nil
+}
+
+// unknownMessage says why the index does not hold a message: it was erased, or is not known.
+func unknownMessage(ctx context.Context, db *index.DB, id greffe.MessageID) error {
+	at, erasure, err := db.Erased(ctx, id)
+	switch {
+	case err == nil:
+		return fmt.Errorf("le message %s a été effacé le %s (certificat %s dans l'archive) : il n'en reste que les lignes du journal", id, frenchDay(at), storage.CertificateKey(erasure))
+	case !errors.Is(err, index.ErrNotFound):
+		return err
+	}
+	return fmt.Errorf("aucun message %s dans l'index", id)
 }
 
 // none says that a patient or a period has nothing.

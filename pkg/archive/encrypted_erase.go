@@ -80,37 +80,57 @@ func (e *Encrypted) Eliminate(ctx context.Context, o greffe.Object) error {
 }
 
 // Condemn notes that the key of an object shall be destroyed by the erasure called
-// order. From now on the same bytes arriving again are stored beside it, with a key of
-// their own. It reports whether the note is new. Durable when it returns; may be
+// order, instead of one that was noted before. From now on the same bytes arriving again
+// are stored beside it, with a key of their own. Durable when it returns; may be
 // repeated. ErrNotFound when there is no such object, ErrNoKey when it was stored in clear.
-func (e *Encrypted) Condemn(ctx context.Context, o greffe.Object, order string) (fresh bool, err error) {
+func (e *Encrypted) Condemn(ctx context.Context, o greffe.Object, order string) error {
 	if !validName(order) {
-		return false, fmt.Errorf("archive: condemn: %w: %.40q", ErrKey, order)
+		return fmt.Errorf("archive: condemn: %w: %.40q", ErrKey, order)
 	}
+	return e.noted(ctx, o, func(note string, now *ErasedError) error {
+		if now != nil && now.Order == order {
+			return nil
+		}
+		if now != nil { // of a request that nobody confirmed
+			if err := e.inner.Eliminate(ctx, greffe.Object{Key: note}); err != nil {
+				return err
+			}
+		}
+		return e.putSmall(ctx, note, []byte(erasedMark+order+"\n"))
+	})
+}
+
+// Condemned returns the erasure that was noted for an object whose key is there, empty
+// when there is none; errors as for Condemn.
+func (e *Encrypted) Condemned(ctx context.Context, o greffe.Object) (order string, err error) {
+	err = e.noted(ctx, o, func(_ string, now *ErasedError) error {
+		if now != nil {
+			order = now.Order
+		}
+		return nil
+	})
+	return order, err
+}
+
+// noted calls f with the key of the note beside the key of an object, and what it says.
+func (e *Encrypted) noted(ctx context.Context, o greffe.Object, f func(note string, now *ErasedError) error) error {
 	if inClear(o.Key) {
-		return false, fmt.Errorf("archive: condemn %s: %w", o.Key, ErrNoKey)
+		return fmt.Errorf("archive: condemn %s: %w", o.Key, ErrNoKey)
 	}
-	err = e.find(ctx, o, func(p place) error {
-		if _, err := e.inner.Retain(ctx, p.object, time.Time{}); err != nil && !errors.Is(err, ErrNoLock) {
+	return e.find(ctx, o, func(p place) error {
+		if _, err := e.inner.Stat(ctx, p.object.Key); err != nil {
 			return err
 		}
 		if p.id == nil {
 			return fmt.Errorf("archive: condemn %s: %w", o.Key, ErrNoKey)
 		}
-		note := KeysPrefix + p.object.Key + erasedEnd
-		if said, ok := errors.AsType[*ErasedError](e.gone(ctx, o.Key, p.object.Key)); ok {
-			if said.Order == order {
-				return nil
-			}
-			// Of a request that nobody confirmed.
-			if err := e.inner.Eliminate(ctx, greffe.Object{Key: note}); err != nil {
-				return err
-			}
+		err := e.gone(ctx, o.Key, p.object.Key)
+		now, ok := errors.AsType[*ErasedError](err)
+		if !ok && !errors.Is(err, ErrKeyLost) {
+			return err
 		}
-		fresh = true
-		return e.putSmall(ctx, note, []byte(erasedMark+order+"\n"))
+		return f(KeysPrefix+p.object.Key+erasedEnd, now)
 	})
-	return fresh, err
 }
 
 // ErrNoKey is returned for an object that was stored in clear: there is no key to destroy.

@@ -19,7 +19,7 @@ const (
 	erasedEnd   = ".erased" // of the note that an erasure was asked for
 	mastersPath = KeysPrefix + "masters/"
 
-	generations = 9        // of one key: it is erased and arrives again
+	generations = 10_000   // of one key, which is erased and arrives again; they are walked in order
 	maxWrapped  = 64 << 10 // bytes of a wrapped key
 	erasedMark  = "greffe-erased/1 "
 )
@@ -43,9 +43,11 @@ const factsEnd = ".facts.jsonl"
 // ownedByMany reports whether several messages may bring what is at key.
 func ownedByMany(key string) bool { return !strings.HasPrefix(key, MessagesPrefix) }
 
-// sealable reports whether key can be that of an encrypted object.
+// sealable reports whether key can be that of an encrypted object, and is not taken for
+// a generation of another one.
 func sealable(key string) bool {
-	return !strings.HasPrefix(key, KeysPrefix) && !strings.HasSuffix(key, sealedEnd)
+	back, _ := clearKey(key + sealedEnd)
+	return back == key && !strings.HasPrefix(key, KeysPrefix) && !strings.HasSuffix(key, sealedEnd)
 }
 
 // sealedKey returns where the encrypted object of key is: key.age, or key.2.age and so
@@ -62,8 +64,10 @@ func clearKey(sealed string) (key string, ok bool) {
 	if key, ok = strings.CutSuffix(sealed, sealedEnd); !ok {
 		return "", false
 	}
-	if n := len(key); n > 2 && key[n-2] == '.' && key[n-1] >= '2' && key[n-1] <= '0'+generations {
-		key = key[:n-2]
+	if i := strings.LastIndexByte(key, '.'); i > 0 {
+		if n, err := strconv.Atoi(key[i+1:]); err == nil && n >= 2 && n <= generations && strconv.Itoa(n) == key[i+1:] {
+			key = key[:i]
+		}
 	}
 	return key, true
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -215,8 +216,7 @@ func TestEncryptedFaults(t *testing.T) {
 					return err
 				},
 				func() error {
-					_, err := e.Condemn(t.Context(), greffe.Object{Key: "content/aa/b"}, "e1")
-					return err
+					return e.Condemn(t.Context(), greffe.Object{Key: "content/aa/b"}, "e1")
 				},
 				func() error { return e.Erase(t.Context(), "content/aa/b", "e1") },
 			}
@@ -268,17 +268,20 @@ func TestErase(t *testing.T) {
 			if err := e.Erase(t.Context(), o.Key, "e1"); !errors.Is(err, ErrNotFound) {
 				t.Errorf("erased without being condemned: %v", err)
 			}
-			for _, fresh := range []bool{true, false} {
-				if got, err := e.Condemn(t.Context(), o, "e1"); err != nil || got != fresh {
-					t.Errorf("condemn %s: %v, %v", o.Key, got, err)
+			for _, before := range []string{"", "e1"} {
+				if got, err := e.Condemned(t.Context(), o); err != nil || got != before {
+					t.Errorf("condemned %s: %q, %v", o.Key, got, err)
+				}
+				if err := e.Condemn(t.Context(), o, "e1"); err != nil {
+					t.Errorf("condemn %s: %v", o.Key, err)
 				}
 			}
 			if got := get(t, e, o); !bytes.Equal(got, b) {
 				t.Error("condemned is not erased yet")
 			}
 		}
-		if fresh, err := e.Condemn(t.Context(), o, "e2"); err != nil || !fresh {
-			t.Errorf("asked again: %v, %v", fresh, err)
+		if err := e.Condemn(t.Context(), o, "e2"); err != nil {
+			t.Errorf("asked again: %v", err)
 		}
 		if err := e.Erase(t.Context(), content, "e1"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("erased by a request that another one replaced: %v", err)
@@ -323,11 +326,11 @@ func TestErase(t *testing.T) {
 		if n != 2 {
 			t.Errorf("%d keys are listed", n)
 		}
-		if _, err := e.Condemn(t.Context(), greffe.Object{Key: "content/none"}, "e1"); !errors.Is(err, ErrNotFound) {
+		if err := e.Condemn(t.Context(), greffe.Object{Key: "content/none"}, "e1"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("what is not there: %v", err)
 		}
 		// Erased after it arrived again: the second key goes, too.
-		if _, err := e.Condemn(t.Context(), again, "e3"); err != nil {
+		if err := e.Condemn(t.Context(), again, "e3"); err != nil {
 			t.Fatal(err)
 		}
 		if err := e.Erase(t.Context(), content, "e3"); err != nil {
@@ -516,7 +519,7 @@ func TestEncryptedAfterClear(t *testing.T) {
 		if _, err := e.Hold(t.Context(), o, false); err != nil {
 			t.Error(err)
 		}
-		if _, err := e.Condemn(t.Context(), o, "e1"); !errors.Is(err, ErrNoKey) {
+		if err := e.Condemn(t.Context(), o, "e1"); !errors.Is(err, ErrNoKey) {
 			t.Errorf("condemn: %v", err)
 		}
 		put(t, e, "content/aa/new", b)
@@ -597,6 +600,36 @@ func TestEncryptedReadWithoutGreffe(t *testing.T) {
 	}
 	if got := run("-d", "-i", key, filepath.Join(dir, o.Key+".age")); !bytes.Equal(got, b) {
 		t.Error("the age program reads something else")
+	}
+}
+
+// Erasing the same bytes again and again never keeps them from being stored again.
+func TestManyGenerations(t *testing.T) {
+	t.Parallel()
+	e, _, _ := encryptedDir(t)
+	b := []byte("a picture that many mails have")
+	for n := range 12 {
+		o, order := put(t, e, "content/aa/b", b), fmt.Sprintf("e%d", n)
+		if got := get(t, e, o); !bytes.Equal(got, b) {
+			t.Fatalf("generation %d reads %q", n, got)
+		}
+		if err := errors.Join(e.Condemn(t.Context(), o, order), e.Erase(t.Context(), o.Key, order)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	for i, err := range e.List(t.Context(), "content/") {
+		if n++; err != nil || i.Key != "content/aa/b" || i.Size != int64(len(b)) {
+			t.Errorf("%+v, %v", i, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d keys are listed", n)
+	}
+	for _, key := range []string{"content/aa/b.age", "content/aa/b.2", "keys/content/aa/b"} {
+		if _, err := e.Put(t.Context(), key, bytes.NewReader(b), int64(len(b)), greffe.DigestOf(b)); !errors.Is(err, ErrKey) {
+			t.Errorf("%s, which could be a generation of another key: %v", key, err)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type Statement struct {
 	Delivered int `json:"delivered"` // the record system has it
 	Held      int `json:"held"`      // waits for a person: à traiter, refusé par le DI, incident
 	Pending   int `json:"pending"`   // on its way: reçu, archivé, en attente du DI
-	Settled   int `json:"settled"`   // needs nothing: classé sans suite, doublon, or eliminated after its retention
+	Settled   int `json:"settled"`   // needs nothing: classé sans suite, doublon, eliminated after its retention, or erased
 	Missing   int `json:"missing"`   // listed by the server and not in the archive
 
 	MissingUIDs []MissingUID `json:"missing_uids,omitempty"` // at most MaxMissing

@@ -150,7 +150,7 @@ func (db *DB) completeness(ctx context.Context, w Watched, day time.Time) (greff
 		}
 		switch r.state {
 		case "":
-			if r.id != "" { // eliminated after its retention
+			if r.id != "" { // eliminated after its retention, or erased
 				s.Settled++
 			}
 		case greffe.StateDelivered:

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,10 +11,14 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// Elimination is the removal of messages whose locks have ended, asked by one person
-// and confirmed by another.
+// KindErasure is the kind of an elimination that destroys the keys of what is still locked.
+const KindErasure = "erasure"
+
+// Elimination is the removal of messages whose locks have ended, or their erasure before
+// that, asked by one person and confirmed by another.
 type Elimination struct {
 	ID          string
+	Kind        string // KindErasure, or empty
 	AskedAt     time.Time
 	AskedBy     string // login
 	ConfirmedAt time.Time
@@ -22,6 +27,14 @@ type Elimination struct {
 	Messages    []greffe.MessageID
 	Order       string        // JSON of what was confirmed; empty until then
 	Certificate greffe.Object // zero until done
+}
+
+// words are what the journal says of each kind.
+func (e *Elimination) words() (noun, done string) {
+	if e.Kind == KindErasure {
+		return "erasure", "erased"
+	}
+	return "elimination", "eliminated"
 }
 
 // ErrSamePerson is returned when who asked would confirm.
@@ -33,11 +46,12 @@ func (db *DB) AskElimination(ctx context.Context, e Elimination) error {
 	if err != nil {
 		return fmt.Errorf("ask elimination: %w", err)
 	}
+	noun, _ := e.words()
 	err = db.update(ctx, func(t *tx) error {
-		if err := t.noteFact(e.AskedBy, "elimination-asked", e.ID, "ok", fmt.Sprintf("messages=%d", len(e.Messages)), greffe.Matter{Messages: e.Messages}); err != nil {
+		if err := t.noteFact(e.AskedBy, noun+"-asked", e.ID, "ok", fmt.Sprintf("messages=%d", len(e.Messages)), greffe.Matter{Messages: e.Messages}); err != nil {
 			return err
 		}
-		_, err := t.exec(insertEliminations+`($1,$2,$3,0,'',0,$4,'','')`, e.ID, t.now().UnixMilli(), clean(e.AskedBy, 256), messages)
+		_, err := t.exec(insertEliminations+`($1,$2,$3,0,'',0,$4,'','',$5)`, e.ID, t.now().UnixMilli(), clean(e.AskedBy, 256), messages, e.Kind)
 		return err
 	})
 	if err != nil {
@@ -46,7 +60,7 @@ func (db *DB) AskElimination(ctx context.Context, e Elimination) error {
 	return nil
 }
 
-const insertEliminations = `INSERT INTO eliminations (id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json) VALUES `
+const insertEliminations = `INSERT INTO eliminations (id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json, kind) VALUES `
 
 // ConfirmElimination records who confirms and the order, with a journal entry for the
 // elimination and one for each message. What was confirmed before stays as it was and
@@ -59,13 +73,14 @@ func (db *DB) ConfirmElimination(ctx context.Context, id, by string, order strin
 	case strings.EqualFold(e.AskedBy, by):
 		return Elimination{}, fmt.Errorf("confirm elimination %s: %w", id, ErrSamePerson)
 	}
+	noun, _ := e.words()
 	err = db.update(ctx, func(t *tx) error {
 		n, err := t.exec(`UPDATE eliminations SET confirmed_at=$2, confirmed_by=$3, order_json=$4 WHERE id=$1 AND confirmed_at=0`,
 			id, t.now().UnixMilli(), clean(by, 256), order)
 		if err != nil || n == 0 {
 			return err
 		}
-		t.note(by, "elimination-confirmed", id, "ok", "sha256="+string(greffe.DigestOf([]byte(order))))
+		t.note(by, noun+"-confirmed", id, "ok", "sha256="+string(greffe.DigestOf([]byte(order))))
 		return nil
 	})
 	if err != nil {
@@ -75,17 +90,17 @@ func (db *DB) ConfirmElimination(ctx context.Context, id, by string, order strin
 }
 
 // EliminateMessage removes all that the index knows about a message, with the journal
-// entry "eliminated" that names the elimination. The journal keeps what it said of it
+// entry "eliminated" or "erased" that names e. The journal keeps what it said of it
 // before. Repeating it changes nothing.
-func (db *DB) EliminateMessage(ctx context.Context, elimination, by string, id greffe.MessageID) error {
-	err := db.update(ctx, func(t *tx) error { return t.eliminate(elimination, by, id) })
+func (db *DB) EliminateMessage(ctx context.Context, e Elimination, by string, id greffe.MessageID) error {
+	err := db.update(ctx, func(t *tx) error { return t.eliminate(e, by, id) })
 	if err != nil {
 		return fmt.Errorf("eliminate %s: %w", id, err)
 	}
 	return nil
 }
 
-func (t *tx) eliminate(elimination, by string, id greffe.MessageID) error {
+func (t *tx) eliminate(e Elimination, by string, id greffe.MessageID) error {
 	rows, err := t.QueryContext(t.ctx, `SELECT 'message', mailbox, state FROM messages WHERE id = $1
 		UNION ALL SELECT 'document', mailbox, state FROM documents WHERE message_id = $1`, string(id))
 	if err != nil {
@@ -123,13 +138,16 @@ func (t *tx) eliminate(elimination, by string, id greffe.MessageID) error {
 			return err
 		}
 	}
-	t.note(by, "eliminated", string(id), "ok", elimination)
+	_, done := e.words()
+	t.note(by, done, string(id), "ok", e.ID)
 	return nil
 }
 
 // FinishElimination records the certificate, with its journal entry. Repeating it
 // changes nothing.
-func (db *DB) FinishElimination(ctx context.Context, id, by string, certificate greffe.Object) error {
+func (db *DB) FinishElimination(ctx context.Context, e Elimination, by string, certificate greffe.Object) error {
+	id := e.ID
+	noun, _ := e.words()
 	text, err := encode(certificate)
 	if err != nil {
 		return fmt.Errorf("finish elimination %s: %w", id, err)
@@ -137,7 +155,7 @@ func (db *DB) FinishElimination(ctx context.Context, id, by string, certificate 
 	err = db.update(ctx, func(t *tx) error {
 		n, err := t.exec(`UPDATE eliminations SET done_at=$2, certificate_json=$3 WHERE id=$1 AND done_at=0`, id, t.now().UnixMilli(), text)
 		if err == nil && n > 0 {
-			t.note(by, "elimination-certified", id, "ok", "sha256="+string(certificate.SHA256))
+			t.note(by, noun+"-certified", id, "ok", "sha256="+string(certificate.SHA256))
 		}
 		return err
 	})
@@ -145,6 +163,20 @@ func (db *DB) FinishElimination(ctx context.Context, id, by string, certificate 
 		return fmt.Errorf("finish elimination %s: %w", id, err)
 	}
 	return nil
+}
+
+// Erased says when a message was erased and by which erasure, from the journal;
+// ErrNotFound when it was not.
+func (db *DB) Erased(ctx context.Context, id greffe.MessageID) (at time.Time, erasure string, err error) {
+	var ms int64
+	err = db.read.QueryRowContext(ctx, `SELECT at, detail FROM journal WHERE subject = $1 AND action = 'erased' ORDER BY seq DESC LIMIT 1`, string(id)).Scan(&ms, &erasure)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return time.Time{}, "", fmt.Errorf("was %s erased: %w", id, err)
+	}
+	return moment(ms), erasure, nil
 }
 
 // Elimination returns one elimination; ErrNotFound when there is none.
@@ -169,7 +201,7 @@ func (db *DB) Eliminations(ctx context.Context) ([]Elimination, error) {
 }
 
 func (db *DB) eliminations(ctx context.Context, where string, args ...any) ([]Elimination, error) {
-	rows, err := db.query(ctx, `SELECT id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json
+	rows, err := db.query(ctx, `SELECT id, asked_at, asked_by, confirmed_at, confirmed_by, done_at, messages_json, order_json, certificate_json, kind
 		FROM eliminations `+where, args...)
 	if err != nil {
 		return nil, err
@@ -180,7 +212,7 @@ func (db *DB) eliminations(ctx context.Context, where string, args ...any) ([]El
 		var e Elimination
 		var asked, confirmed, done int64
 		var messages, certificate string
-		if err := rows.Scan(&e.ID, &asked, &e.AskedBy, &confirmed, &e.ConfirmedBy, &done, &messages, &e.Order, &certificate); err != nil {
+		if err := rows.Scan(&e.ID, &asked, &e.AskedBy, &confirmed, &e.ConfirmedBy, &done, &messages, &e.Order, &certificate, &e.Kind); err != nil {
 			return nil, err
 		}
 		e.AskedAt, e.ConfirmedAt, e.DoneAt = moment(asked), moment(confirmed), moment(done)

@@ -367,7 +367,7 @@ func (db *DB) RestoreReceived(ctx context.Context) (int, error) {
 	for last := int64(0); ; {
 		rows, err := db.query(ctx, `SELECT j.seq, f.fact FROM journal j JOIN journal_facts f ON f.seq = j.seq
 			WHERE j.seq > $1 AND j.action = 'received' AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = j.subject)
-			AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.subject = j.subject AND e.action = 'eliminated')
+			AND NOT EXISTS (SELECT 1 FROM journal e WHERE e.subject = j.subject AND e.action IN ('eliminated', 'erased'))
 			ORDER BY j.seq LIMIT 500`, last)
 		if err != nil {
 			return n, fmt.Errorf("restore received messages: %w", err)

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"greffe/pkg/greffe"
@@ -80,29 +81,33 @@ func (db *DB) RestoreHolds(ctx context.Context) (int, error) {
 }
 
 // RestoreEliminations writes back the eliminations that the journal tells of, unless the
-// index has them, and returns how many it tells of. read returns the order of one that
-// was asked at a moment, with who confirmed it, and its certificate, from the archive;
+// index has them, and returns how many it tells of. read returns the order of one, with who confirmed it, and its certificate, from the archive;
 // empty and zero when there is none.
-func (db *DB) RestoreEliminations(ctx context.Context, read func(id string, asked time.Time) (order, by string, certificate greffe.Object, err error)) (int, error) {
+func (db *DB) RestoreEliminations(ctx context.Context, read func(id string) (order, by string, certificate greffe.Object, err error)) (int, error) {
 	var list []*Elimination
 	byID := map[string]*Elimination{}
 	err := db.eachTold(ctx, func(all []told) error {
 		for _, x := range all {
 			e := byID[x.entry.Subject]
+			noun, step, _ := strings.Cut(x.entry.Action, "-")
 			switch {
-			case x.entry.Action == "elimination-asked":
-				e = &Elimination{ID: x.entry.Subject, AskedAt: x.at, AskedBy: x.entry.Actor, Messages: x.matter.Messages}
+			case step == "asked":
+				kind := ""
+				if noun == KindErasure {
+					kind = KindErasure
+				}
+				e = &Elimination{Kind: kind, ID: x.entry.Subject, AskedAt: x.at, AskedBy: x.entry.Actor, Messages: x.matter.Messages}
 				byID[e.ID] = e
 				list = append(list, e)
 			case e == nil:
-			case x.entry.Action == "elimination-confirmed":
+			case step == "confirmed":
 				e.ConfirmedAt = x.at
 			default:
 				e.DoneAt = x.at
 			}
 		}
 		return nil
-	}, "elimination-asked", "elimination-confirmed", "elimination-certified")
+	}, "elimination-asked", "elimination-confirmed", "elimination-certified", "erasure-asked", "erasure-confirmed", "erasure-certified")
 	var rows [][]any
 	for _, e := range list {
 		if err != nil {
@@ -124,9 +129,9 @@ func (db *DB) RestoreEliminations(ctx context.Context, read func(id string, aske
 
 // restored is the row of an elimination. One whose order is not in the archive has
 // removed nothing: it has to be confirmed again.
-func (e *Elimination) restored(read func(string, time.Time) (string, string, greffe.Object, error)) ([]any, error) {
+func (e *Elimination) restored(read func(string) (string, string, greffe.Object, error)) ([]any, error) {
 	var err error
-	if e.Order, e.ConfirmedBy, e.Certificate, err = read(e.ID, e.AskedAt); err != nil {
+	if e.Order, e.ConfirmedBy, e.Certificate, err = read(e.ID); err != nil {
 		return nil, fmt.Errorf("elimination %s: %w", e.ID, err)
 	}
 	if e.Order == "" {
@@ -141,7 +146,7 @@ func (e *Elimination) restored(read func(string, time.Time) (string, string, gre
 		}
 	}
 	messages, err := encode(e.Messages)
-	return []any{e.ID, millis(e.AskedAt), clean(e.AskedBy, 256), millis(e.ConfirmedAt), clean(e.ConfirmedBy, 256), millis(e.DoneAt), messages, e.Order, certificate}, err
+	return []any{e.ID, millis(e.AskedAt), clean(e.AskedBy, 256), millis(e.ConfirmedAt), clean(e.ConfirmedBy, 256), millis(e.DoneAt), messages, e.Order, certificate, e.Kind}, err
 }
 
 // RestoreStatements writes back what was stated of each mailbox and day, after the
@@ -198,7 +203,7 @@ func (t *tx) stated(s *greffe.Statement, compared []greffe.Compare) error {
 }
 
 // restoreMissing writes back what was seen and has no message: what the last statements
-// call missing, and what was eliminated.
+// call missing, and what was eliminated or erased.
 func (db *DB) restoreMissing(ctx context.Context) error {
 	missing, err := db.readStatements(ctx, `WHERE missing > 0`)
 	if err != nil {
@@ -240,7 +245,7 @@ func (db *DB) restoreMissing(ctx context.Context) error {
 			}
 			return nil
 		})
-	}, "eliminated")
+	}, "eliminated", "erased")
 }
 
 // receivedFact returns what the journal says of the arrival of a message; nil when it

@@ -25,6 +25,8 @@ import (
 //
 //	eliminations/2046/11/22/<id>.order.json        written before anything is removed
 //	eliminations/2046/11/22/<id>.certificate.json  written when all that it names is gone
+//
+// The date is the one that the id begins with.
 const EliminationFormat = "greffe-elimination/1"
 
 // mostEliminated is how many messages one elimination may name.
@@ -37,6 +39,7 @@ const maxElimination = 64 << 20
 type Elimination struct {
 	Format      string              `json:"format"`
 	ID          string              `json:"id"`
+	Kind        string              `json:"kind,omitempty"` // index.KindErasure: the keys are destroyed, the encrypted objects stay locked
 	AskedBy     string              `json:"asked_by"`
 	AskedAt     time.Time           `json:"asked_at"`
 	ConfirmedBy string              `json:"confirmed_by"`
@@ -66,13 +69,63 @@ type NotYet struct {
 	Text    string           `json:"text"` // French
 }
 
+// ErrKind is returned when what is confirmed was asked as something else.
+var ErrKind = errors.New("storage: an elimination is not an erasure")
+
+// eliminationKey is the key of the order and the certificate of id without their ends.
+// "" for what is no id, with which no key is valid.
+func eliminationKey(id string) string {
+	if len(id) != 18 {
+		return ""
+	}
+	return archive.EliminationsPrefix + id[:4] + "/" + id[4:6] + "/" + id[6:8] + "/" + id
+}
+
+// CertificateKey returns the key of the certificate of the elimination or erasure called id.
+func CertificateKey(id string) string { return eliminationKey(id) + ".certificate.json" }
+
 // ErrNotYet is returned when a message of an elimination cannot be eliminated any more.
 var ErrNotYet = errors.New("storage: not every message of the elimination can be eliminated")
+
+// removal is how a kind of elimination removes.
+type removal interface {
+	// kind is that of index.Elimination.
+	kind() string
+	// judge says in French why an object cannot go; empty when it can. order is the id
+	// of a request that is being confirmed, empty for a new one.
+	judge(ctx context.Context, o greffe.Object, order string) (string, error)
+	// remove removes it for good, for order: archive.ErrNotFound when that was done before.
+	remove(ctx context.Context, o greffe.Object, order string) error
+}
+
+// afterTerm removes what nothing locks any more.
+type afterTerm struct{ store archive.Store }
+
+func (afterTerm) kind() string { return "" }
+
+func (a afterTerm) judge(ctx context.Context, o greffe.Object, _ string) (string, error) {
+	i, err := a.store.Retain(ctx, o, time.Time{})
+	switch {
+	case err != nil:
+		return "", err
+	case i.Held:
+		return "gelé dans l'archive", nil
+	case i.RetainUntil.IsZero():
+		return "sans date de conservation dans l'archive : « greffe retain extend » en donne une", nil
+	case i.RetainUntil.After(time.Now()):
+		return "conservé jusqu'au " + i.RetainUntil.Local().Format("02/01/2006 15:04:05"), nil
+	}
+	return "", nil
+}
+
+func (a afterTerm) remove(ctx context.Context, o greffe.Object, _ string) error {
+	return a.store.(archive.Eliminator).Eliminate(ctx, o)
+}
 
 // judgeElimination says what would become of the objects of the messages. It walks the
 // index once, to see what other messages name, and the archive beside it: a message
 // that is there and not in the index might name anything. progress may be nil.
-func judgeElimination(ctx context.Context, store archive.Store, db *index.DB, ids []greffe.MessageID, progress func(done, total int)) ([]EliminatedMessage, []NotYet, error) {
+func judgeElimination(ctx context.Context, how removal, store archive.Store, db *index.DB, order string, ids []greffe.MessageID, progress func(done, total int)) ([]EliminatedMessage, []NotYet, error) {
 	chosen := map[greffe.MessageID]index.Detail{}
 	named := map[string]bool{} // objects of the chosen: whether others name them, too
 	for _, id := range ids {
@@ -100,7 +153,7 @@ func judgeElimination(ctx context.Context, store archive.Store, db *index.DB, id
 			bad = append(bad, NotYet{id, "gelé : « greffe retain hold off » le libère"})
 			continue
 		}
-		m, text, err := judgeMessage(ctx, store, d, named)
+		m, text, err := judgeMessage(ctx, how, d, order, named)
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -158,9 +211,13 @@ func othersName(ctx context.Context, store archive.Store, db *index.DB, chosen m
 		return err
 	}
 	for _, id := range strange {
-		// It may have arrived while we walked.
+		// It may have arrived while we walked, or have been erased before.
 		switch _, err := db.Message(ctx, id); {
 		case errors.Is(err, index.ErrNotFound):
+			_, err := store.Stat(ctx, archive.ManifestKey(id))
+			if _, erased := errors.AsType[*archive.ErasedError](err); erased {
+				continue
+			}
 			return fmt.Errorf("%w: message %s is in the archive and not in the index: rebuild the index first", ErrNotYet, id)
 		case err != nil:
 			return err
@@ -185,7 +242,7 @@ func manifests(ctx context.Context, store archive.Store) iter.Seq2[greffe.Messag
 }
 
 // judgeMessage returns what becomes of one message, or in French why it stays.
-func judgeMessage(ctx context.Context, store archive.Store, d index.Detail, named map[string]bool) (EliminatedMessage, string, error) {
+func judgeMessage(ctx context.Context, how removal, d index.Detail, order string, named map[string]bool) (EliminatedMessage, string, error) {
 	m := EliminatedMessage{ID: d.ID}
 	if d.ArchivedAt.IsZero() || !d.State.Final() {
 		return m, "encore en cours de traitement (" + string(d.State) + ")", nil
@@ -195,18 +252,12 @@ func judgeMessage(ctx context.Context, store archive.Store, d index.Detail, name
 			m.Objects = append(m.Objects, EliminatedObject{o, "shared"})
 			continue
 		}
-		i, err := store.Retain(ctx, o, time.Time{})
-		switch {
-		case errors.Is(err, archive.ErrNotFound):
+		text, err := how.judge(ctx, o, order)
+		if errors.Is(err, archive.ErrNotFound) || errors.Is(err, archive.ErrKeyLost) {
 			return m, "incomplet dans l'archive (" + o.Key + ") : « greffe verify --message " + string(d.ID) + " » dit ce qui manque", nil
-		case err != nil:
-			return m, "", err
-		case i.Held:
-			return m, "gelé dans l'archive", nil
-		case i.RetainUntil.IsZero():
-			return m, "sans date de conservation dans l'archive : « greffe retain extend » en donne une", nil
-		case i.RetainUntil.After(time.Now()):
-			return m, "conservé jusqu'au " + i.RetainUntil.Local().Format("02/01/2006 15:04:05"), nil
+		}
+		if err != nil || text != "" {
+			return m, text, err
 		}
 		m.Objects = append(m.Objects, EliminatedObject{o, ""})
 	}
@@ -217,19 +268,23 @@ func judgeMessage(ctx context.Context, store archive.Store, d index.Detail, name
 // and returns which ones those are and why the others stay. With dry, or when there is
 // none, it only says so; ID of the answer is then empty. At most 10,000 messages.
 func AskElimination(ctx context.Context, store archive.Store, db *index.DB, ids []greffe.MessageID, by string, dry bool, progress func(done, total int)) (Elimination, []NotYet, error) {
+	return ask(ctx, afterTerm{store}, store, db, ids, by, dry, progress)
+}
+
+func ask(ctx context.Context, how removal, store archive.Store, db *index.DB, ids []greffe.MessageID, by string, dry bool, progress func(done, total int)) (Elimination, []NotYet, error) {
 	if len(ids) > mostEliminated {
 		return Elimination{}, nil, fmt.Errorf("%d messages: at most %d at once", len(ids), mostEliminated)
 	}
-	good, bad, err := judgeElimination(ctx, store, db, ids, progress)
+	good, bad, err := judgeElimination(ctx, how, store, db, "", ids, progress)
 	if err != nil {
 		return Elimination{}, nil, fmt.Errorf("ask elimination: %w", err)
 	}
-	e := Elimination{Format: EliminationFormat, AskedBy: by, Messages: good}
+	e := Elimination{Format: EliminationFormat, Kind: how.kind(), AskedBy: by, Messages: good}
 	if dry || len(good) == 0 {
 		return e, bad, nil
 	}
 	e.ID = time.Now().UTC().Format("20060102") + strings.ToLower(rand.Text()[:10])
-	ask := index.Elimination{ID: e.ID, AskedBy: by}
+	ask := index.Elimination{ID: e.ID, Kind: e.Kind, AskedBy: by}
 	for _, m := range good {
 		ask.Messages = append(ask.Messages, m.ID)
 	}
@@ -244,15 +299,22 @@ func AskElimination(ctx context.Context, store archive.Store, db *index.DB, ids 
 // finished then. ErrNotYet when a message got locked, held or work since it was asked;
 // nothing was removed then.
 func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, by string, progress func(done, total int)) (Elimination, greffe.Object, error) {
+	return carryOut(ctx, afterTerm{store}, store, db, id, by, progress)
+}
+
+func carryOut(ctx context.Context, how removal, store archive.Store, db *index.DB, id, by string, progress func(done, total int)) (Elimination, greffe.Object, error) {
 	fail := func(err error) (Elimination, greffe.Object, error) {
 		return Elimination{}, greffe.Object{}, fmt.Errorf("eliminate %s: %w", id, err)
 	}
 	asked, err := db.Elimination(ctx, id)
+	if err == nil && asked.Kind != how.kind() {
+		err = ErrKind
+	}
 	if err != nil {
 		return fail(err)
 	}
 	if asked.Order == "" {
-		if asked, err = confirm(ctx, store, db, asked, by, progress); err != nil {
+		if asked, err = confirm(ctx, how, store, db, asked, by, progress); err != nil {
 			return fail(err)
 		}
 	}
@@ -260,7 +322,7 @@ func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, 
 	if err := json.Unmarshal([]byte(asked.Order), &e); err != nil {
 		return fail(err)
 	}
-	key := eliminationKey(id, asked.AskedAt)
+	key := eliminationKey(id)
 	if !asked.DoneAt.IsZero() {
 		return readCertificate(ctx, store, asked.Certificate)
 	}
@@ -268,7 +330,7 @@ func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, 
 		return fail(err)
 	}
 	for n := range e.Messages {
-		if err := eliminateMessage(ctx, store, db, id, e.ConfirmedBy, &e.Messages[n]); err != nil {
+		if err := eliminateMessage(ctx, how, db, asked, e.ConfirmedBy, &e.Messages[n]); err != nil {
 			return fail(err)
 		}
 		if progress != nil {
@@ -291,25 +353,25 @@ func Eliminate(ctx context.Context, store archive.Eliminator, db *index.DB, id, 
 	if err != nil {
 		return fail(err)
 	}
-	if err := db.FinishElimination(ctx, id, e.ConfirmedBy, certificate); err != nil {
+	if err := db.FinishElimination(ctx, asked, e.ConfirmedBy, certificate); err != nil {
 		return fail(err)
 	}
 	return e, certificate, nil
 }
 
 // confirm judges once more and writes the order into the index and the journal.
-func confirm(ctx context.Context, store archive.Store, db *index.DB, asked index.Elimination, by string, progress func(done, total int)) (index.Elimination, error) {
+func confirm(ctx context.Context, how removal, store archive.Store, db *index.DB, asked index.Elimination, by string, progress func(done, total int)) (index.Elimination, error) {
 	if strings.EqualFold(asked.AskedBy, by) {
 		return asked, index.ErrSamePerson
 	}
-	good, bad, err := judgeElimination(ctx, store, db, asked.Messages, progress)
+	good, bad, err := judgeElimination(ctx, how, store, db, asked.ID, asked.Messages, progress)
 	if err != nil {
 		return asked, err
 	}
 	if len(bad) > 0 {
 		return asked, fmt.Errorf("%w: %s : %s", ErrNotYet, bad[0].Message, bad[0].Text)
 	}
-	b, err := encodeElimination(Elimination{Format: EliminationFormat, ID: asked.ID, AskedBy: asked.AskedBy, AskedAt: asked.AskedAt, ConfirmedBy: by, Messages: good})
+	b, err := encodeElimination(Elimination{Format: EliminationFormat, ID: asked.ID, Kind: asked.Kind, AskedBy: asked.AskedBy, AskedAt: asked.AskedAt, ConfirmedBy: by, Messages: good})
 	if err != nil {
 		return asked, err
 	}
@@ -317,7 +379,7 @@ func confirm(ctx context.Context, store archive.Store, db *index.DB, asked index
 }
 
 // eliminateMessage removes one message. What cannot be removed any more is marked kept.
-func eliminateMessage(ctx context.Context, store archive.Eliminator, db *index.DB, id, by string, m *EliminatedMessage) error {
+func eliminateMessage(ctx context.Context, how removal, db *index.DB, e index.Elimination, by string, m *EliminatedMessage) error {
 	manifest := archive.ManifestKey(m.ID)
 	remove := func(only bool) error {
 		for n := range m.Objects {
@@ -325,7 +387,7 @@ func eliminateMessage(ctx context.Context, store archive.Eliminator, db *index.D
 			if o.Kept != "" || (o.Key == manifest) != only {
 				continue
 			}
-			switch err := store.Eliminate(ctx, o.Object); {
+			switch err := how.remove(ctx, o.Object, e.ID); {
 			case err == nil, errors.Is(err, archive.ErrNotFound): // an interrupted run did it
 			case errors.Is(err, archive.ErrLocked) && !only:
 				o.Kept = "locked"
@@ -338,7 +400,7 @@ func eliminateMessage(ctx context.Context, store archive.Eliminator, db *index.D
 	if err := remove(true); err != nil {
 		return err
 	}
-	if err := db.EliminateMessage(ctx, id, by, m.ID); err != nil {
+	if err := db.EliminateMessage(ctx, e, by, m.ID); err != nil {
 		return err
 	}
 	return remove(false)
@@ -356,15 +418,10 @@ func putBytes(ctx context.Context, store archive.Store, key string, b []byte) (g
 	return store.Put(ctx, key, bytes.NewReader(b), int64(len(b)), greffe.DigestOf(b))
 }
 
-// eliminationKey begins the keys of the order and the certificate.
-func eliminationKey(id string, asked time.Time) string {
-	return archive.EliminationsPrefix + asked.UTC().Format("2006/01/02/") + id
-}
-
 // readElimination reads the order of an elimination as it is, with who confirmed it, and
 // where its certificate is; empty and zero when they are not in the archive.
-func readElimination(ctx context.Context, store archive.Store, id string, asked time.Time) (order, by string, certificate greffe.Object, err error) {
-	key := eliminationKey(id, asked)
+func readElimination(ctx context.Context, store archive.Store, id string) (order, by string, certificate greffe.Object, err error) {
+	key := eliminationKey(id)
 	_, b, err := readObject(ctx, store, key+".order.json", maxElimination)
 	if errors.Is(err, archive.ErrNotFound) {
 		return "", "", greffe.Object{}, nil

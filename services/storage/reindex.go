@@ -28,15 +28,16 @@ type Reindexed struct {
 	Seals    int         `json:"seals"`
 	Tail     int         `json:"tail"` // entries that only the index before held, not sealed yet
 	Seconds  float64     `json:"seconds"`
-	Unlisted []string    `json:"unlisted"` // raw messages that no entry speaks of: taken again from their mailboxes
-	Damaged  []string    `json:"damaged"`  // messages whose manifest cannot be used: shown as not yet read
-	Holds    int         `json:"holds"`    // legal holds
-	Erased   int         `json:"eliminations"`
-	Stated   int         `json:"statements"` // of completeness
-	Without  int         `json:"without"`    // outcomes and decisions about documents that were eliminated
-	Lost     []LostRange `json:"lost"`       // of the sealed journal
-	Saved    []LostRange `json:"saved"`      // the same, but the index before still held it, as it was sealed
-	Doubtful int         `json:"doubtful"`   // documents that may have been delivered in what was lost: a person decides
+	Unlisted []string    `json:"unlisted"`     // raw messages that no entry speaks of: taken again from their mailboxes
+	Damaged  []string    `json:"damaged"`      // messages whose manifest cannot be used: shown as not yet read
+	Holds    int         `json:"holds"`        // legal holds
+	Asked    int         `json:"eliminations"` // and erasures, that were asked
+	Erased   int         `json:"erased"`       // messages whose keys were destroyed: they stay away
+	Stated   int         `json:"statements"`   // of completeness
+	Without  int         `json:"without"`      // outcomes and decisions about documents that were eliminated or erased
+	Lost     []LostRange `json:"lost"`         // of the sealed journal
+	Saved    []LostRange `json:"saved"`        // the same, but the index before still held it, as it was sealed
+	Doubtful int         `json:"doubtful"`     // documents that may have been delivered in what was lost: a person decides
 	// Usable is false when the end of the sealed journal is lost: nothing could follow it,
 	// and no service opens the index.
 	Usable bool `json:"usable"`
@@ -146,10 +147,10 @@ func reindex(ctx context.Context, store archive.Store, db *index.DB, opt Reindex
 	if r.Holds, err = db.RestoreHolds(ctx); err != nil {
 		return err
 	}
-	if r.Erased, err = db.RestoreEliminations(ctx, func(id string, asked time.Time) (string, string, greffe.Object, error) {
-		order, by, certificate, err := readElimination(ctx, store, id, asked)
+	if r.Asked, err = db.RestoreEliminations(ctx, func(id string) (string, string, greffe.Object, error) {
+		order, by, certificate, err := readElimination(ctx, store, id)
 		if errors.Is(err, evidence.ErrFormat) {
-			r.Lost = append(r.Lost, LostRange{Key: eliminationKey(id, asked) + ".order.json", Cause: err.Error()})
+			r.Lost = append(r.Lost, LostRange{Key: eliminationKey(id) + ".order.json", Cause: err.Error()})
 			err = nil
 		}
 		return order, by, certificate, err
@@ -207,10 +208,11 @@ func restoreMessages(ctx context.Context, store archive.Store, db *index.DB, r *
 		defer close(batches)
 		var ids []greffe.MessageID
 		next := func() error {
-			batch, damaged, err := readManifests(ctx, store, ids)
+			batch, damaged, erased, err := readManifests(ctx, store, ids)
 			if err != nil {
 				return err
 			}
+			r.Erased += erased
 			r.Damaged, ids = append(r.Damaged, damaged...), ids[:0]
 			select {
 			case batches <- batch:
@@ -244,8 +246,9 @@ func restoreMessages(ctx context.Context, store archive.Store, db *index.DB, r *
 	return g.Wait()
 }
 
-// readManifests reads manifests, many at once; damaged are those that cannot be used.
-func readManifests(ctx context.Context, store archive.Store, ids []greffe.MessageID) (batch []index.Restored, damaged []string, err error) {
+// readManifests reads manifests, many at once; damaged are those that cannot be used,
+// erased is how many have no key any more.
+func readManifests(ctx context.Context, store archive.Store, ids []greffe.MessageID) (batch []index.Restored, damaged []string, erased int, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(reindexReaders)
 	var mu sync.Mutex
@@ -253,14 +256,18 @@ func readManifests(ctx context.Context, store archive.Store, ids []greffe.Messag
 		g.Go(func() error {
 			m, o, err := archive.FindManifest(ctx, store, id)
 			bad := errors.Is(err, archive.ErrManifest) || errors.Is(err, archive.ErrDigest)
-			if err != nil && !bad {
+			_, gone := errors.AsType[*archive.ErasedError](err)
+			if err != nil && !bad && !gone {
 				return fmt.Errorf("message %s: %w", id, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if bad {
+			switch {
+			case gone:
+				erased++
+			case bad:
 				damaged = append(damaged, string(id))
-			} else {
+			default:
 				batch = append(batch, index.Restored{Parsed: m.Parsed, Manifest: o, Raw: m.Raw, Objects: m.Objects})
 			}
 			return nil
@@ -268,7 +275,7 @@ func readManifests(ctx context.Context, store archive.Store, ids []greffe.Messag
 	}
 	err = g.Wait()
 	slices.Sort(damaged)
-	return batch, damaged, err
+	return batch, damaged, erased, err
 }
 
 // unlisted notes the raw messages that nothing speaks of.

@@ -456,7 +456,7 @@ func TestReindexBringsBackWhatWasDecided(t *testing.T) {
 	}
 	defer db.Close()
 	r, err := Reindex(t.Context(), h.store, db, ReindexOptions{})
-	if err != nil || !r.OK() || r.Holds != 2 || r.Erased != 2 || r.Stated != 1 || r.Messages != 3 {
+	if err != nil || !r.OK() || r.Holds != 2 || r.Asked != 2 || r.Stated != 1 || r.Messages != 3 {
 		t.Errorf("reindexed %+v, %v", r, err)
 	}
 	sameIndex(t, h.file, file, 1<<40, []string{"messages", "documents", "holds", "eliminations", "statements", "compared"})

@@ -175,6 +175,9 @@ func (s *Storage) blame(ctx context.Context, err error) error {
 	case errors.Is(err, ErrLost), errors.Is(err, ErrEvent), errors.Is(err, archive.ErrExists), errors.Is(err, archive.ErrManifest):
 		return fmt.Errorf("%w: %w", bus.ErrPermanent, err)
 	}
+	if _, erased := errors.AsType[*archive.ErasedError](err); erased {
+		return fmt.Errorf("%w: %w", bus.ErrPermanent, err)
+	}
 	if _, ok := errors.AsType[indexError](err); ok {
 		// Is it this message, or the index as a whole?
 		if ping := s.index.Ping(ctx); ping != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"greffe/pkg/archive"
 	"greffe/pkg/eml"
@@ -33,6 +34,12 @@ func (s *Storage) storeMessage(ctx context.Context, p greffe.Parsed) (greffe.Arc
 	return a, nil
 }
 
+// storing is how long after its first part was stored a message has its manifest; one
+// that takes longer has its parts put once more, which goes faster: an erasure that was
+// asked for meanwhile may have taken the key of a part that was there before. See
+// ErasureGrace.
+const storing = ErasureGrace / 2
+
 // committed returns the manifest that the message has; archive.ErrNotFound when
 // it has none. It may be that of an earlier reading, at another time or by another
 // version of the parser: it stands, because documents were delivered by it.
@@ -58,8 +65,14 @@ func (s *Storage) commit(ctx context.Context, p greffe.Parsed) (*archive.Manifes
 		if m.Raw, err = s.raw(ctx, p.Received); err != nil {
 			return nil, greffe.Object{}, err
 		}
-		if m.Objects, err = s.parts(ctx, tree, m.Raw, p); err != nil {
-			return nil, greffe.Object{}, fmt.Errorf("store message %s: %w", p.Received.ID, err)
+		for again := false; ; again = true {
+			began := time.Now()
+			if m.Objects, err = s.parts(ctx, tree, m.Raw, p); err != nil {
+				return nil, greffe.Object{}, fmt.Errorf("store message %s: %w", p.Received.ID, err)
+			}
+			if again || time.Since(began) < storing {
+				break
+			}
 		}
 	}
 	o, err := archive.PutManifest(ctx, s.store, m)

@@ -94,13 +94,17 @@ const (
 // It holds 16 bytes and a map slot for each different object, about 50 MB for a
 // million of them.
 func Verify(ctx context.Context, store archive.Store, db *index.DB, opt VerifyOptions) (Report, error) {
-	v := &verifier{store: store, db: db, opt: opt, seen: make(map[[16]byte]bool), tally: make([]tally, len(checks))}
+	_, encrypted := store.(*archive.Encrypted)
+	v := &verifier{store: store, db: db, opt: opt, encrypted: encrypted, certificates: &certificates{store: store}, seen: make(map[[16]byte]bool), tally: make([]tally, len(checks))}
 	v.rep.Format, v.rep.Began = ReportFormat, time.Now().UTC()
 	v.rep.Scope = Scope{Full: opt.Full, Since: opt.Since.UTC(), Message: opt.Message}
 	if !opt.whole() && opt.Message == "" {
 		v.rep.Scope.Sample, v.rep.Scope.Seed = opt.Sample, strconv.FormatUint(opt.Seed, 16)
 	}
 	steps := []func(context.Context) error{v.messages, v.contents, v.tallies, v.journal}
+	if !encrypted {
+		v.skip("L’archive n’est pas chiffrée par Greffe.", CheckKey, CheckErased)
+	}
 	if opt.Message != "" {
 		steps = []func(context.Context) error{v.one, v.journal}
 	}
@@ -117,6 +121,9 @@ type verifier struct {
 	store archive.Store
 	db    *index.DB
 	opt   VerifyOptions
+
+	encrypted    bool
+	certificates *certificates
 
 	mu    sync.Mutex // guards what follows
 	rep   Report
@@ -317,10 +324,13 @@ func (v *verifier) one(ctx context.Context) error {
 	}
 	f := folder{id: id}
 	for _, key := range []string{archive.RawKey(id), archive.ManifestKey(id)} {
-		switch _, err := v.store.Stat(ctx, key); {
-		case err == nil && key == archive.ManifestKey(id):
+		_, err := v.store.Stat(ctx, key)
+		_, erased := errors.AsType[*archive.ErasedError](err)
+		there := err == nil || erased || errors.Is(err, archive.ErrKeyLost)
+		switch {
+		case there && key == archive.ManifestKey(id):
 			f.manifest = true
-		case err == nil || errors.Is(err, archive.ErrNotFound):
+		case there || errors.Is(err, archive.ErrNotFound):
 		case errors.Is(err, archive.ErrKey):
 			return index.ErrNotFound
 		default:
@@ -345,10 +355,16 @@ func (v *verifier) stranger(ctx context.Context, f folder) error {
 		v.add(Problem{Check: OrphanMessage, Message: f.id, Key: archive.RawKey(f.id)}, nil)
 		return nil
 	}
-	v.add(Problem{Check: CheckIndexed, Message: f.id, Key: archive.ManifestKey(f.id)}, nil)
-	// What it names is not surplus.
 	m, _, err := archive.FindManifest(ctx, v.store, f.id)
+	if e, ok := errors.AsType[*archive.ErasedError](err); ok {
+		return v.erased(ctx, f.id, e)
+	}
+	v.add(Problem{Check: CheckIndexed, Message: f.id, Key: archive.ManifestKey(f.id)}, nil)
+	told, failed := v.unreadable(ctx, Problem{Message: f.id, Key: archive.ManifestKey(f.id)}, err)
 	switch {
+	case told:
+		return failed
+	// What it names is not surplus.
 	case err == nil:
 		return v.objects(ctx, f.id, m.Raw, m.Objects)
 	case errors.Is(err, archive.ErrManifest), errors.Is(err, archive.ErrDigest):
@@ -356,6 +372,37 @@ func (v *verifier) stranger(ctx context.Context, f folder) error {
 		return nil
 	}
 	return err
+}
+
+// erased looks at a message whose manifest was erased: the certificate must name it, its
+// raw mail must be gone, too, and the journal say so.
+func (v *verifier) erased(ctx context.Context, id greffe.MessageID, e *archive.ErasedError) error {
+	if _, err := v.unreadable(ctx, Problem{Message: id, Key: archive.ManifestKey(id)}, e); err != nil {
+		return err
+	}
+	_, raw := v.store.Stat(ctx, archive.RawKey(id))
+	told, failed := v.unreadable(ctx, Problem{Message: id, Key: archive.RawKey(id)}, raw)
+	switch {
+	case failed != nil:
+		return failed
+	case raw == nil:
+		v.add(Problem{Check: CheckErased, Message: id, Key: archive.RawKey(id)}, errors.New("the manifest was erased, the raw message was not"))
+	case !told && !errors.Is(raw, archive.ErrNotFound):
+		return raw
+	}
+	at, order, err := v.db.Erased(ctx, id)
+	switch {
+	case errors.Is(err, index.ErrNotFound), err == nil && order != e.Order:
+		v.add(Problem{Check: CheckErased, Message: id, Key: archive.ManifestKey(id)}, fmt.Errorf("the journal does not say that erasure %s erased it", e.Order))
+	case err != nil:
+		return err
+	}
+	v.mu.Lock()
+	if v.rep.Erased++; len(v.rep.Erasures) < mostProblems {
+		v.rep.Erasures = append(v.rep.Erasures, ErasedMessage{id, at.UTC(), CertificateKey(e.Order)})
+	}
+	v.mu.Unlock()
+	return nil
 }
 
 // contents looks for objects below content/ that no message names.
@@ -376,9 +423,17 @@ func (v *verifier) contents(ctx context.Context) error {
 		mark, _ := slot(d)
 		if _, looked := v.seen[mark]; looked {
 			v.held(OrphanContent, 1)
-		} else {
-			v.add(Problem{Check: OrphanContent, Key: i.Key}, nil)
+			continue
 		}
+		if v.encrypted {
+			_, err := v.store.Stat(ctx, i.Key)
+			if told, failed := v.unreadable(ctx, Problem{Key: i.Key}, err); told && failed == nil {
+				continue
+			} else if failed != nil {
+				return failed
+			}
+		}
+		v.add(Problem{Check: OrphanContent, Key: i.Key}, nil)
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ const (
 	CheckObject        CheckID = "object.present"
 	CheckObjectBytes   CheckID = "object.bytes"
 	CheckRetention     CheckID = "object.retention"
+	CheckKey           CheckID = "object.key"
+	CheckErased        CheckID = "object.erased"
 	// manifests ↔ index
 	CheckIndexed CheckID = "index.message"
 	CheckRow     CheckID = "index.row"
@@ -67,6 +69,10 @@ var checks = []check{
 		"Un contenu de ce message n’est plus celui qui a été enregistré.", "Restaurez-le depuis une sauvegarde de l’archive et cherchez qui a pu le modifier."},
 	{CheckRetention, "Chaque objet est verrouillé au moins aussi longtemps que le prévoit la configuration.",
 		"Cet objet n’est pas verrouillé assez longtemps.", "Prolongez sa conservation (greffe retain) et vérifiez les réglages du bucket (greffe check)."},
+	{CheckKey, "Chaque objet chiffré a sa clé, que la clé maîtresse ouvre.",
+		"La clé de cet objet chiffré manque ou est abîmée, sans qu’un effacement l’explique : il est illisible.", "Restaurez keys/ depuis une sauvegarde de l’archive ; si le message est encore dans sa boîte aux lettres, il peut en être repris."},
+	{CheckErased, "Chaque objet dont la clé a été détruite est nommé par un certificat d’effacement.",
+		"La clé de cet objet a été détruite, et aucun certificat d’effacement ne le nomme.", "« greffe retain erase » liste les effacements interrompus : relancez-en la confirmation. Sinon, restaurez keys/ depuis une sauvegarde et cherchez qui a pu détruire cette clé."},
 	{CheckIndexed, "Chaque message complet de l’archive est connu de l’index.",
 		"Ce message est complet dans l’archive mais absent de l’index : personne ne le voit.", "Reconstruisez l’index (greffe reindex)."},
 	{CheckRow, "L’index dit de chaque message et de chaque document ce que dit le manifeste.",

@@ -51,7 +51,12 @@ func (v *verifier) compare(ctx context.Context, d index.Detail) error {
 		return v.objects(ctx, d.ID, d.Raw, nil)
 	}
 	m, err := archive.ReadManifest(ctx, v.store, d.Manifest)
+	told, failed := v.unreadable(ctx, Problem{Message: d.ID, Key: archive.ManifestKey(d.ID)}, err)
 	switch {
+	case failed != nil:
+		return failed
+	case told:
+		return v.objects(ctx, d.ID, d.Raw, d.Objects)
 	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrKey):
 		v.add(Problem{Check: CheckManifest, Message: d.ID, Key: archive.ManifestKey(d.ID)}, err)
 		return v.objects(ctx, d.ID, d.Raw, d.Objects)
@@ -65,6 +70,9 @@ func (v *verifier) compare(ctx context.Context, d index.Detail) error {
 	v.held(CheckManifest, 1)
 	v.held(CheckManifestBytes, 1)
 	v.held(CheckIndexed, 1)
+	if v.encrypted {
+		v.held(CheckKey, 1)
+	}
 	if m.Parsed.Received.ID != d.ID {
 		v.add(Problem{Check: CheckRow, Message: d.ID, Key: d.Manifest.Key}, errors.New("manifest of another message"))
 	} else if wrong, err := v.db.Differences(ctx, &m.Parsed, d.Manifest, m.Raw, m.Objects); err != nil {

@@ -41,7 +41,12 @@ func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string,
 	}
 	err := v.look(ctx, o)
 	problem := Problem{Message: id, Part: part, Key: o.Key}
+	told, failed := v.unreadable(ctx, problem, err)
+	if failed != nil {
+		return failed
+	}
 	switch {
+	case told:
 	case errors.Is(err, archive.ErrNotFound), errors.Is(err, archive.ErrKey):
 		problem.Check = CheckObject
 		v.add(problem, nil)
@@ -54,6 +59,9 @@ func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string,
 	default:
 		v.held(CheckObject, 1)
 		v.held(CheckObjectBytes, 1)
+		if v.encrypted {
+			v.held(CheckKey, 1)
+		}
 		if err := v.retention(ctx, id, part, o); err != nil {
 			return err
 		}
@@ -70,6 +78,30 @@ func (v *verifier) object(ctx context.Context, id greffe.MessageID, part string,
 		}
 	}
 	return nil
+}
+
+// unreadable tells of an object whose key is lost, or was destroyed; told is false for
+// any other error. Of one that was erased the certificate is looked at.
+func (v *verifier) unreadable(ctx context.Context, p Problem, err error) (told bool, failed error) {
+	if e, ok := errors.AsType[*archive.ErasedError](err); ok {
+		wrong := v.certificates.covers(ctx, e)
+		switch {
+		case wrong == nil:
+			v.held(CheckErased, 1)
+		case errors.Is(wrong, archive.ErrUnavailable), ctx.Err() != nil:
+			return true, wrong
+		default:
+			p.Check = CheckErased
+			v.add(p, wrong)
+		}
+		return true, nil
+	}
+	if errors.Is(err, archive.ErrKeyLost) {
+		p.Check = CheckKey
+		v.add(p, err)
+		return true, nil
+	}
+	return false, nil
 }
 
 // retention looks whether an object is locked for as long as promised.

@@ -91,6 +91,7 @@ type Report struct {
 	Took        float64   `json:"seconds"`
 	Messages    int       `json:"messages"`    // of the index, looked at
 	Pending     int       `json:"pending"`     // of them, received and not yet archived
+	Erased      int       `json:"erased"`      // messages of the archive whose keys were destroyed, certified
 	Objects     int       `json:"objects"`     // different objects that are there and right
 	Bytes       int64     `json:"bytes"`       // read again
 	Journal     int64     `json:"entries"`     // of the journal, checked
@@ -104,6 +105,20 @@ type Report struct {
 	Holes        []Problem `json:"holes"`
 	SurplusCount int       `json:"surplus_count"`
 	Surplus      []Problem `json:"surplus"`
+	// Erasures lists at most 10,000 of the messages that Erased counts.
+	Erasures []ErasedMessage `json:"erasures,omitempty"`
+}
+
+// ErasedMessage is a message whose keys were destroyed before its lock ended.
+type ErasedMessage struct {
+	Message     greffe.MessageID `json:"message"`
+	At          time.Time        `json:"at"`
+	Certificate string           `json:"certificate"` // key in the archive
+}
+
+// String says it in French.
+func (e ErasedMessage) String() string {
+	return fmt.Sprintf("message %s : effacé le %s (certificat %s)", e.Message, e.At.Local().Format("02/01/2006 à 15:04"), e.Certificate)
 }
 
 // OK reports whether nothing is missing and nothing differs. Surplus is fine.
@@ -153,6 +168,13 @@ func (r Report) String() string {
 		if n > shown {
 			fmt.Fprintf(&b, "  … et %d autres\n", n-shown)
 		}
+	}
+	for i, e := range r.Erasures {
+		if i == shown {
+			fmt.Fprintf(&b, "… et %d autres messages effacés\n", r.Erased-shown)
+			break
+		}
+		fmt.Fprintln(&b, e)
 	}
 	if r.OK() {
 		b.WriteString("Rien ne manque, rien ne diffère.\n")
