@@ -53,6 +53,16 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"GET /documents/{id}":                  "sda",
 	"GET /documents/{id}/file":             "sda",
 	"GET /documents/{id}/telechargement":   "sda",
+	"POST /file/groupe":                    "s",
+	"POST /file/groupe/{choix}":            "s",
+	"GET /file/vues/{key}":                 "sda",
+	"POST /file/vues":                      "sda",
+	"POST /messages/{id}/decision":         "s",
+	"POST /messages/{id}/prise":            "s",
+	"POST /messages/{id}/rendre":           "s",
+	"POST /messages/{id}/reprendre":        "s",
+	"GET /raccourcis":                      "sdar",
+	"POST /raccourcis":                     "sdar",
 	"POST /documents/{id}/decision":        "s",
 	"POST /messages/{id}/accuse":           "s",
 	"GET /recherche":                       "sda",
@@ -80,8 +90,13 @@ func (v *visitor) status(t *testing.T, method, path string, header ...string) (i
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	body := ""
-	if strings.HasSuffix(path, "/decision") {
+	switch {
+	case strings.HasPrefix(path, "/messages/") && strings.HasSuffix(path, "/decision"):
+		body = "decision=hold&motif=dossier+12"
+	case strings.HasSuffix(path, "/decision"):
 		body = "decision=retry"
+	case strings.HasPrefix(path, "/file/groupe/"):
+		body = "decision=later"
 	}
 	r, err := http.NewRequestWithContext(ctx, method, v.w.server.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -124,7 +139,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		case strings.Contains(p, "/incidents/"):
 			p = strings.Replace(p, "{id}", "inconnu", 1)
 		}
-		p = strings.NewReplacer("{id}", string(m), "{n}", "0", "{file}", "greffe.css", "{$}", "").Replace(p)
+		p = strings.NewReplacer("{id}", string(m), "{n}", "0", "{choix}", "inconnu", "{key}", "inconnue", "{file}", "greffe.css", "{$}", "").Replace(p)
 		return method, p
 	}
 	people := []struct {

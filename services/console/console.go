@@ -116,6 +116,7 @@ type Console struct {
 	consultations consultations // of mailboxes
 	metrics       http.Handler  // nil: not served
 	metricsToken  [sha256.Size]byte
+	counters      counters    // of the tabs
 	standings     standings   // of the other services
 	closing       atomic.Bool // set when Run ends: the console is no longer ready
 }

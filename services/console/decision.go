@@ -1,10 +1,14 @@
 package console
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -35,13 +39,107 @@ func mayRetry(d index.Document) bool {
 	return false
 }
 
-// mayDismiss reports whether a person may say that a document in this state needs nothing.
+// mayDismiss reports whether a person may say that a document in this state needs
+// nothing, refuse it, or call it a copy.
 func mayDismiss(s greffe.State) bool {
 	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateWaiting
 }
 
-// decide publishes a person's decision about a document. The integrator applies it
-// and the page follows by the live updates; nothing is written to the index here.
+// mayReopen reports whether a person's putting it aside can be taken back.
+func mayReopen(d index.Document) bool {
+	return d.State == greffe.StateDismissed && d.Outcome.Code == greffe.CodeDecision
+}
+
+// documentRevision counts what happened to a document: a decision is about what was on
+// the screen.
+func documentRevision(m index.Detail, id greffe.DocumentID) int {
+	n := 0
+	for _, a := range m.Outcomes {
+		if a.Document == id {
+			n++
+		}
+	}
+	for _, d := range m.Decisions {
+		if d.Document == id {
+			n++
+		}
+	}
+	return n
+}
+
+// goodReason reads the reason that a person gives; false when it is too short or too
+// long.
+func goodReason(form url.Values) (string, bool) {
+	reason := strings.TrimSpace(form.Get("motif"))
+	n := utf8.RuneCountInString(reason)
+	return reason, n >= minReason && n <= maxReason && utf8.ValidString(reason)
+}
+
+// A decision that somebody else keeps from being made.
+var (
+	errTaken = errors.New("console: another person has it open")
+	errFirst = errors.New("console: another decision was first")
+)
+
+// takenError says who has what a person wanted to decide about.
+type takenError struct{ by index.Taking }
+
+func (e takenError) Error() string { return errTaken.Error() }
+func (e takenError) Unwrap() error { return errTaken }
+
+// claim makes sure that this person alone decides about one revision of an item: the
+// message is hers (or nobody's), what she saw is still so, and no other decision about
+// it was published. form may say which revision she saw.
+func (c *Console) claim(ctx context.Context, v *visit, m greffe.MessageID, item string, revision int, form url.Values) error {
+	if seen := form.Get("rev"); seen != "" && seen != strconv.Itoa(revision) {
+		return errFirst
+	}
+	k, err := c.take(ctx, v, m, takenAgain, false)
+	if err != nil {
+		return err
+	}
+	if k.Login != v.user.Login {
+		return takenError{k}
+	}
+	ok, err := c.db.Ask(ctx, item, revision, v.user.Login)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errFirst
+	}
+	return nil
+}
+
+// publish writes a decision about a document into the journal and gives it to who
+// applies it. The page follows by the live updates; nothing is written to the index here.
+func (c *Console) publishDecision(ctx context.Context, v *visit, m index.Detail, d index.Document, e greffe.Decided, form url.Values) error {
+	revision := documentRevision(m, d.ID)
+	if err := c.claim(ctx, v, m.ID, string(d.ID), revision, form); err != nil {
+		return err
+	}
+	err := c.record(v, "asked", string(d.ID), string(e.Verb), "")
+	if err == nil {
+		// Whoever applies it tells by its time whether it was applied before a crash: it comes
+		// after what the person saw, whatever the clocks of two hosts say.
+		at := time.Now().UTC()
+		if !at.After(d.Outcome.At) {
+			at = d.Outcome.At.Add(time.Millisecond)
+		}
+		e.ID, e.Document, e.By, e.At = rand.Text(), d.ID, v.user.Login, at
+		if err = bus.Publish(ctx, c.bus, bus.Decided, e); err != nil {
+			err = fmt.Errorf("publish decision: %w", err)
+		}
+	}
+	if err != nil {
+		// It may be on the bus for all that; who applies it does so once.
+		return errors.Join(err, c.db.Unask(context.WithoutCancel(ctx), string(d.ID), revision))
+	}
+	_, err = c.leave(ctx, v, m.ID)
+	return err
+}
+
+// decide publishes a person's decision about a document.
 func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := r.ParseForm(); err != nil {
 		return errors.Join(errBadInput, err)
@@ -50,42 +148,154 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	reason := strings.TrimSpace(r.PostForm.Get("motif"))
-	verb := greffe.Verb(r.PostForm.Get("decision"))
-	said := ""
-	switch verb {
+	m, err := c.db.Message(r.Context(), d.Message)
+	if err != nil {
+		return err
+	}
+	e := greffe.Decided{Verb: greffe.Verb(r.PostForm.Get("decision"))}
+	var reasonGiven bool
+	e.Reason, reasonGiven = goodReason(r.PostForm)
+	said, needsReason := "", false
+	back := local(r.PostForm.Get("ici"), "/documents/"+string(d.ID))
+	title := "« " + docTitle(d.Facts) + " »"
+	switch e.Verb {
 	case greffe.VerbRetry:
 		if !mayRetry(d) {
 			return errState
 		}
-		said = "Renvoi au DI demandé. L’état du document se mettra à jour ici dès que le DI aura répondu."
+		e.Reason = ""
+		said = "Renvoi au DI demandé pour " + title + ". L’état du document se mettra à jour ici dès que le DI aura répondu."
 	case greffe.VerbDismiss:
 		if !mayDismiss(d.State) {
 			return errState
 		}
-		if n := utf8.RuneCountInString(reason); n < minReason || n > maxReason || !utf8.ValidString(reason) {
-			c.flash(r, "Indiquez le motif du classement : entre 3 et 500 caractères. Le document n’a pas été classé.")
-			http.Redirect(w, r, "/documents/"+string(d.ID)+"#decision", http.StatusSeeOther)
+		needsReason = true
+		said = "Classement sans suite demandé pour " + title + "."
+	case greffe.VerbRefuse:
+		if !mayDismiss(d.State) {
+			return errState
+		}
+		needsReason = true
+		said = "Refus demandé pour " + title + " : l’expéditeur en sera averti si son adresse le permet."
+	case greffe.VerbCopy:
+		if !mayDismiss(d.State) {
+			return errState
+		}
+		e.Of = greffe.DocumentID(r.PostForm.Get("original"))
+		originals, err := c.originals(r.Context(), v, m, d)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(originals, func(o index.Document) bool { return o.ID == e.Of }) {
+			c.flash(r, "Choisissez le document dont celui-ci est le doublon. Rien n’a été décidé.")
+			http.Redirect(w, r, back+"#decision", http.StatusSeeOther)
 			return nil
 		}
-		said = "Classement sans suite demandé. L’état du document se mettra à jour ici dans un instant."
+		e.Reason = "Doublon signalé par une personne."
+		said = title + " : classement comme doublon demandé."
+	case greffe.VerbReopen:
+		if !mayReopen(d) {
+			return errState
+		}
+		e.Reason = ""
+		said = "Classement annulé pour " + title + " : le document revient dans « À traiter »."
 	default:
 		return errBadInput
 	}
-	if err := c.record(v, "asked", string(d.ID), string(verb), ""); err != nil {
-		return err
+	if needsReason && !reasonGiven {
+		c.flash(r, "Indiquez le motif : entre 3 et 500 caractères. Le document n’a pas été classé.")
+		http.Redirect(w, r, back+"#decision", http.StatusSeeOther)
+		return nil
 	}
-	// Whoever applies it tells by its time whether it was applied before a crash: it comes
-	// after what the person saw, whatever the clocks of two hosts say.
-	at := time.Now().UTC()
-	if !at.After(d.Outcome.At) {
-		at = d.Outcome.At.Add(time.Millisecond)
+	if err := c.publishDecision(r.Context(), v, m, d, e, r.PostForm); err != nil {
+		return c.afterRefusal(w, r, v, err, m.ID, back)
 	}
-	decided := greffe.Decided{ID: rand.Text(), Document: d.ID, Verb: verb, Reason: reason, By: v.user.Login, At: at}
-	if err := bus.Publish(r.Context(), c.bus, bus.Decided, decided); err != nil {
-		return fmt.Errorf("publish decision: %w", err)
+	if e.Verb == greffe.VerbDismiss {
+		c.flashUndo(r, said, undo{Action: "/documents/" + string(d.ID) + "/decision", Verb: string(greffe.VerbReopen), Label: "Annuler le classement de " + title})
+	} else {
+		c.flash(r, said)
 	}
-	c.flash(r, said)
-	http.Redirect(w, r, "/documents/"+string(d.ID), http.StatusSeeOther)
+	http.Redirect(w, r, local(r.PostForm.Get("suite"), back), http.StatusSeeOther)
 	return nil
+}
+
+// afterRefusal shows why a decision was not taken: somebody else has it, or was first.
+func (c *Console) afterRefusal(w http.ResponseWriter, r *http.Request, v *visit, err error, id greffe.MessageID, back string) error {
+	var taken takenError
+	switch {
+	case errors.As(err, &taken):
+		c.note(v, "denied", string(id), "refused", "taken")
+		return c.render(w, r, v, http.StatusConflict, "pris", page{Title: "Déjà ouvert par une autre personne", Nav: "file", Data: takenPage{Name: taken.by.Name, Until: taken.by.Until, Message: id, Back: back}})
+	case errors.Is(err, errFirst):
+		c.note(v, "denied", string(id), "refused", "first")
+		return errors.Join(errState, err)
+	}
+	return err
+}
+
+type takenPage struct {
+	Name    string
+	Until   time.Time
+	Message greffe.MessageID
+	Back    string
+}
+
+// originals lists the documents that the DI has and that d may be a copy of: other
+// versions, the same message, the same patient by INS.
+func (c *Console) originals(ctx context.Context, v *visit, m index.Detail, d index.Document) ([]index.Document, error) {
+	list := slices.Clone(m.Documents)
+	lineage, err := c.db.SameLineage(ctx, d.Lineage)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, lineage...)
+	if number := d.Facts.Patient.INS.Extension; len(number) >= 13 {
+		same, _, err := c.db.Documents(ctx, index.DocumentFilter{INS: number, Places: v.places, Limit: 30})
+		if err != nil && !errors.Is(err, index.ErrTooShort) {
+			return nil, err
+		}
+		list = append(list, same...)
+	}
+	var out []index.Document
+	for _, o := range list {
+		if o.ID != d.ID && o.State == greffe.StateDelivered && v.seesDocument(o) && !slices.ContainsFunc(out, func(x index.Document) bool { return x.ID == o.ID }) {
+			out = append(out, o)
+		}
+	}
+	return out[:min(len(out), 20)], nil
+}
+
+// undo is the decision that takes back the one just made.
+type undo struct {
+	Action, Verb, Label string
+}
+
+const keyUndo = "undo"
+
+// flashUndo keeps a sentence for the next page with a button that takes it back.
+func (c *Console) flashUndo(r *http.Request, text string, u undo) {
+	c.flash(r, text)
+	c.sessions.Put(r.Context(), keyUndo, u.Action+"\n"+u.Verb+"\n"+u.Label)
+}
+
+func (c *Console) popUndo(ctx context.Context) *undo {
+	action, rest, ok := strings.Cut(c.sessions.PopString(ctx, keyUndo), "\n")
+	verb, label, _ := strings.Cut(rest, "\n")
+	if !ok {
+		return nil
+	}
+	return &undo{action, verb, label}
+}
+
+// local returns an address of ours with its query, or fallback when p is none.
+func local(p, fallback string) string {
+	if localPath(p) == "" {
+		return fallback
+	}
+	u, err := url.Parse(p)
+	if err != nil {
+		return fallback
+	}
+	u.Fragment = ""
+	return u.String()
 }

@@ -20,7 +20,11 @@ func TestDecisions(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	consuming := make(chan error, 1)
 	go func() {
-		consuming <- bus.Consume(ctx, w.bus, bus.Decided, bus.Consumer{Name: "essai"}, func(_ context.Context, d greffe.Decided) error { got <- d; return nil })
+		consuming <- bus.Consume(ctx, w.bus, bus.Decided, bus.Consumer{Name: "essai"}, func(_ context.Context, d greffe.Decided) error {
+			_, err := w.db.SaveDecision(ctx, d) // as who applies it does: the next decision is about another revision
+			got <- d
+			return err
+		})
 	}()
 	t.Cleanup(func() { stop(); <-consuming })
 

@@ -34,7 +34,15 @@ type documentPage struct {
 	Auditor   bool // the person may take it as evidence all the same
 	Decides   bool // the person's role decides at all
 	Stream    string
-	Rev       int
+	Rev       int // of the message
+	DocRev    int // of the document: what a decision is about
+	Beside    *beside
+	Taken     takenBy
+	MayReopen bool
+	Originals []index.Document // that it may be a copy of
+	Triage    triageView
+	Here      string // address of this page
+	After     string // where a decision leads
 }
 
 // integrity is what re-reading the archived bytes showed.
@@ -59,12 +67,31 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 		return err
 	}
 	c.consulted(v, m.Origin.Mailbox)
+	taken, err := c.openToDecide(r, v, m.Message) // before the list is read, which shows it
+	if err != nil {
+		return err
+	}
 	p := documentPage{
 		D: d, F: d.Facts, Message: m, Of: len(m.Documents), View: viewOf(d),
 		MayRetry: mayRetry(d), MayFile: mayDismiss(d.State), Sent: d.Outcome.DI != "", Decides: v.role == secretary,
 		Unsafe: greffe.Unsafe(d.Facts.Findings), Auditor: v.role == auditor,
 		Rev:    revision(m),
 		Stream: "/file/flux?message=" + string(d.Message),
+	}
+	p.Taken, p.DocRev, p.MayReopen, p.Here = taken, documentRevision(m, d.ID), mayReopen(d), r.URL.RequestURI()
+	if p.Beside, err = c.readBeside(r, v, m.Message); err != nil {
+		return err
+	}
+	p.After = afterDecision(p.Here, p.Beside, m.Documents, d.ID)
+	if p.Decides {
+		if p.Triage, err = c.triageView(r.Context(), v, m); err != nil {
+			return err
+		}
+		if p.MayFile {
+			if p.Originals, err = c.originals(r.Context(), v, m, d); err != nil {
+				return err
+			}
+		}
 	}
 	for i, o := range m.Documents {
 		if o.ID == d.ID {
@@ -100,7 +127,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 			return err
 		}
 		p.Lineage = slices.DeleteFunc(p.Lineage, func(o index.Document) bool {
-			return o.ID == d.ID || !v.sees(o.Origin) || o.Identity == d.Identity
+			return o.ID == d.ID || !v.seesDocument(o) || o.Identity == d.Identity
 		})
 	}
 	p.Twins = twinsOf(m, d.Facts)
@@ -108,7 +135,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	if p.Integrity, err = c.integrity(r, v, d); err != nil {
 		return err
 	}
-	return c.render(w, r, v, http.StatusOK, "document", page{Title: docTitle(d.Facts), Nav: "file", Wide: true, Scripts: []string{"suivi.js"}, Data: p})
+	return c.render(w, r, v, http.StatusOK, "document", page{Title: docTitle(d.Facts), Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
 }
 
 // integrity reads the archived bytes of the document again and compares them with

@@ -50,6 +50,12 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /documents/{id}/file", "/documents/" + docID + "/file", claire, "shown", docID, ""},
 		{"GET /documents/{id}/telechargement", "/documents/" + docID + "/telechargement", claire, "downloaded", docID, "document"},
 		{"POST /documents/{id}/decision", "/documents/" + docID + "/decision", claire, "asked", docID, ""},
+		{"POST /messages/{id}/decision", "/messages/" + id + "/decision", claire, "asked", id, ""},
+		{"POST /messages/{id}/reprendre", "/messages/" + id + "/reprendre", claire, "taken-over", id, ""},
+		{"POST /messages/{id}/prise", "", nil, "-", "", ""}, {"POST /messages/{id}/rendre", "", nil, "-", "", ""}, // of what was read
+		{"POST /file/groupe", "", nil, "-", "", ""}, {"POST /file/groupe/{choix}", "", nil, "-", "", ""}, // TestBulk
+		{"POST /file/vues", "", nil, "-", "", ""}, {"GET /file/vues/{key}", "", nil, "-", "", ""}, // lead to the queue
+		{"GET /raccourcis", "", nil, "-", "", ""}, {"POST /raccourcis", "", nil, "-", "", ""}, // nobody's data
 		{"POST /messages/{id}/accuse", "/messages/" + id + "/accuse", claire, "asked", id, ""},
 		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
 		{"GET /journal", "/journal", paul, "read", "", "journal"},

@@ -41,14 +41,16 @@ const (
 
 // update is one changed message; a zero Row.ID says that some were dropped.
 type update struct {
-	seq  uint64
-	row  row
-	rev  int // grows with each outcome and decision
-	html string
+	seq   uint64
+	row   row
+	cause greffe.Cause
+	rev   int    // grows with each outcome and decision
+	html  string // a row of the table
+	line  string // a line of the list beside an item
 }
 
 // revision tells two looks at the same message apart when its state is the same.
-func revision(d index.Detail) int { return len(d.Outcomes) + len(d.Decisions) }
+func revision(d index.Detail) int { return len(d.Outcomes) + len(d.Decisions) + len(d.Triages) }
 
 type client struct {
 	updates chan update
@@ -73,6 +75,56 @@ type hub struct {
 	wake    chan struct{}
 	closed  chan struct{}
 	once    sync.Once
+	taken   map[greffe.MessageID]index.Taking // as last read
+}
+
+// watchTakings looks every few seconds at who has what open: in another process, or no
+// longer. Nothing is read while nobody looks.
+func (h *hub) watchTakings(ctx context.Context) {
+	t := time.NewTicker(takenPoll)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		h.mu.Lock()
+		idle := len(h.clients) == 0
+		h.mu.Unlock()
+		if idle {
+			continue
+		}
+		for _, id := range h.readTakings(ctx) {
+			h.changed(id)
+		}
+	}
+}
+
+// readTakings reads who has what open and returns the messages of which that changed.
+func (h *hub) readTakings(ctx context.Context) []greffe.MessageID {
+	now, err := h.c.takings(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.c.log.Warn("who has what open not read", slog.Any("error", err))
+		}
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []greffe.MessageID
+	for id, k := range now {
+		if h.taken[id].Login != k.Login {
+			list = append(list, id)
+		}
+	}
+	for id := range h.taken {
+		if _, ok := now[id]; !ok {
+			list = append(list, id)
+		}
+	}
+	h.taken = now
+	return list
 }
 
 func newHub(c *Console) *hub {
@@ -92,7 +144,11 @@ func (h *hub) run(ctx context.Context) error {
 	g.Go(func() error {
 		return follow(ctx, h, bus.Delivered, func(e greffe.Delivered) greffe.MessageID { return e.Document.Message() })
 	})
+	g.Go(func() error {
+		return follow(ctx, h, bus.Placed, func(e greffe.Placed) greffe.MessageID { return e.Message })
+	})
 	g.Go(func() error { h.spread(ctx); return nil })
+	g.Go(func() error { h.watchTakings(ctx); return nil })
 	g.Go(func() error { h.c.standings.follow(ctx, h.c.bus, h.c.expected(), h.c.log); return nil })
 	return g.Wait()
 }
@@ -170,6 +226,9 @@ func (h *hub) spread(ctx context.Context) {
 		if dropped {
 			h.send(update{})
 		}
+		if len(pending) > 0 {
+			h.readTakings(ctx)
+		}
 		for id, tries := range pending {
 			h.look(ctx, id, tries)
 		}
@@ -196,8 +255,15 @@ func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
 		}
 		return
 	}
-	u := update{row: h.c.newRow(d.Message), rev: revision(d)}
-	if u.html, err = h.c.pages.fragment("file", "row", u.row); err != nil {
+	u := update{row: h.c.newRow(d.Message), cause: d.Cause, rev: revision(d)}
+	h.mu.Lock()
+	u.row.Taken, u.row.Rev = h.taken[id].Name, u.rev
+	h.mu.Unlock()
+	u.html, err = h.c.pages.fragment("file", "row", u.row)
+	if err == nil {
+		u.line, err = h.c.pages.fragment("file", "line", u.row)
+	}
+	if err != nil {
 		h.c.log.Error("live update not rendered", slog.String("message", string(id)), slog.Any("error", err))
 		return
 	}
@@ -284,14 +350,27 @@ type changeEvent struct {
 	State greffe.State     `json:"state"`
 	Rev   int              `json:"rev"`
 	Match bool             `json:"match"` // belongs on the page's first screen, if it is not there yet
-	HTML  string           `json:"html"`
+	// Belongs says whether it is still what the page shows: what no longer is stays where
+	// it is and says so.
+	Belongs bool   `json:"belongs"`
+	HTML    string `json:"html"`
+}
+
+// belongs reports whether a message is what a filter keeps, as far as its line tells.
+func belongs(f index.MessageFilter, u update, now time.Time) bool {
+	r := u.row
+	return index.Within(f.Places, r.Queue) && (len(f.States) == 0 || slices.Contains(f.States, r.State)) &&
+		(f.Cause == "" || f.Cause == u.cause) && (f.Assignee == "" || f.Assignee == r.Assignee) &&
+		(f.Due.IsZero() || !r.Later.After(now)) && (f.Later.IsZero() || r.Later.After(now)) && (f.Sender == "" || f.Sender == r.Sender)
 }
 
 // stream sends live updates as server-sent events: "ligne" for a changed message,
 // "compteurs" for the counts of the tabs, "avis" for what keeps messages waiting, "relire" when some were missed, "fin" when
 // the session ended. It does not keep the session alive.
 func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error {
-	f, slug, _, _ := c.queueFilter(r, v)
+	kept := readFilter(r.URL.Query().Get)
+	f, kept := c.narrowed(r, v, kept, time.Now())
+	lines := r.URL.Query().Get("forme") == "liste"
 	announce := r.URL.Query().Get("nouveaux") != "0"
 	only := greffe.MessageID(r.URL.Query().Get("message"))
 	if only != "" {
@@ -303,7 +382,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	if from == "" {
 		from = r.URL.Query().Get("depuis")
 	}
-	if err := c.record(v, "followed", safeID(string(only)), "ok", slug); err != nil {
+	if err := c.record(v, "followed", safeID(string(only)), "ok", kept.Tab); err != nil {
 		return err
 	}
 	cl, ok := c.live.join(from)
@@ -383,11 +462,15 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 				}
 				continue
 			}
-			if !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
+			if !index.Within(f.Places, u.row.Queue) && !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
 				continue
 			}
-			b, err := json.Marshal(changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html,
-				Match: announce && only == "" && (slug == "" || slices.Contains(f.States, u.row.State))})
+			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: belongs(f, u, time.Now())}
+			e.Match = announce && only == "" && e.Belongs
+			if lines {
+				e.HTML = u.line
+			}
+			b, err := json.Marshal(e)
 			if err != nil {
 				return nil
 			}
@@ -400,19 +483,11 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			}
 		case <-counting.C:
 			due, counted = false, time.Now()
-			counts, err := c.db.Counts(r.Context(), f.Places)
+			n, err := c.countsFor(r.Context(), f.Places, v.user.Login, false)
 			if err != nil {
 				continue // the next change tries again
 			}
-			bySlug := map[string]int{}
-			for s, n := range counts {
-				bySlug[wordsOf(s).Slug] = n
-				bySlug["tous"] += n
-			}
-			if bySlug[followUp], err = c.db.CountFollowUps(r.Context(), f.Places); err != nil {
-				continue
-			}
-			b, err := json.Marshal(bySlug)
+			b, err := json.Marshal(n)
 			if err != nil {
 				return nil
 			}
@@ -429,7 +504,7 @@ func (c *Console) mayFollow(r *http.Request, v *visit, id greffe.MessageID) erro
 		return errNothing
 	}
 	m, err := c.db.Message(r.Context(), id)
-	if err == nil && v.sees(m.Origin) {
+	if err == nil && v.seesMessage(m.Message) {
 		return nil
 	}
 	if err == nil || errors.Is(err, index.ErrNotFound) {

@@ -23,6 +23,12 @@ type messagePage struct {
 	Body       string // of the message, unless it is not safe
 	Unsafe     bool   // some part is not
 	Auditor    bool   // the person may take what is not safe as evidence
+	Beside     *beside
+	Taken      takenBy
+	Triage     triageView
+	Decides    bool
+	Here       string // address of this page
+	After      string // where a decision leads
 	Wait       string // why it is not read yet, when something is wrong
 }
 
@@ -53,7 +59,21 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 		return err
 	}
 	c.consulted(v, m.Origin.Mailbox)
+	taken, err := c.openToDecide(r, v, m.Message)
+	if err != nil {
+		return err
+	}
 	p := messagePage{M: m, Rev: revision(m), Stream: "/file/flux?message=" + string(m.ID), History: history(m.History)}
+	p.Taken, p.Here, p.Decides = taken, r.URL.RequestURI(), v.role == secretary
+	if p.Beside, err = c.readBeside(r, v, m.Message); err != nil {
+		return err
+	}
+	p.After = afterDecision(p.Here, p.Beside, nil, "")
+	if p.Decides {
+		if p.Triage, err = c.triageView(r.Context(), v, m); err != nil {
+			return err
+		}
+	}
 	if m.Parsed != nil {
 		p.Message = m.Parsed.Message
 		p.Findings = m.Parsed.Findings
@@ -82,7 +102,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if m.Subject != "" {
 		title = "Message : " + m.Subject
 	}
-	return c.render(w, r, v, http.StatusOK, "message", page{Title: title, Nav: "file", Scripts: []string{"suivi.js"}, Data: p})
+	return c.render(w, r, v, http.StatusOK, "message", page{Title: title, Nav: "file", Wide: p.Beside != nil, Scripts: []string{"file.js"}, Data: p})
 }
 
 // depth counts the containers around a part: dots beyond the first level, archives, CDA.

@@ -52,6 +52,10 @@ type page struct {
 	Data     any
 	LoggedIn bool
 	Can      can
+	Undo     *undo
+	Here     string
+	Keys     string      // single keys and what they do, as JSON
+	Commands []keyChoice // the same for people
 }
 
 // can says what the menu offers.
@@ -123,6 +127,7 @@ func (p *pages) funcs(at wall) template.FuncMap {
 		"patient":    patientName,
 		"person":     personName,
 		"title":      docTitle,
+		"future":     func(t time.Time) bool { return t.After(time.Now()) },
 		"answer":     answerText,
 		"size":       size,
 		"number":     number,
@@ -167,6 +172,15 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, v *visit, statu
 		p.Flash = c.sessions.PopString(r.Context(), keyFlash)
 		if p.Draft, p.Drafted = c.takeDraft(r, v); p.Draft != nil && p.Flash == "" {
 			p.Flash = "Votre saisie d’avant le verrouillage a été reprise. Rien n’a été envoyé : vérifiez-la, puis validez."
+		}
+		p.Undo, p.Here = c.popUndo(r.Context()), r.URL.RequestURI()
+		if err := c.loadKeyboard(r.Context(), v.user.Login); err != nil {
+			return err
+		}
+		k := c.keyboardOf(r.Context())
+		p.Keys = k.forScripts()
+		if !k.Off {
+			p.Commands = k.list()
 		}
 	}
 	p.Version = c.cfg.Version

@@ -44,13 +44,13 @@ func TestQueueShowsWhatCameIn(t *testing.T) {
 			t.Errorf("the queue does not say %q", want)
 		}
 	}
-	// One tab per state with its count, and one for answers; a click keeps only those.
-	if tabs := find(page, ".tabs a"); len(tabs) != len(statesShown)+2 || text(tabs[0]) != "Tous 18" {
-		t.Errorf("%d tabs, the first %q", len(tabs), text(tabs[0]))
+	// Tabs with their counts; a click keeps only those.
+	if found := find(page, ".tabs a"); len(found) != len(tabs)+1 || text(found[0]) != "Tous 18" {
+		t.Errorf("%d tabs, the first %q", len(found), text(found[0]))
 	}
 	todo := v.page("/file?etat=a-traiter")
-	if got := find(todo, "#lignes tr"); len(got) != 6 {
-		t.Errorf("%d messages to decide, want 6", len(got))
+	if got := find(todo, "#lignes tr"); len(got) != 7 {
+		t.Errorf("%d messages to decide, want 7", len(got))
 	}
 	if h := text(find(todo, "title")[0]); !strings.HasPrefix(h, "À traiter") {
 		t.Errorf("title %q", h)
@@ -197,8 +197,8 @@ func TestDocumentPage(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	if len(find(page, ".decision")) != 0 {
-		t.Error("a decision is offered about a document that the DI has")
+	if got := find(page, ".decision form"); len(got) != 1 || !strings.HasPrefix(attr(got[0], "action"), "/messages/") {
+		t.Error("a decision but a legal hold is offered about a document that the DI has")
 	}
 
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -14,17 +15,16 @@ import (
 
 const rowsPerPage = 50
 
-// followUp is the tab of the messages whose answers a person has to look after.
-const followUp = "reponses"
-
 // row is one message of the queue as a line shows it.
 type row struct {
 	ID         greffe.MessageID
 	State      greffe.State
+	Cause      string // in words; "" when it does not wait for a person
 	Reason     string
 	ReceivedAt time.Time
 	Mailbox    string
 	Folder     string
+	Queue      greffe.Origin
 	From       string
 	Kind       greffe.MessageKind
 	Subject    string
@@ -36,13 +36,20 @@ type row struct {
 	Masked     bool
 	Reply      bool   // a person wrote to a mailbox that nobody reads
 	Answer     string // what an answer to the sender waits for, or where it went
-	Link       string // what Enter opens: the document when there is exactly one
+	Link       string // what Enter opens: the document that is to be decided about, or the message
+	Context    string // query that the link carries: the filter it was found under
+	Open       bool   // it is the one beside the list
+	Taken      string // name of the person who has it open to decide
+	Assignee   string // login of the person it was passed to
+	Later      time.Time
+	Rev        int
+	Sender     string // opaque key
 }
 
 func (c *Console) newRow(m index.Message) row {
 	r := row{
-		ID: m.ID, State: m.State, ReceivedAt: m.ReceivedAt, Mailbox: m.Origin.Mailbox, Folder: m.Origin.Folder,
-		From: m.From, Kind: m.Kind, Subject: m.Subject, Documents: len(m.Documents),
+		ID: m.ID, State: m.State, Cause: causeWords[m.Cause], ReceivedAt: m.ReceivedAt, Mailbox: m.Origin.Mailbox, Folder: m.Origin.Folder, Queue: m.Queue,
+		From: m.From, Kind: m.Kind, Subject: m.Subject, Documents: len(m.Documents), Assignee: m.Assignee, Later: m.Later, Sender: m.Sender,
 		Link: "/messages/" + string(m.ID),
 	}
 	seen := map[string]bool{}
@@ -65,8 +72,12 @@ func (c *Console) newRow(m index.Message) row {
 			r.Patients++
 		}
 	}
-	if len(m.Documents) > 0 {
-		r.Title, r.Type = docTitle(m.Documents[0].Facts), m.Documents[0].Facts.Format.French()
+	if d := foremost(m); d != nil {
+		r.Title, r.Type = docTitle(d.Facts), d.Facts.Format.French()
+		// What concerns an answer stands on the page of the message.
+		if !slices.ContainsFunc(m.Answers, open) {
+			r.Link = "/documents/" + string(d.ID)
+		}
 	}
 	r.Reply = m.Kind == greffe.KindReply && c.cfg.About[m.Origin.Mailbox].Kind == "applicative"
 	for _, a := range m.Answers {
@@ -77,150 +88,270 @@ func (c *Console) newRow(m index.Message) row {
 			r.Answer = "transmise à " + a.Recipient
 		}
 	}
-	// What concerns an answer stands on the page of the message.
-	if len(m.Documents) == 1 && !slices.ContainsFunc(m.Answers, open) {
-		r.Link = "/documents/" + string(m.Documents[0].ID)
-	}
 	return r
 }
 
-// pressing reports whether the reason of a state is worth a line in the queue.
-func pressing(s greffe.State) bool {
-	return s == greffe.StateTodo || s == greffe.StateRefused || s == greffe.StateIncident || s == greffe.StateWaiting
+// foremost returns the document of a message that a person has to look at first; nil
+// when it has none.
+func foremost(m index.Message) *index.Document {
+	for i := range m.Documents {
+		if m.Documents[i].State == m.State {
+			return &m.Documents[i]
+		}
+	}
+	if len(m.Documents) > 0 {
+		return &m.Documents[0]
+	}
+	return nil
 }
 
+// pressing reports whether the reason of a state is worth a line in the queue.
+func pressing(s greffe.State) bool { return s.Waits() || s == greffe.StateWaiting }
+
+// Where it opens: with the filter that it was found under, so that the list stays beside.
+func (r row) Href() string { return r.Link + r.Context }
+
 type tab struct {
-	Words   stateWords // zero: all
+	queueTab
 	Count   int
 	Link    string
 	Current bool
 }
 
-type box struct {
-	Key, Address string
-	Current      bool
+type chip struct {
+	Key, Name string
+	Count     int
+	Link      string
+	Current   bool
+}
+
+type choice struct {
+	Key, Label string
+	Current    bool
+}
+
+// list is a page of the queue, in whatever form it is shown.
+type list struct {
+	Filter  filter
+	Rows    []row
+	Tabs    []tab
+	Chips   []chip
+	Next    string // address of the next page, "" at the end
+	First   string // back to the newest, when this is not the first page
+	Stream  string // address of the live updates
+	Context string // query of the links
+	Total   int    // of the tab
+	Text    string
 }
 
 type queuePage struct {
-	Rows    []row
-	Tabs    []tab
-	Boxes   []box
-	Text    string
-	Slug    string // state, "" for all
-	Box     string // key of the mailbox, "" for all
-	Clear   string // same state without mailbox and text
-	Next    string
-	First   string // back to the newest, when this is not the first page
-	Stream  string // address of the live updates
-	Notices []notice
-	Keep    url.Values
+	list
+	Boxes    []placeChoice
+	Services []choice
+	Types    []choice
+	Senders  []choice
+	Ages     []choice
+	Views    []savedView
+	Narrowed bool // by more than the tab
+	Words    string
+	Clear    string // same tab without the rest
+	Notices  []notice
+	Decides  bool
+	Query    string // the filter, to be kept as a view or chosen as a whole
 }
 
-// queueURL writes an address of the queue; empty values are left out. Nothing in
-// it names a person: a text is an opaque q, a mailbox its key.
-func queueURL(slug, box, q, before string) string {
-	v := url.Values{}
-	for _, kv := range [][2]string{{"etat", slug}, {"bal", box}, {"q", q}, {"avant", before}} {
-		if kv[1] != "" {
-			v.Set(kv[0], kv[1])
+// readList reads a page of the queue under the filter of the address.
+func (c *Console) readList(r *http.Request, v *visit, f filter, path string) (list, index.MessageFilter, error) {
+	place := c.live.place() // before the rows are read: what changes after it comes by the stream
+	m, f := c.narrowed(r, v, f, time.Now())
+	m.Limit = rowsPerPage
+	messages, next, err := c.db.Messages(r.Context(), m)
+	if errors.Is(err, index.ErrCursor) {
+		return list{}, m, errors.Join(errBadInput, err)
+	}
+	if err != nil {
+		return list{}, m, err
+	}
+	n, err := c.countsFor(r.Context(), m.Places, v.user.Login, true)
+	if err != nil {
+		return list{}, m, err
+	}
+	l := list{Filter: f, Text: m.Text}
+	context := f
+	if context.Tab == "" {
+		context.Tab = "tous"
+	}
+	l.Context = context.on("")
+	taken, err := c.takings(r.Context())
+	if err != nil {
+		return list{}, m, err
+	}
+	for _, msg := range messages {
+		x := c.newRow(msg)
+		x.Context, x.Taken = l.Context, taken[msg.ID].Name
+		l.Rows = append(l.Rows, x)
+	}
+	link := func(change func(*filter)) string { return f.with(change).on("/file") }
+	l.Tabs = append(l.Tabs, tab{queueTab: queueTab{Slug: "tous", Name: "Tous"}, Count: n["tous"], Link: link(func(f *filter) { f.Tab, f.Cause, f.Which = "", "", "" }), Current: f.Tab == ""})
+	for _, t := range tabs {
+		l.Tabs = append(l.Tabs, tab{queueTab: t, Count: n[t.Slug], Link: link(func(f *filter) { f.Tab, f.Cause, f.Which = t.Slug, "", "" }), Current: f.Tab == t.Slug})
+	}
+	if f.Tab == todoTab {
+		l.Chips = append(l.Chips, chip{"a-traiter", "Tous les motifs", n[todoTab], link(func(f *filter) { f.Cause, f.Which = "", "" }), f.Cause == "" && f.Which == ""})
+		for _, cause := range greffe.Causes {
+			k := n["motif."+string(cause)]
+			l.Chips = append(l.Chips, chip{"motif." + string(cause), causeWords[cause], k, link(func(f *filter) { f.Cause, f.Which = cause, "" }), f.Cause == cause})
 		}
+		l.Chips = append(l.Chips,
+			chip{"moi", "Pour moi", n["moi"], link(func(f *filter) { f.Cause, f.Which = "", "moi" }), f.Which == "moi"},
+			chip{"plus-tard", "Plus tard", n["plus-tard"], link(func(f *filter) { f.Cause, f.Which = "", "plus-tard" }), f.Which == "plus-tard"})
 	}
-	if len(v) == 0 {
-		return "/file"
+	l.Total = n["tous"]
+	if f.Tab != "" {
+		l.Total = n[f.Tab]
 	}
-	return "/file?" + v.Encode()
-}
-
-// queueFilter reads the filter of the queue from the address and the session.
-func (c *Console) queueFilter(r *http.Request, v *visit) (f index.MessageFilter, slug, boxKey, q string) {
-	get := r.URL.Query().Get
-	f.Places = v.places
-	if s, ok := stateOfSlug(get("etat")); ok {
-		slug, f.States = get("etat"), []greffe.State{s}
+	if next != "" {
+		after := f
+		after.Before = next
+		l.Next = after.on(path)
 	}
-	if get("etat") == followUp {
-		slug, f.FollowUp = followUp, true
+	if f.Before != "" {
+		l.First = f.with(func(*filter) {}).on(path)
 	}
-	if m := c.mailbox(v, get("bal")); m != "" {
-		boxKey, f.Places = get("bal"), []string{m}
+	s := f
+	s.Before, s.Q = "", ""
+	q := s.values()
+	q.Set("depuis", place)
+	// A page that is not the newest, or that is narrowed by what a line does not tell,
+	// still follows the state of its rows but announces no new ones.
+	if f.Before != "" || f.Q != "" || f.Type != "" || f.Age != "" || f.Tab == followUp {
+		q.Set("nouveaux", "0")
 	}
-	if s, ok := c.recall(r, get("q")); ok {
-		q, f.Text = get("q"), s.Text
-	}
-	f.Before = get("avant")
-	return f, slug, boxKey, q
+	l.Stream = "/file/flux?" + q.Encode()
+	return l, m, nil
 }
 
 func (c *Console) showQueue(w http.ResponseWriter, r *http.Request, v *visit) error {
-	place := c.live.place() // before the rows are read: what changes after it comes by the stream
-	f, slug, boxKey, q := c.queueFilter(r, v)
-	f.Limit = rowsPerPage
-	if len(f.Before) > 200 {
-		return errBadInput
-	}
-	messages, next, err := c.db.Messages(r.Context(), f)
-	if errors.Is(err, index.ErrCursor) {
-		return errors.Join(errBadInput, err)
-	}
+	f := readFilter(r.URL.Query().Get)
+	l, m, err := c.readList(r, v, f, "/file")
 	if err != nil {
 		return err
 	}
-	counts, err := c.db.Counts(r.Context(), f.Places)
-	if err != nil {
-		return err
-	}
-	what := slug
-	if f.Text != "" {
-		what = strings.TrimSpace(slug + " text")
+	f = l.Filter
+	what := f.Tab
+	if m.Text != "" {
+		what = strings.TrimSpace(what + " text")
 	}
 	if err := c.record(v, "listed", "", "ok", what); err != nil {
 		return err
 	}
-	c.consulted(v, f.Places...)
-	p := queuePage{Slug: slug, Box: boxKey, Text: f.Text, Clear: queueURL(slug, "", "", ""), Notices: c.notices(v)}
-	for _, m := range messages {
-		p.Rows = append(p.Rows, c.newRow(m))
+	c.consulted(v, m.Places...)
+	if _, err := c.leave(r.Context(), v, ""); err != nil { // who is back at the list decides about nothing
+		return err
 	}
-	all := 0
-	for _, n := range counts {
-		all += n
+	p := queuePage{list: l, Decides: v.role == secretary, Notices: c.notices(v), Query: f.with(func(*filter) {}).values().Encode()}
+	p.Clear = filter{Tab: f.Tab}.on("/file")
+	p.Narrowed = f.with(func(*filter) {}) != filter{Tab: f.Tab, Cause: f.Cause, Which: f.Which}
+	if err := c.choices(r.Context(), v, &p); err != nil {
+		return err
 	}
-	p.Tabs = append(p.Tabs, tab{Words: stateWords{Tab: "Tous"}, Count: all, Link: queueURL("", boxKey, q, ""), Current: slug == ""})
-	for _, s := range statesShown {
-		p.Tabs = append(p.Tabs, tab{Words: s, Count: counts[s.State], Link: queueURL(s.Slug, boxKey, q, ""), Current: slug == s.Slug})
+	if p.Words, err = c.filterWords(r.Context(), v, f, m.Text); err != nil {
+		return err
 	}
-	n, err := c.db.CountFollowUps(r.Context(), f.Places)
+	if p.Views, err = c.views(r.Context(), v); err != nil {
+		return err
+	}
+	title := "File des messages"
+	if t, ok := tabOf(f.Tab); ok {
+		title = t.Name + " — file des messages"
+	}
+	return c.render(w, r, v, http.StatusOK, "file", page{Title: title, Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
+}
+
+// choices fills what the filter offers.
+func (c *Console) choices(ctx context.Context, v *visit, p *queuePage) error {
+	f := p.Filter
+	p.Boxes = c.placeChoices(v)
+	for i := range p.Boxes {
+		p.Boxes[i].Current = p.Boxes[i].Key == f.Box
+	}
+	for _, s := range c.services(v) {
+		k := greffe.MailboxKey(s)
+		p.Services = append(p.Services, choice{k, s, k == f.Service})
+	}
+	types, err := c.db.Types(ctx)
 	if err != nil {
 		return err
 	}
-	p.Tabs = append(p.Tabs, tab{Words: stateWords{Slug: followUp, Icon: "send", Tab: "Réponses à suivre"}, Count: n, Link: queueURL(followUp, boxKey, q, ""), Current: slug == followUp})
-	for _, m := range c.mailboxes(v) {
-		p.Boxes = append(p.Boxes, box{Key: greffe.MailboxKey(m), Address: m, Current: greffe.MailboxKey(m) == boxKey})
+	for _, t := range types {
+		p.Types = append(p.Types, choice{t.Key, t.Label, t.Key == f.Type})
 	}
-	if next != "" {
-		p.Next = queueURL(slug, boxKey, q, next)
+	senders, err := c.db.Senders(ctx, v.places)
+	if err != nil {
+		return err
 	}
-	stream := url.Values{}
-	stream.Set("etat", slug)
-	stream.Set("bal", boxKey)
-	stream.Set("depuis", place)
-	if f.Before != "" {
-		p.First = queueURL(slug, boxKey, q, "")
+	known := f.Sender == ""
+	for _, s := range senders {
+		p.Senders = append(p.Senders, choice{s.Key, s.Label + " (" + number(s.N) + ")", s.Key == f.Sender})
+		known = known || s.Key == f.Sender
 	}
-	// A page that is not the newest, or that a text narrows, still follows the
-	// state of its rows but announces no new ones.
-	if f.Before != "" || f.Text != "" || f.FollowUp {
-		stream.Set("nouveaux", "0")
+	if !known {
+		p.Senders = append(p.Senders, choice{f.Sender, "l’expéditeur choisi", true})
 	}
-	p.Stream = "/file/flux?" + stream.Encode()
-	title := "File des messages"
-	switch {
-	case f.FollowUp:
-		title = "Réponses à suivre — file des messages"
-	case slug != "":
-		title = wordsOf(f.States[0]).Tab + " — file des messages"
+	for _, a := range ages {
+		p.Ages = append(p.Ages, choice{a.Key, a.Label, a.Key == f.Age})
 	}
-	return c.render(w, r, v, http.StatusOK, "file", page{Title: title, Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
+	return nil
+}
+
+// filterWords says in French what a filter keeps.
+func (c *Console) filterWords(ctx context.Context, v *visit, f filter, text string) (string, error) {
+	words := []string{"tous les états"}
+	if t, ok := tabOf(f.Tab); ok {
+		words = []string{"onglet « " + t.Name + " »"}
+	}
+	if f.Cause != "" {
+		words = append(words, "motif « "+causeWords[f.Cause]+" »")
+	}
+	switch f.Which {
+	case "moi":
+		words = append(words, "ce qui vous a été passé")
+	case "plus-tard":
+		words = append(words, "ce qui est remis à plus tard")
+	}
+	if f.Box != "" {
+		words = append(words, "boîte "+c.place(v, f.Box))
+	}
+	for _, s := range c.services(v) {
+		if f.Service != "" && greffe.MailboxKey(s) == f.Service {
+			words = append(words, "service "+s)
+		}
+	}
+	if f.Type != "" {
+		types, err := c.db.Types(ctx)
+		if err != nil {
+			return "", err
+		}
+		name := f.Type
+		for _, t := range types {
+			if t.Key == f.Type {
+				name = t.Label
+			}
+		}
+		words = append(words, "type « "+name+" »")
+	}
+	if f.Sender != "" {
+		words = append(words, "un expéditeur")
+	}
+	for _, a := range ages {
+		if a.Key == f.Age {
+			words = append(words, "reçu "+a.Label)
+		}
+	}
+	if text != "" {
+		words = append(words, "contient « "+text+" »")
+	}
+	return strings.Join(words, ", "), nil
 }
 
 // filterQueue keeps the text of the form in the session and goes to the queue with
@@ -229,28 +360,75 @@ func (c *Console) filterQueue(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err := r.ParseForm(); err != nil {
 		return errors.Join(errBadInput, err)
 	}
+	f := readFilter(r.PostForm.Get)
+	f.Q, f.Before = "", ""
 	text := strings.Join(strings.Fields(r.PostForm.Get("texte")), " ")
-	q := ""
 	if text != "" {
 		if len(text) > maxCriterion {
 			return errBadInput
 		}
 		var err error
-		if q, err = c.remember(r, criteria{Text: text}); err != nil {
+		if f.Q, err = c.remember(r, criteria{Text: text}); err != nil {
 			return err
 		}
 		if err := c.record(v, "searched", "", "ok", "queue"); err != nil {
 			return err
 		}
 	}
-	slug := ""
-	if _, ok := stateOfSlug(r.PostForm.Get("etat")); ok || r.PostForm.Get("etat") == followUp {
-		slug = r.PostForm.Get("etat")
-	}
-	boxKey := ""
-	if c.mailbox(v, r.PostForm.Get("bal")) != "" {
-		boxKey = r.PostForm.Get("bal")
-	}
-	http.Redirect(w, r, queueURL(slug, boxKey, q, ""), http.StatusSeeOther)
+	_, f = c.narrowed(r, v, f, time.Now())
+	http.Redirect(w, r, f.on("/file"), http.StatusSeeOther)
 	return nil
+}
+
+// contextOf returns the filter under which an item was opened; false when it was opened
+// from elsewhere.
+func contextOf(q url.Values) (filter, bool) {
+	return readFilter(q.Get), q.Get("etat") != ""
+}
+
+// beside is the list beside an open item, and where to go from there.
+type beside struct {
+	list
+	Previous, Following string // addresses of the neighbours, "" at the ends
+	At                  int    // place of the item in the page of the list, from 1; 0 when it left it
+	Back                string // the list alone
+}
+
+// readBeside reads the list beside a message.
+func (c *Console) readBeside(r *http.Request, v *visit, m index.Message) (*beside, error) {
+	f, ok := contextOf(r.URL.Query())
+	if !ok {
+		return nil, nil
+	}
+	l, _, err := c.readList(r, v, f, r.URL.Path)
+	if err != nil {
+		return nil, err
+	}
+	b := &beside{list: l, Back: l.Filter.on("/file")}
+	at := slices.IndexFunc(l.Rows, func(x row) bool { return x.ID == m.ID })
+	if at >= 0 {
+		b.At = at + 1
+		b.Rows[at].Open = true
+		if at > 0 {
+			b.Previous = l.Rows[at-1].Href()
+		}
+		if at+1 < len(l.Rows) {
+			b.Following = l.Rows[at+1].Href()
+		}
+		return b, nil
+	}
+	// It left the list, because of a decision perhaps: what follows is the next older one.
+	for i, x := range l.Rows {
+		if x.ReceivedAt.Before(m.ReceivedAt) || x.ReceivedAt.Equal(m.ReceivedAt) && x.ID < m.ID {
+			b.Following = x.Href()
+			if i > 0 {
+				b.Previous = l.Rows[i-1].Href()
+			}
+			return b, nil
+		}
+	}
+	if n := len(l.Rows); n > 0 {
+		b.Previous = l.Rows[n-1].Href()
+	}
+	return b, nil
 }

@@ -53,6 +53,13 @@ func RightsOf(u index.User) string {
 // sees reports whether the person may see what was taken from there.
 func (v *visit) sees(o greffe.Origin) bool { return len(v.places) > 0 && index.Within(v.places, o) }
 
+// seesMessage reports whether the person may see a message: where it was taken from, or
+// where it was passed to.
+func (v *visit) seesMessage(m index.Message) bool { return v.sees(m.Origin) || v.sees(m.Queue) }
+
+// seesDocument is seesMessage for a document of it.
+func (v *visit) seesDocument(d index.Document) bool { return v.sees(d.Origin) || v.sees(d.Queue) }
+
 // reaches reports whether the person may see something of the mailbox: all of it or a
 // folder.
 func (v *visit) reaches(mailbox string) bool {

@@ -64,6 +64,10 @@ func (c *Console) routes() []route {
 		{"GET /file", readers, false, c.showQueue},
 		{"POST /file", readers, false, c.filterQueue},
 		{"GET /file/flux", readers, true, c.stream},
+		{"POST /file/groupe", secretary, false, c.chooseBulk},
+		{"POST /file/groupe/{choix}", secretary, false, c.decideBulk},
+		{"GET /file/vues/{key}", readers, false, c.openView},
+		{"POST /file/vues", readers, false, c.saveView},
 		{"GET /messages/{id}", readers, false, c.showMessage},
 		{"GET /messages/{id}/original", readers, true, c.downloadMessage},
 		{"GET /messages/{id}/parties/{n}", readers, true, c.downloadPart},
@@ -75,6 +79,10 @@ func (c *Console) routes() []route {
 		{"GET /documents/{id}/file", readers, true, c.inlineDocument},
 		{"GET /documents/{id}/telechargement", readers, true, c.downloadDocument},
 		{"POST /documents/{id}/decision", secretary, false, c.decide},
+		{"POST /messages/{id}/decision", secretary, false, c.triage},
+		{"POST /messages/{id}/prise", secretary, true, c.keepTaking},
+		{"POST /messages/{id}/rendre", secretary, true, c.giveBack},
+		{"POST /messages/{id}/reprendre", secretary, false, c.takeOver},
 		{"POST /messages/{id}/accuse", secretary, false, c.confirm},
 
 		{"GET /recherche", readers, false, c.showSearch},
@@ -96,6 +104,8 @@ func (c *Console) routes() []route {
 		{"GET /systeme/boites", admin, false, c.showMailboxes},
 		{"POST /systeme/incidents/rejouer", admin, false, c.replayAll},
 
+		{"GET /raccourcis", everyone, false, c.showKeys},
+		{"POST /raccourcis", everyone, false, c.saveKeys},
 		{"GET /aide", everyone, false, c.showHelp},
 		{"GET /aide/regles", everyone, false, c.showRules},
 

@@ -133,7 +133,7 @@ func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
 		return index.Detail{}, errNothing
 	}
 	m, err := c.db.Message(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(m.Origin) {
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.seesMessage(m.Message) {
 		return index.Detail{}, errNothing
 	}
 	return m, err
@@ -146,7 +146,7 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 		return index.Document{}, errNothing
 	}
 	d, err := c.db.Document(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.sees(d.Origin) {
+	if errors.Is(err, index.ErrNotFound) || err == nil && !v.seesDocument(d) {
 		return index.Document{}, errNothing
 	}
 	return d, err

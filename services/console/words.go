@@ -64,7 +64,12 @@ func stateOfSlug(slug string) (greffe.State, bool) {
 	return "", false
 }
 
-var verbWords = map[greffe.Verb]string{greffe.VerbRetry: "Renvoi au DI", greffe.VerbDismiss: "Classement sans suite"}
+var verbWords = map[greffe.Verb]string{
+	greffe.VerbRetry: "Renvoi au DI", greffe.VerbDismiss: "Classement sans suite", greffe.VerbAttach: "Choix du patient et envoi au DI",
+	greffe.VerbRefuse: "Refus, l’expéditeur averti", greffe.VerbCopy: "Classement comme doublon", greffe.VerbReopen: "Annulation du classement",
+	greffe.VerbClose: "Classement du message", greffe.VerbLater: "Remise à plus tard", greffe.VerbPass: "Passage à une personne",
+	greffe.VerbMove: "Passage à un autre service", greffe.VerbHold: "Gel", greffe.VerbRelease: "Fin du gel",
+}
 
 var sexWords = map[string]string{"M": "Masculin", "F": "Féminin", "UN": "Indéterminé"}
 

@@ -1,5 +1,5 @@
 // What every page does: leave a shared screen when the session has ended, and the
-// single-key shortcuts, which can be turned off on the help page (RGAA 12.10).
+// single-key shortcuts, which each person can change or turn off (RGAA 12.10).
 
 export function announce(text) {
   const region = document.getElementById("annonce");
@@ -118,42 +118,73 @@ if (draft) {
 // A page taken from the back-forward cache may be older than the session.
 addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
 
-const KEY = "greffe.raccourcis";
-const enabled = () => { try { return localStorage.getItem(KEY) !== "non"; } catch { return true; } };
-const toggle = document.getElementById("raccourcis");
-if (toggle) {
-  toggle.checked = enabled();
-  toggle.addEventListener("change", () => { try { localStorage.setItem(KEY, toggle.checked ? "oui" : "non"); } catch { /* private window */ } });
-}
-
-function move(step) {
+// The line of the list that has the focus, else the one that is open, moves by a step.
+export function move(step) {
   const links = [...document.querySelectorAll("#lignes a.open")];
   if (!links.length) return false;
-  const row = document.activeElement && document.activeElement.closest("tr");
-  const at = row ? links.findIndex((a) => row.contains(a)) : -1;
+  const row = document.activeElement?.closest("#lignes tr, #lignes li");
+  let at = row ? links.findIndex((a) => row.contains(a)) : -1;
+  if (at < 0) at = links.findIndex((a) => a.hasAttribute("aria-current"));
   const to = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
   links[to].focus();
   return true;
 }
 
+function focusOn(selector) {
+  const el = document.querySelector(selector);
+  if (!el) return false;
+  el.focus();
+  return true;
+}
+
+function click(selector) {
+  const el = document.querySelector(selector);
+  if (!el || el.hidden) return false;
+  el.click();
+  return true;
+}
+
+const commands = {
+  suivant: () => move(1),
+  precedent: () => move(-1),
+  ouvrir() {
+    const link = document.activeElement?.closest("#lignes tr, #lignes li")?.querySelector("a.open");
+    link?.click();
+    return Boolean(link);
+  },
+  decider() {
+    const panel = document.getElementById("decision");
+    if (!panel) return false;
+    (panel.querySelector("button:not([hidden]), summary, a[href]") || panel.querySelector("h2")).focus();
+    panel.scrollIntoView({ block: "nearest" });
+    return true;
+  },
+  suite: () => click(".beside .step[rel=next]") || click("#lignes a.open"),
+  document: () => focusOn(".viewer iframe, .viewer img, .body"),
+  retour: () => click(".beside .to-list") || click(".crumb a"),
+  nouveaux: () => click("#nouveaux"),
+  filtre: () => focusOn("#texte, #nom"),
+  aide() {
+    const d = document.getElementById("touches");
+    if (!d) return false;
+    d.showModal();
+    return true;
+  },
+};
+
+let keys = {};
+try { keys = JSON.parse(document.body.dataset.touches || "{}"); } catch { /* no keys */ }
+
 document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.altKey || e.metaKey || e.defaultPrevented) return;
   const t = e.target;
-  if (t instanceof HTMLElement && (t.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(t.tagName))) return;
-  const inRows = t instanceof HTMLElement && t.closest("#lignes");
-  if ((e.key === "ArrowDown" || e.key === "ArrowUp") && inRows) {
+  if (!(t instanceof HTMLElement) || t.closest("dialog")) return;
+  const typed = t.isContentEditable || /^(SELECT|TEXTAREA)$/.test(t.tagName) || (t.tagName === "INPUT" && !/^(checkbox|radio)$/.test(t.type));
+  if (typed) return;
+  if ((e.key === "ArrowDown" || e.key === "ArrowUp") && t.closest("#lignes") && t.tagName !== "INPUT") {
     if (move(e.key === "ArrowDown" ? 1 : -1)) e.preventDefault();
     return;
   }
-  if (!enabled()) return;
-  let done = true;
-  switch (e.key) {
-    case "j": done = move(1); break;
-    case "k": done = move(-1); break;
-    case "n": { const b = document.getElementById("nouveaux"); if (b && !b.hidden) b.click(); break; }
-    case "/": { const f = document.querySelector("#texte, #nom"); if (f) f.focus(); break; }
-    case "?": if (document.querySelector(".menu")) location.assign("/aide#clavier"); break;
-    default: done = false;
-  }
-  if (done) e.preventDefault();
+  const command = commands[keys[e.key]];
+  if (command && command()) e.preventDefault();
 });

@@ -1,23 +1,33 @@
-// The live queue: rows that are shown change in place; new ones are counted and
-// wait for a click, so that nothing moves under the eyes of the reader.
+// The live queue, as a table or as the list beside an item: lines that are shown change
+// in place; new ones are counted and wait for a click, so that nothing moves under the
+// eyes of the reader.
 import { announce } from "./commun.js";
 import { follow } from "./flux.js";
+import { changed, begin } from "./piece.js";
+import { wanted, notify } from "./avis.js";
 
-const queue = document.querySelector(".queue");
-const rows = document.getElementById("lignes");
-const button = document.getElementById("nouveaux");
 const MAX = 100;
-const fresh = new Map(); // id -> row that is not shown yet
-let stale = false;       // something was missed: the page must be read again
+let fresh = new Map(); // id -> line that is not shown yet
+let stale = false;     // something was missed: the page must be read again
 let moved = 0;
 let timer = 0;
+let end = null;
 
 const count = (n, one, many) => (n < 2 ? `${n} ${one}` : `${n} ${many}`);
+const rows = () => document.getElementById("lignes");
+const button = () => document.getElementById("nouveaux");
 
+// Rendered and escaped by the server, without the filter that this page is under.
 function parse(html) {
   const t = document.createElement("template");
-  t.innerHTML = `<table><tbody>${html}</tbody></table>`; // rendered and escaped by the server
-  return t.content.querySelector("tr");
+  t.innerHTML = rows()?.tagName === "OL" ? html : `<table><tbody>${html}</tbody></table>`;
+  const line = t.content.querySelector("tr, li");
+  const context = document.querySelector(".queue")?.dataset.context || "";
+  for (const a of line?.querySelectorAll("a[href]") || []) {
+    const to = a.getAttribute("href");
+    if (/^\/(documents|messages)\/[^?]*$/.test(to)) a.setAttribute("href", to + context);
+  }
+  return line;
 }
 
 function say() {
@@ -33,51 +43,85 @@ function say() {
 }
 
 function offer() {
-  if (stale) button.textContent = "La liste a changé — actualiser";
-  else if (fresh.size) button.textContent = `${count(fresh.size, "nouveau message", "nouveaux messages")} — afficher`;
-  button.hidden = !stale && fresh.size === 0;
+  const b = button();
+  if (!b) return;
+  if (stale) b.textContent = "La liste a changé — actualiser";
+  else if (fresh.size) b.textContent = `${count(fresh.size, "nouveau message", "nouveaux messages")} — afficher`;
+  b.hidden = !stale && fresh.size === 0;
 }
 
-function replace(old, now) {
-  const at = old.contains(document.activeElement) ? [...old.querySelectorAll("a")].indexOf(document.activeElement) : -1;
-  const changed = old.dataset.state !== now.dataset.state;
+function replace(old, now, belongs) {
+  const inside = "a, input";
+  const at = old.contains(document.activeElement) ? [...old.querySelectorAll(inside)].indexOf(document.activeElement) : -1;
+  const was = old.dataset.state !== now.dataset.state;
+  const box = old.querySelector("input[type=checkbox]");
+  const here = old.querySelector("[aria-current]");
+  if (box?.checked) now.querySelector("input[type=checkbox]").checked = true;
+  if (here) now.querySelector("a.open").setAttribute("aria-current", "true");
+  if (!belongs) {
+    const tag = document.createElement("span");
+    tag.className = "tag gone";
+    tag.textContent = "n’est plus dans cette liste";
+    (now.querySelector(".c-state") || now.querySelector("a.open")).append(tag);
+  }
   old.replaceChildren(...now.children);
   old.dataset.state = now.dataset.state;
-  if (at >= 0) old.querySelectorAll("a")[at]?.focus({ preventScroll: true });
-  if (changed) { old.classList.add("moved"); moved++; say(); }
+  if (at >= 0) old.querySelectorAll(inside)[at]?.focus({ preventScroll: true });
+  if (was) { old.classList.add("moved"); moved++; say(); }
 }
 
-button.addEventListener("click", () => {
-  if (stale || fresh.size > MAX || !rows) { location.reload(); return; }
-  const list = [...fresh.values()].sort((a, b) => (a.querySelector("time").dateTime < b.querySelector("time").dateTime ? -1 : 1));
-  for (const r of list) { r.classList.add("arrived"); rows.prepend(r); }
+function show() {
+  const list = rows();
+  if (stale || fresh.size > MAX || !list) { location.reload(); return; }
+  const lines = [...fresh.values()].sort((a, b) => (a.querySelector("time").dateTime < b.querySelector("time").dateTime ? -1 : 1));
+  for (const r of lines) { r.classList.add("arrived"); list.prepend(r); }
   fresh.clear();
-  rows.closest("table").hidden = false;
+  const table = list.closest("table");
+  if (table) table.hidden = false;
   document.getElementById("vide")?.remove();
   offer();
-  rows.querySelector("a.open")?.focus();
-});
+  list.querySelector("a.open")?.focus();
+}
 
-follow(queue.dataset.stream, {
+const handlers = {
   ligne(e) {
+    changed(e);
+    const list = rows();
+    if (!list) return;
     const now = parse(e.html);
     if (!now) return;
     const old = document.getElementById("m-" + e.id);
-    if (old) { replace(old, now); return; }
-    if (e.match) fresh.set(e.id, now);
+    if (old) { replace(old, now, e.belongs); return; }
+    if (e.match) { if (!fresh.has(e.id)) notify(fresh.size + 1); fresh.set(e.id, now); }
     else fresh.delete(e.id); // it left this filter before it was shown
     if (e.match) say();
     offer();
   },
   compteurs(c) {
-    for (const a of document.querySelectorAll(".tabs a[data-slug]")) {
-      const b = a.querySelector("b");
-      const n = c[a.dataset.slug] || 0;
+    for (const el of document.querySelectorAll(".queue [data-slug]")) {
+      const b = el.querySelector("b") || el;
+      const n = c[el.dataset.slug] || 0;
       const text = String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
       if (b.textContent !== text) b.textContent = text;
-      a.classList.toggle("none", n === 0);
+      el.classList.toggle("none", n === 0);
+      const chip = el.closest(".chips li");
+      if (chip) chip.hidden = n === 0 && !el.hasAttribute("aria-current");
     }
   },
-  avis(e) { document.getElementById("avis").innerHTML = e.html; }, // rendered and escaped by the server
-  relire() { stale = true; offer(); announce("La liste a changé."); },
-});
+  avis(e) { const n = document.getElementById("avis"); if (n) n.innerHTML = e.html; }, // rendered and escaped by the server
+  relire() { stale = true; offer(); if (rows()) announce("La liste a changé."); },
+};
+
+// start follows what the page shows; again after the page was changed in place.
+function start() {
+  const stream = document.querySelector(".queue")?.dataset.stream || document.getElementById("piece")?.dataset.stream;
+  end?.();
+  fresh = new Map();
+  stale = false;
+  end = stream ? follow(stream, handlers, wanted) : null;
+  const b = button();
+  if (b) b.addEventListener("click", show);
+}
+
+start();
+begin(start);

@@ -1,9 +1,10 @@
 // One stream of server-sent events per visible page. A hidden page closes it (a
-// browser opens few connections to one host over HTTP/1.1) and goes on from where
-// it was when it is seen again; after a cut the browser itself does the same.
+// browser opens few connections to one host over HTTP/1.1), unless the person asked to
+// be told on this screen, and goes on from where it was when it is seen again; after a
+// cut the browser itself does the same. The function that is returned ends it.
 import { leave } from "./commun.js";
 
-export function follow(url, handlers) {
+export function follow(url, handlers, always = () => false) {
   let source = null;
   let last = "";
   const open = () => {
@@ -15,7 +16,9 @@ export function follow(url, handlers) {
     source.addEventListener("fin", leave);
   };
   const close = () => { if (source) { source.close(); source = null; } };
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  const seen = () => (document.hidden && !always() ? close() : open());
+  document.addEventListener("visibilitychange", seen);
   addEventListener("pagehide", close);
-  if (!document.hidden) open();
+  seen();
+  return () => { document.removeEventListener("visibilitychange", seen); removeEventListener("pagehide", close); close(); };
 }
