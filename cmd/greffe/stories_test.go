@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +18,7 @@ import (
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 	"greffe/pkg/sandbox"
+	"greffe/services/storage"
 )
 
 // The stories: what people rely on, told once and run in each deployment, on one
@@ -29,12 +32,13 @@ var stories = []struct {
 	{"the mailbox shows what became of each message", mailboxIsMarked},
 	{"the secretary sees the queue and reads a document", secretaryReads},
 	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
-	{"every look is in the journal", looksAreJournalled},
+
 	{"senders get the one answer that is due", sendersAreAnswered},
 	{"who writes to a mailbox that nobody reads is heard", personsAreHeard},
 	{"an answer that did not arrive is shown to a person", failuresAreShown},
 	{"what each server listed is archived, day by day", daysAreComplete},
 	{"a copy is one document on screen, two files in the archive", twinsAreArchived},
+	{"every act is in the journal", everyActIsJournalled},
 }
 
 // scene is an installation in which every sample has been through.
@@ -396,18 +400,93 @@ func auditorFinds(t *testing.T, s *scene) {
 	}
 }
 
-func looksAreJournalled(t *testing.T, s *scene) {
-	entries, err := s.db().Journal(context.Background(), 0, 1000)
+// everyActIsJournalled goes through the acts that the journal must hold: what the
+// installation did by itself is there, the others are done here.
+func everyActIsJournalled(t *testing.T, s *scene) {
+	ctx, db := context.Background(), s.db()
+	doc := s.aDelivered(t)
+	d, err := db.Message(ctx, doc.Message)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
-	for _, e := range entries {
-		seen[e.Action] = true
+	page := func(role, path string) func() error {
+		return func() error {
+			resp, _ := get(t, s.login(role), s.console()+path)
+			if resp.StatusCode >= 500 {
+				return errors.New(resp.Status)
+			}
+			return nil
+		}
 	}
-	for _, want := range []string{"received", "archived", "delivered", "login", "read", "searched", "downloaded"} {
-		if !seen[want] {
-			t.Errorf("no %q in the journal; it has %v", want, slices.Sorted(maps.Keys(seen)))
+	a := &app{cfg: s.cfg, log: s.log}
+	defer a.close()
+	if err := a.openArchive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	locks := storage.NewLocks(a.store, db)
+	for _, c := range []struct {
+		action, subject, result string // "": any
+		act                     func() error
+	}{
+		{"received", string(d.ID), "reçu", nil},
+		{"parsed", string(d.ID), string(d.Verdict), nil},
+		{"archived", string(d.ID), "", nil},
+		{"archived", string(doc.ID), "", nil},
+		{"delivered", string(doc.ID), string(greffe.StateDelivered), nil},
+		{"delivered", "", string(greffe.StateRefused), nil},
+		{"settled", string(d.ID), "ok", nil},
+		{"notified", "", "", nil},
+		{"started", "", "ok", nil},
+		{"configured", "", "ok", nil},
+		{"login", "", "ok", page("secretary", "/file")},
+		{"login", "", "refused", func() error {
+			resp, err := http.PostForm(s.console()+"/connexion", url.Values{"login": {"nobody"}, "mot-de-passe": {"x"}})
+			if err != nil {
+				return err
+			}
+			return resp.Body.Close()
+		}},
+		{"read", string(doc.ID), "ok", page("secretary", "/documents/"+string(doc.ID))},
+		{"searched", "", "ok", nil},
+		{"downloaded", string(doc.ID), "ok", nil},
+		{"exported", "", "ok", page("auditor", "/journal/journal.csv")},
+		{"denied", "", "refused", page("secretary", "/systeme")},
+		{"decided", string(d.ID), string(greffe.VerbLater), func() error {
+			_, err := db.SaveTriage(ctx, greffe.Triaged{ID: rand.Text(), Message: d.ID, Verb: greffe.VerbLater, By: "anne", At: time.Now().UTC()})
+			return err
+		}},
+		{"user-add", "x", "", func() error {
+			u := index.User{Login: "x", Role: "admin"}
+			return db.SaveUser(ctx, u, userEntry("user-add", u))
+		}},
+		{"retained", string(d.ID), "", func() error {
+			_, err := locks.Extend(ctx, d, time.Now().AddDate(0, 0, 3), "anne", false)
+			return err
+		}},
+		{"held", string(d.ID), "ok", func() error { _, err := locks.Hold(ctx, d, true, "anne", "x", false); return err }},
+		{"released", string(d.ID), "ok", func() error { _, err := locks.Hold(ctx, d, false, "anne", "x", false); return err }},
+		{"verified", "archive", "", func() error {
+			rep, err := storage.Verify(ctx, a.store, db, storage.VerifyOptions{Sample: 1})
+			if err != nil {
+				return err
+			}
+			return storage.NoteVerified(ctx, db, "greffe", rep)
+		}},
+		{"stopped", "", "ok", func() error { s.halt(); s.start(); return nil }}, // the last: it ends the connections
+	} {
+		if c.act != nil {
+			if err := c.act(); err != nil {
+				t.Errorf("%s: %v", c.action, err)
+			}
+		}
+		list, err := s.db().SearchJournal(ctx, index.JournalFilter{Action: c.action, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(list, func(e index.Entry) bool {
+			return (c.subject == "" || e.Subject == c.subject) && (c.result == "" || e.Result == c.result)
+		}) {
+			t.Errorf("no %q of %q with %q among %d", c.action, c.subject, c.result, len(list))
 		}
 	}
 }

@@ -37,6 +37,7 @@ var (
 	Confirmed = Topic[greffe.Confirmed]{"confirmed", func(e greffe.Confirmed) string { return e.ID }}
 	Triaged   = Topic[greffe.Triaged]{"triaged", func(e greffe.Triaged) string { return e.ID }}
 	Placed    = Topic[greffe.Placed]{"placed", func(e greffe.Placed) string { return e.ID }}
+	Settled   = Topic[greffe.Settled]{"settled", settledID}
 	Listed    = Topic[greffe.Listed]{"listed", listedID}
 )
 
@@ -49,6 +50,10 @@ func listedID(e greffe.Listed) string {
 	}
 	folder := greffe.DigestOf(fmt.Appendf(nil, "%d:%s%s", len(e.Mailbox), e.Mailbox, e.Folder))
 	return fmt.Sprintf("%s.%d.%d.%d", folder[:24], e.UIDValidity, first, e.At.UnixNano())
+}
+
+func settledID(e greffe.Settled) string {
+	return strings.Join([]string{string(e.Message), string(e.Mark), strconv.FormatInt(e.At.UnixNano(), 10)}, "/")
 }
 
 func deliveredID(e greffe.Delivered) string {

@@ -192,6 +192,36 @@ type Placed struct {
 	Message MessageID `json:"message"`
 }
 
+// Settled says that what is configured for a message was done to it in its mailbox. The
+// fetcher publishes it, once more when it does it again; storage notes it in the journal
+// once.
+type Settled struct {
+	Message MessageID    `json:"message"`
+	State   State        `json:"state"`  // of the message, which asked for it
+	Mark    SettledMark  `json:"mark"`   // what is configured for that state
+	Result  SettleResult `json:"result"` // done, or too late
+	At      time.Time    `json:"at"`     // of the fact that asked for it
+}
+
+// SettledMark is a setting of a mailbox that was applied.
+type SettledMark string
+
+// Settings of a mailbox, in the order in which they can be applied.
+const (
+	SettledArchived  SettledMark = "on_archived"
+	SettledDelivered SettledMark = "on_delivered"
+	SettledFailed    SettledMark = "on_failed"
+)
+
+// SettleResult is what came of it.
+type SettleResult string
+
+// Results of settling.
+const (
+	SettleDone SettleResult = "ok"   // the message bears the mark, or was moved
+	SettleGone SettleResult = "gone" // it is not where it was any more, nor can it be found
+)
+
 // Confirmed is a person's word about an answer that waits for one: the receipt that was
 // asked for may go, although to another address than the one of return; or, with Drop,
 // nothing has to be sent (any more): it may not go, or she told the sender otherwise.

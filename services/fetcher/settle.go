@@ -21,6 +21,7 @@ import (
 // repeated: a keyword that is set stays set, a message that is gone needs
 // nothing, a folder whose UIDVALIDITY changed holds other messages.
 type settler struct {
+	bus   *bus.Bus
 	boxes map[string]*desk // by address, those that have something to mark
 	// where remembers the messages that wait for a person, so that they can be
 	// moved on once they are dealt with: fetcher-moved, by folder id and UID.
@@ -59,7 +60,7 @@ type place struct {
 }
 
 func newSettler(ctx context.Context, f *Fetcher) (*settler, error) {
-	s := &settler{boxes: make(map[string]*desk)}
+	s := &settler{bus: f.bus, boxes: make(map[string]*desk)}
 	for _, w := range f.boxes {
 		if mb := w.mb; !mb.OnArchived.empty() || !mb.OnDelivered.empty() || !mb.OnFailed.empty() {
 			s.boxes[mb.Address] = &desk{mb: mb, pace: f.pace, log: w.log, room: make(chan struct{}, settleShare)}
@@ -95,16 +96,29 @@ func (mb Mailbox) markFor(st greffe.State) Mark {
 	return Mark{}
 }
 
+// settingFor names the setting that markFor returns, or that of what is only archived.
+func (mb Mailbox) settingFor(st greffe.State) greffe.SettledMark {
+	switch mark := mb.markFor(st); {
+	case mark.empty():
+		return greffe.SettledArchived
+	case st.Waits():
+		return greffe.SettledFailed
+	}
+	return greffe.SettledDelivered
+}
+
 func (s *settler) archived(ctx context.Context, e greffe.Archived) error {
-	return s.settle(ctx, e.Origin, e.State, e.At)
+	return s.settle(ctx, e.Origin, greffe.Settled{Message: e.ID, State: e.State, At: e.At})
 }
 
 func (s *settler) delivered(ctx context.Context, e greffe.Delivered) error {
-	return s.settle(ctx, e.Origin, e.Message, e.Outcome.At)
+	return s.settle(ctx, e.Origin, greffe.Settled{Message: e.Document.Message(), State: e.Message, At: e.Outcome.At})
 }
 
-// settle applies what is configured for an archived message in state st.
-func (s *settler) settle(ctx context.Context, o greffe.Origin, st greffe.State, at time.Time) error {
+// settle applies what is configured for an archived message in the state of done, and
+// tells it.
+func (s *settler) settle(ctx context.Context, o greffe.Origin, done greffe.Settled) error {
+	st, at := done.State, done.At
 	d := s.boxes[o.Mailbox]
 	if d == nil {
 		return nil
@@ -136,9 +150,14 @@ func (s *settler) settle(ctx context.Context, o greffe.Origin, st greffe.State, 
 	case p.At.After(at):
 		return nil // a later outcome was applied already
 	}
-	moved, err := d.mark(ctx, *p, first, mark)
+	moved, result, err := d.mark(ctx, *p, first, mark)
 	if err != nil {
 		return d.judge(ctx, err)
+	}
+	done.Mark, done.Result = d.mb.settingFor(st), result
+	// Before the place is remembered: an event that comes again is told again.
+	if err := bus.Publish(ctx, s.bus, bus.Settled, done); err != nil {
+		return fmt.Errorf("settle: %w: %w", bus.ErrUnavailable, err)
 	}
 	if moved == nil || (mark == d.mb.OnDelivered && rev == 0) {
 		return nil // the usual case needs no memory: nothing comes after it
@@ -188,26 +207,26 @@ func (d *desk) judge(ctx context.Context, err error) error {
 }
 
 // mark marks the message at p and returns where it is now, nil when it was not
-// moved or the server did not say where to.
-func (d *desk) mark(ctx context.Context, p place, marks ...Mark) (*place, error) {
+// moved or the server did not say where to, and whether it was there.
+func (d *desk) mark(ctx context.Context, p place, marks ...Mark) (*place, greffe.SettleResult, error) {
 	if err := d.connect(ctx); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	s := d.session
 	defer context.AfterFunc(ctx, func() { s.conn.kill(ctx.Err()) })()
 	if err := d.enter(p.Folder); err != nil {
 		var answer *imap.Error
 		if errors.As(err, &answer) && !unsure(answer) {
-			return nil, nil // the folder is gone, and the message with it
+			return nil, greffe.SettleGone, nil // the folder is gone, and the message with it
 		}
-		return nil, err
+		return nil, "", err
 	}
 	if d.box.validity != p.UIDValidity {
-		return nil, nil
+		return nil, greffe.SettleGone, nil
 	}
 	flags, found, err := d.session.flags(p.UID)
 	if err != nil || !found || slices.Contains(flags, imap.FlagDeleted) {
-		return nil, err // gone, or moved before on a server that cannot expunge one message
+		return nil, greffe.SettleGone, err // gone, or moved before on a server that cannot expunge one message
 	}
 	for _, m := range marks {
 		if m.Keyword == "" || hasKeyword(flags, m.Keyword) {
@@ -221,15 +240,16 @@ func (d *desk) mark(ctx context.Context, p place, marks ...Mark) (*place, error)
 			continue
 		}
 		if err := d.session.store(p.UID, imap.Flag(m.Keyword)); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	for _, m := range slices.Backward(marks) {
 		if m.Move != "" && folderName(m.Move) != p.Folder {
-			return d.session.move(p.UID, m.Move)
+			moved, err := d.session.move(p.UID, m.Move)
+			return moved, greffe.SettleDone, err
 		}
 	}
-	return nil, nil
+	return nil, greffe.SettleDone, nil
 }
 
 // connect makes the connection when there is none. It outlives the event, and

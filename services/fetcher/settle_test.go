@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,35 @@ func (l *lab) held(t testing.TB, folder string) []string {
 	return out
 }
 
+// settlings returns a function that says what was told of these messages so far.
+func settlings(t testing.TB, b *bus.Bus) func([]greffe.Received) []string {
+	t.Helper()
+	var mu sync.Mutex
+	var all []greffe.Settled
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- bus.Consume(ctx, b, bus.Settled, bus.Consumer{Name: "test-settled"}, func(_ context.Context, e greffe.Settled) error {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, e)
+			return nil
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return func(of []greffe.Received) []string {
+		mu.Lock()
+		defer mu.Unlock()
+		var list []string
+		for _, e := range all {
+			n := slices.IndexFunc(of, func(r greffe.Received) bool { return r.ID == e.Message })
+			list = append(list, fmt.Sprintf("%d %s %s", n+1, e.Mark, e.Result))
+		}
+		slices.Sort(list)
+		return list
+	}
+}
+
 func (l *lab) taken(t testing.TB, f *running, n int) []greffe.Received {
 	t.Helper()
 	eventually(t, "the messages", func() bool { return l.in.count() == n })
@@ -60,6 +90,7 @@ func TestMessagesAreMarkedAfterTheFact(t *testing.T) {
 			l.box.OnArchived = Mark{Keyword: "$Archived"}
 			l.box.OnDelivered = Mark{Keyword: "$Done", Move: "Traités"}
 			l.box.OnFailed = Mark{Move: "INBOX/À traiter"}
+			told := settlings(t, l.bus)
 			f := start(t, l.bus, Config{Mailboxes: []Mailbox{l.box}})
 			e := l.taken(t, f, 5)
 			archive(t, l.bus, e[0], greffe.StateArchived)  // on its way: only the keyword
@@ -83,6 +114,8 @@ func TestMessagesAreMarkedAfterTheFact(t *testing.T) {
 					slices.Equal(l.held(t, "INBOX/À traiter"), []string{"4 [$Archived]"})
 			}
 			eventually(t, "the marks", check)
+			want := []string{"1 on_archived ok", "2 on_delivered ok", "3 on_archived ok", "3 on_archived ok", "3 on_delivered ok", "4 on_failed ok"}
+			eventually(t, "each mark to be told", func() bool { return slices.Equal(told(e), want) })
 			// The same events again, as after a crash: through the handlers, because the bus drops repeats.
 			s, err := newSettler(t.Context(), f.Fetcher)
 			if err != nil {
@@ -90,7 +123,7 @@ func TestMessagesAreMarkedAfterTheFact(t *testing.T) {
 			}
 			defer s.close()
 			for i, st := range []greffe.State{greffe.StateArchived, greffe.StateDismissed, greffe.StateDelivered, greffe.StateTodo} {
-				if err := s.settle(t.Context(), e[i].Origin, st, time.Now()); err != nil {
+				if err := s.settle(t.Context(), e[i].Origin, greffe.Settled{Message: e[i].ID, State: st, At: time.Now()}); err != nil {
 					t.Errorf("repeat %d: %v", i+1, err)
 				}
 			}
@@ -106,7 +139,7 @@ func TestMessagesAreMarkedAfterTheFact(t *testing.T) {
 				return len(l.held(t, "INBOX/À traiter")) == 0 && len(l.held(t, "Traités")) == 3
 			})
 			// An older outcome that comes late changes nothing.
-			if err := s.settle(t.Context(), e[3].Origin, greffe.StateTodo, time.Now().Add(-time.Hour)); err != nil {
+			if err := s.settle(t.Context(), e[3].Origin, greffe.Settled{Message: e[3].ID, State: greffe.StateTodo, At: time.Now().Add(-time.Hour)}); err != nil {
 				t.Error(err)
 			}
 			if got := l.held(t, "Traités"); len(got) != 3 {
@@ -132,7 +165,7 @@ func TestMarkingIsNeverDoneToAnotherMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if err := s.settle(t.Context(), e.Origin, greffe.StateDelivered, time.Now()); err != nil {
+	if err := s.settle(t.Context(), e.Origin, greffe.Settled{Message: e.ID, State: greffe.StateDelivered, At: time.Now()}); err != nil {
 		t.Errorf("folder gone: %v", err)
 	}
 	if err := l.mail.CreateFolder(user, "INBOX"); err != nil {
@@ -141,7 +174,7 @@ func TestMarkingIsNeverDoneToAnotherMessage(t *testing.T) {
 	if again := l.append(t, "INBOX", "Subject: another patient\r\n\r\n"); again != uid {
 		t.Fatalf("UID %d, want %d", again, uid)
 	}
-	if err := s.settle(t.Context(), e.Origin, greffe.StateDelivered, time.Now()); err != nil {
+	if err := s.settle(t.Context(), e.Origin, greffe.Settled{Message: e.ID, State: greffe.StateDelivered, At: time.Now()}); err != nil {
 		t.Errorf("folder made again: %v", err)
 	}
 	if got := l.held(t, "INBOX"); len(got) != 1 {

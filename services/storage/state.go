@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -19,6 +20,20 @@ const (
 // onListed keeps what a server listed, for the statements.
 func (s *Storage) onListed(ctx context.Context, l greffe.Listed) error {
 	if err := s.index.SaveListed(ctx, l); err != nil {
+		return s.blame(ctx, indexError{err})
+	}
+	return nil
+}
+
+// onSettled notes what was done to a message in its mailbox, which has no index.
+func (s *Storage) onSettled(ctx context.Context, e greffe.Settled) error {
+	err := s.index.SaveSettled(ctx, e)
+	if errors.Is(err, index.ErrNotFound) {
+		// Eliminated since: there is nothing to note it about.
+		s.log.Warn("settled message is not known", slog.String("message", string(e.Message)))
+		return nil
+	}
+	if err != nil {
 		return s.blame(ctx, indexError{err})
 	}
 	return nil

@@ -70,3 +70,28 @@ func TestDaysAreStated(t *testing.T) {
 	list(midnight.Add(7*time.Hour), 2)
 	want(midnight.Add(8*time.Hour), "2026-11-22 missing", "2026-11-22 incomplete", "2026-11-22 ok", "2026-11-22 missing")
 }
+
+// What was done to a message in its mailbox is noted once, however often it is told.
+func TestSettledIsNotedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	d := h.archived(t, 1, fakeMail())
+	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
+	e := greffe.Settled{Message: d.ID, State: greffe.StateDismissed, Mark: greffe.SettledDelivered, Result: greffe.SettleDone, At: at}
+	for range 2 {
+		if err := h.onSettled(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.At = at.Add(time.Hour) // another outcome
+	if err := h.onSettled(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if list := h.entries(t, string(d.ID), "settled"); len(list) != 2 || list[0].Actor != "fetcher" || list[0].Result != "ok" {
+		t.Errorf("%+v", list)
+	}
+	e.Message = greffe.NewMessageID(greffe.Origin{UID: 9}, "")
+	if err := h.onSettled(t.Context(), e); err != nil {
+		t.Errorf("of a message that is gone: %v", err)
+	}
+}

@@ -132,6 +132,9 @@ func (s *Storage) Run(ctx context.Context) error {
 	g.Go(func() error {
 		return bus.Pipe(ctx, s.bus, bus.Triaged, bus.Placed, consumer("storage-triage"), s.onTriaged)
 	})
+	g.Go(func() error {
+		return bus.Consume(ctx, s.bus, bus.Settled, consumer("storage-settled"), s.onSettled)
+	})
 	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Listed, consumer("storage-listed"), s.onListed) })
 	g.Go(func() error { s.stateDays(ctx); return nil })
 	return g.Wait()
