@@ -34,7 +34,8 @@ var demoCommand = command{
 	help: `
 Démarre dans un seul processus une boîte aux lettres remplie de messages d'exemple, Greffe
 en entier, un dossier informatisé qui reçoit les documents, et la console. Écrit l'adresse
-et deux comptes (une secrétaire, un auditeur) et montre les messages qui passent.
+et deux comptes (une secrétaire, un auditeur) et montre les messages qui passent. La page du
+dossier informatisé a des boutons : il refuse, tarde, oublie, demande de revenir plus tard.
 
 Les données vivent dans un dossier jetable, sauf avec --data : le dossier peut alors être
 rouvert par run, verify, check… La boîte et le dossier informatisé d'exemple, eux, ne vivent
@@ -202,6 +203,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 		Name: "dpi", Protocol: "hl7v2",
 		MLLP:    MLLPConfig{Address: d.di.MLLPSAddr(), TLS: true, CA: d.di.CAFile(), Certificate: d.di.ClientFile()},
 		Sending: "GREFFE^CH_DEMO", Receiving: "DPI^CH_DEMO", Processing: "T",
+		HL7: HL7Config{PlainPDF: "51851-4^Document administratif^LN"},
 	}}
 	cfg.setDefaults()
 	for _, p := range cfg.validate() {
