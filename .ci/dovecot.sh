@@ -1,7 +1,8 @@
 #!/bin/sh
 # Starts a throw-away Dovecot that keeps everything in DIR, on free loopback
 # ports: IMAPS and STARTTLS, passwords and client certificates (SASL EXTERNAL),
-# for the users test1 to test4@ch.example. Prints where it is:
+# for the users test1 to test4@ch.example, and three for mail that goes both ways (see
+# .ci/exim.sh). Prints where it is:
 #
 #	eval "$(.ci/dovecot.sh DIR)"
 #
@@ -38,7 +39,7 @@ issue() { # NAME COMMON-NAME EXTENSIONS
 	rm "$1.csr" "$1.ext"
 }
 issue server localhost "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n"
-users="test1@ch.example test2@ch.example test3@ch.example test4@ch.example"
+users="test1@ch.example test2@ch.example test3@ch.example test4@ch.example app@ch.example service@ch.example correspondant@cabinet.example"
 for user in $users; do
 	issue "$user" "$user" "extendedKeyUsage=clientAuth\n"
 	echo "$user:{PLAIN}secret::::::" >>passwd

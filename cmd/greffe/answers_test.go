@@ -279,7 +279,7 @@ func checkAnswer(t *testing.T, name string, m *mail.Message, raw []byte, refused
 func TestAnswersWaitForTheirServer(t *testing.T) {
 	t.Parallel()
 	in := install(t, deployment{name: "all in one"})
-	in.out.Refuse(550)
+	in.out.Refuse("RCPT", 550)
 	var unknown sandbox.Sample
 	for _, x := range sandbox.Samples(sandbox.SampleOptions{}) {
 		if strings.Contains(x.Name, "902") {

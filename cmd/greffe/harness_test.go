@@ -446,21 +446,30 @@ func (d *dovecot) empty() {
 				}
 			}
 		}
-		data, err := c.Select("INBOX", nil).Wait()
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		if data.NumMessages > 0 {
-			var all imap.SeqSet
-			all.AddRange(1, 0)
-			if err := c.Store(all, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}, Silent: true}, nil).Close(); err != nil {
-				d.t.Fatal(err)
-			}
-			if err := c.Expunge().Close(); err != nil {
-				d.t.Fatal(err)
-			}
-		}
 		c.Close()
+		d.clear(m.Address, "INBOX")
+	}
+}
+
+// clear removes what is in a folder.
+func (d *dovecot) clear(box, folder string) {
+	d.t.Helper()
+	c := d.dial(box)
+	defer c.Close()
+	data, err := c.Select(folder, nil).Wait()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if data.NumMessages == 0 {
+		return
+	}
+	var all imap.SeqSet
+	all.AddRange(1, 0)
+	if err := c.Store(all, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}, Silent: true}, nil).Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := c.Expunge().Close(); err != nil {
+		d.t.Fatal(err)
 	}
 }
 

@@ -33,7 +33,7 @@ type Submission struct {
 	wg      sync.WaitGroup
 
 	mu     sync.Mutex
-	refuse *smtp.SMTPError
+	refuse map[string]*smtp.SMTPError // by command
 	sent   []SentMail
 	local  int
 }
@@ -91,13 +91,16 @@ func (s *Submission) Addr() string { return s.tls.Addr().String() }
 // StartTLSAddr returns host:port of the listener that asks for STARTTLS.
 func (s *Submission) StartTLSAddr() string { return s.plain.Addr().String() }
 
-// Refuse makes the server answer each mail with an SMTP code (450, 550…) from now on;
-// 0 ends that.
-func (s *Submission) Refuse(code int) {
+// Refuse makes the server answer a command ("MAIL", "RCPT", or "DATA" for its end) with an
+// SMTP code (450, 550…) from now on; 0 ends that.
+func (s *Submission) Refuse(command string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse = nil; code != 0 {
-		s.refuse = &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "refused on demand"}
+	if s.refuse == nil {
+		s.refuse = map[string]*smtp.SMTPError{}
+	}
+	if delete(s.refuse, command); code != 0 {
+		s.refuse[command] = &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "refused on demand"}
 	}
 }
 
@@ -126,11 +129,11 @@ func (s *Submission) Close() error {
 	return err
 }
 
-func (s *Submission) refusal() error {
+func (s *Submission) refusal(command string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse != nil {
-		return s.refuse
+	if e := s.refuse[command]; e != nil {
+		return e
 	}
 	return nil
 }
@@ -219,12 +222,12 @@ func (t *submissionSession) Mail(from string, _ *smtp.MailOptions) error {
 		return smtp.ErrAuthRequired
 	}
 	t.mail = SentMail{User: t.user, From: from}
-	return nil
+	return t.s.refusal("MAIL")
 }
 
 // Rcpt implements smtp.Session.
 func (t *submissionSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if err := t.s.refusal(); err != nil {
+	if err := t.s.refusal("RCPT"); err != nil {
 		return err
 	}
 	t.mail.To = to
@@ -234,6 +237,9 @@ func (t *submissionSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data implements smtp.Session.
 func (t *submissionSession) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
+	if err == nil {
+		err = t.s.refusal("DATA")
+	}
 	if err != nil {
 		return err
 	}
