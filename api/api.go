@@ -48,3 +48,9 @@ var SegmentSchema []byte
 //
 //go:embed pack.schema.json
 var PackSchema []byte
+
+// DIImport is the OpenAPI 3.1 description of what a record system that speaks FHIR must
+// offer, and of what it finds at the console.
+//
+//go:embed di-import.yaml
+var DIImport []byte

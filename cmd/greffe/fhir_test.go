@@ -9,11 +9,11 @@ import (
 )
 
 // A DI that speaks FHIR gets each document once, whether it fetches it from the
-// console by reference or is given it in a transaction.
+// console by reference, is given it in a transaction, or inside the reference.
 func TestAFHIRDIGetsEachDocumentOnce(t *testing.T) {
 	t.Parallel()
 	const token = "un-jeton-de-trente-caracteres"
-	for _, mode := range []string{"reference", "mhd"} {
+	for _, mode := range []string{"reference", "mhd", "simplified"} {
 		for _, dep := range deployments[:2] {
 			t.Run(mode+" "+dep.name, func(t *testing.T) {
 				t.Parallel()
