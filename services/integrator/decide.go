@@ -243,6 +243,11 @@ func stranger(s *situation) string {
 		if o.State == greffe.StateDismissed && !sent(o) {
 			return ""
 		}
+		// Two that name their patient by the same words stay together, also when a person
+		// said of one of them who that is.
+		if (o.Chosen == nil || s.doc.Chosen == nil) && sameWords(o.Facts.Patient, s.doc.Facts.Patient) {
+			return ""
+		}
 		if c := ins.Compare(patientOf(o), patientOf(s.doc)); c.Contradicts() {
 			return c.Which(ins.Differs)
 		}

@@ -40,6 +40,9 @@ func stuck(s situation) bool {
 // chain returns the other documents that belong to the versions of doc: those of
 // its lineage and, for a document without setId, those that replace it.
 func (i *Integrator) chain(ctx context.Context, doc index.Document) ([]index.Document, error) {
+	if doc.Facts.UniqueID.IsZero() {
+		return nil, nil // what has no number has no versions
+	}
 	names := []string{doc.Lineage}
 	if !doc.Facts.UniqueID.IsZero() && doc.Facts.SetID.IsZero() {
 		next := greffe.Document{Replaces: doc.Facts.UniqueID}
