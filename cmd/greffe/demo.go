@@ -161,7 +161,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 	cfg.Console.Listen = o.listen
 	log := newLogger(cfg.Log, logw)
 
-	password := newPassword()
+	password := console.NewPassword()
 	passwordFile := filepath.Join(dir, "mailbox.password")
 	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
 		return d, fmt.Errorf("mot de passe de la boîte: %w", err)
@@ -233,7 +233,7 @@ func (d *demo) addLogins(ctx context.Context) error {
 		{"Auditeur", "auditeur", "Dominique Auditeur", "auditor", []string{index.Everywhere}},
 		{"Administrateur", "admin", "Andréa Administrateur", "admin", nil},
 	} {
-		pw := newPassword()
+		pw := console.NewPassword()
 		hash, err := console.HashPassword(pw)
 		if err != nil {
 			return err

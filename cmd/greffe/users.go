@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -264,16 +263,10 @@ func askPassword(c *call) (pw string, generated bool, err error) {
 	}
 	line = strings.TrimSpace(line)
 	if line == "" {
-		return newPassword(), true, nil
+		return console.NewPassword(), true, nil
 	}
 	if len([]rune(line)) < minPassword {
 		return "", false, fmt.Errorf("au moins %d caractères sont attendus", minPassword)
 	}
 	return line, false, nil
-}
-
-// newPassword returns 16 random characters that are easy to read out (80 bits).
-func newPassword() string {
-	s := strings.ToLower(rand.Text()[:16])
-	return s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:]
 }

@@ -239,28 +239,56 @@ func TestBrowserLocks(t *testing.T) {
 	do(chromedp.Click("#verrouiller button"), chromedp.WaitVisible("form[action='/verrou/ouverture']"), chromedp.NavigateBack(), chromedp.WaitVisible("form[action='/verrou/ouverture']"))
 	do(chromedp.Click("form[action='/deconnexion'] button"), chromedp.WaitVisible("#login"))
 
-	pages := map[string]string{"compte": "/compte", "facteur": "/compte/second-facteur"}
-	do(chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".menu"))
-	for name, p := range pages {
-		do(chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("h1"))
-		shot(name)
+	if got := complaints(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
 	}
-	narrow := func(name, p string) {
+}
+
+// TestBrowserAccounts looks at the pages of who is who, also on narrow screens: each field
+// has a name, nothing scrolls sideways.
+func TestBrowserAccounts(t *testing.T) {
+	path := os.Getenv("GREFFE_TEST_CHROMIUM")
+	if path == "" {
+		t.Skip("GREFFE_TEST_CHROMIUM is not set")
+	}
+	w, _ := newOIDCWorld(t, func(*OIDC) {})
+	ctx := browser(t, path)
+	complaints := watchConsole(t, ctx)
+	ctx, end := context.WithTimeout(ctx, 4*time.Minute)
+	defer end()
+	shot := screenshots(t, ctx)
+	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		for _, width := range []int64{683, 320} {
-			do(chromedp.EmulateViewport(width, 640), chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("h1"))
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%v\nconsole: %v", err, complaints())
+		}
+	}
+	look := func(name, p string) {
+		t.Helper()
+		for _, width := range []int64{1366, 683, 320} {
+			do(chromedp.EmulateViewport(width, map[int64]int64{1366: 768, 683: 640, 320: 640}[width]), chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("h1"))
 			over, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 			if err != nil || over > 0 {
 				t.Errorf("%s at %d: %d pixels too wide, %v", p, width, over, err)
 			}
-			shot(fmt.Sprintf("etroit-%d-%s", width, name))
+			shot(fmt.Sprintf("%s-%d", name, width))
+		}
+		nameless, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("input:not([type=hidden]):not([hidden]),select,textarea,button")].filter(f => !(f.labels && f.labels.length) && !f.textContent.trim() && !f.getAttribute("aria-label")).map(f => f.outerHTML).join(" ") + [...document.querySelectorAll("h1")].slice(1).map(h => h.outerHTML).join(" ")`))
+		if err != nil || nameless != "" {
+			t.Errorf("%s: fields without a name, or a second h1: %s, %v", p, nameless, err)
 		}
 	}
-	for name, p := range pages {
-		narrow(name, p)
-	}
+	look("connexion-oidc", "/connexion?vers=/recherche")
+	do(chromedp.SendKeys("#login", "claire"), chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".menu"))
+	look("compte", "/compte")
+	look("facteur", "/compte/second-facteur")
 	do(chromedp.Click("#verrouiller button"), chromedp.WaitVisible("form[action='/verrou/ouverture']"))
-	narrow("verrou", "/verrou")
+	look("verrou", "/verrou")
+	do(chromedp.Click("form[action='/deconnexion'] button"), chromedp.WaitVisible("#login"))
+	do(chromedp.SendKeys("#login", "root"), chromedp.SendKeys("#mot-de-passe", password+"\r"), chromedp.WaitVisible(".menu"))
+	look("comptes", "/systeme/comptes")
+	look("compte-nouveau", "/systeme/comptes/nouveau")
+	look("compte-autre", "/systeme/comptes/"+accountKey("martin"))
 	if got := complaints(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
 	}

@@ -86,6 +86,12 @@ var nobody = sync.OnceValue(func() string {
 	return encodeHash(rand.Text(), []byte("greffe-no-such-1"))
 })
 
+// NewPassword returns 16 random characters that are easy to read out (80 bits).
+func NewPassword() string {
+	s := strings.ToLower(rand.Text()[:16])
+	return s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:]
+}
+
 // hash is HashPassword when one of the slots is free; it gives up with ctx.
 func (c *Console) hash(ctx context.Context, pw string) (string, error) {
 	select {

@@ -99,6 +99,11 @@ func (c *Console) routes() []route {
 		{"GET /systeme", admin, false, c.showSystem},
 		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},
 		{"GET /systeme/comptes", admin, false, c.showUsers},
+		{"GET /systeme/comptes/nouveau", admin, false, c.newUser},
+		{"POST /systeme/comptes", admin, false, c.addUser},
+		{"GET /systeme/comptes/{compte}", admin, false, c.showUser},
+		{"POST /systeme/comptes/{compte}", admin, false, c.changeUser},
+		{"POST /systeme/comptes/{compte}/{acte}", admin, false, c.actOnUser},
 
 		{"GET /tableau", everyone, false, c.showDashboard},
 		{"GET /systeme/boites", admin, false, c.showMailboxes},

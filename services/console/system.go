@@ -148,21 +148,6 @@ func (c *Console) replayAll(w http.ResponseWriter, r *http.Request, v *visit) er
 	return nil
 }
 
-// showUsers lists the accounts; they are made and changed by greffe users.
-func (c *Console) showUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
-	if err := c.record(v, "read", "", "ok", "accounts"); err != nil {
-		return err
-	}
-	users, err := c.db.Users(r.Context())
-	if err != nil {
-		return err
-	}
-	for i := range users {
-		users[i].Hash = "" // never in reach of a template
-	}
-	return c.render(w, r, v, http.StatusOK, "comptes", page{Title: "Comptes", Nav: "systeme", Data: users})
-}
-
 const checkTimeout = 3 * time.Second
 
 // checks tries what the console needs.
