@@ -26,6 +26,9 @@ var (
 	// ErrTimeout is returned when the receiver took the message and said nothing in
 	// time, or stopped taking it.
 	ErrTimeout = fmt.Errorf("%w: timed out", ErrNoAnswer)
+	// ErrForeign is the ErrTimeout of a receiver that did say something, but about
+	// another message (MSA-2), or no acknowledgement.
+	ErrForeign = fmt.Errorf("%w: answered something else", ErrTimeout)
 )
 
 // ErrClosed is returned by Send after Close.
@@ -78,7 +81,7 @@ func NewClient(cfg ClientConfig) *Client {
 // says. write may be called a second time, when a connection that was idle
 // turns out dead. An error of write itself is returned as it is, and the frame
 // is left unfinished so that the peer drops it. Other failures are ErrNoAnswer
-// (ErrUnreachable, ErrTimeout), or the error of ctx.
+// (ErrUnreachable, ErrTimeout, ErrForeign), or the error of ctx.
 func (c *Client) Send(ctx context.Context, control string, write func(io.Writer) error) (ACK, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -214,6 +217,7 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 	stop := context.AfterFunc(ctx, func() { l.conn.Close() })
 	defer stop()
 
+	l.foreign.Store(false)
 	w := &progress{conn: l.conn, stall: c.cfg.StallTimeout}
 	buf := l.out
 	buf.Reset(w)
@@ -250,6 +254,7 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 			if a.Control == control && a.Code != "CA" {
 				return a, nil
 			}
+			l.foreign.Store(l.foreign.Load() || a.Control != control)
 		case <-l.dead:
 			// What was read before the end still counts.
 			select {
@@ -265,6 +270,9 @@ func (c *Client) exchange(ctx context.Context, l *link, control string, write fu
 			}
 			return ACK{}, fmt.Errorf("%w: %w", errDead, l.err)
 		case <-timer.C:
+			if l.foreign.Load() {
+				return ACK{}, fmt.Errorf("%w: %s, for %s", ErrForeign, c.cfg.Address, c.cfg.AckTimeout)
+			}
 			return ACK{}, fmt.Errorf("%w: %s took the message and said nothing for %s", ErrTimeout, c.cfg.Address, c.cfg.AckTimeout)
 		case <-ctx.Done():
 			return ACK{}, ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // answerLimit is the longest acknowledgement that is read.
@@ -18,6 +19,7 @@ type link struct {
 	dead    chan struct{} // closed when the reader ended
 	err     error         // why the reader ended; set before dead is closed
 	heard   bool          // a broken frame came; set before dead is closed
+	foreign atomic.Bool   // something else than the answer to the message in flight came
 }
 
 // read passes on acknowledgements until the connection ends. Frames that are not
@@ -46,6 +48,7 @@ func (l *link) read() {
 		}
 		a, err := ParseACK(b)
 		if err != nil {
+			l.foreign.Store(true)
 			continue
 		}
 		l.pass(a)

@@ -419,6 +419,31 @@ func TestClientWithMutualTLS(t *testing.T) {
 	}
 }
 
+// What came instead of the answer is said.
+func TestClientNamesWhatCameInstead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer  string
+		foreign bool
+	}{
+		"nothing":            {"", false},
+		"about another":      {"MSH|^~\\&|D|C|G|C|2026||ACK|7|T|2.6\rMSA|AA|OTHER\r", true},
+		"no acknowledgement": {"bonjour", true},
+		"commit accept":      {"MSH|^~\\&|D|C|G|C|2026||ACK|7|T|2.6\rMSA|CA|G1\r", false},
+	} {
+		addr := receiver(t, nil, func(_ context.Context, r io.Reader, w io.Writer) error {
+			if _, err := readAll(r); err != nil || c.answer == "" {
+				return err
+			}
+			return WriteFrame(w, []byte(c.answer))
+		})
+		_, err := client(t, ClientConfig{Address: addr, AckTimeout: time.Second}).Send(t.Context(), "G1", message("G1"))
+		if !errors.Is(err, ErrTimeout) || errors.Is(err, ErrForeign) != c.foreign {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A receiver that floods the connection with answers to others is heard to the end.
 func TestClientIsNotDrownedByForeignAnswers(t *testing.T) {
 	t.Parallel()

@@ -40,7 +40,7 @@ func (d *DI) receive(ctx context.Context, r io.Reader, w io.Writer) error {
 		fault = &hl7.ACKError{Location: "TXA^1^2", Code: "103", Label: "Table value not found"}
 	}
 	if fault != nil {
-		d.shown(req, "AE "+fault.Code+" "+fault.Label+" ("+fault.Location+")")
+		d.shown(req, "AE "+fault.Code+" : erreur technique ("+fault.Location+")")
 		ack.Code, ack.Errors = "AE", []hl7.ACKError{*fault}
 		return d.answer(ctx, w, rule, msh, ack)
 	}

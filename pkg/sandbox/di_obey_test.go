@@ -76,7 +76,7 @@ func TestDIPageButtons(t *testing.T) {
 	}
 	rows := []row{
 		{"Revenir plus tard (AR)", "AR", "", false, "AR : revenir plus tard"},
-		{"Erreur technique (AE 103, TXA-2)", "AE", "103 ", false, "AE 103 Table value not found (TXA^1^2)"},
+		{"Erreur technique (AE 103, TXA-2)", "AE", "103 ", false, "AE 103 : erreur technique (TXA^1^2)"},
 		{"Ne jamais répondre", "", "", false, "aucune réponse"},
 		{"Intégrer, puis fermer sans répondre", "", "", true, "intégré"},
 		{"Intégrer, puis couper la réponse", "", "", true, "intégré"},

@@ -163,7 +163,9 @@ func whyUnanswered(err error) string {
 	switch {
 	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
 		return "Le DI refuse la connexion TLS (" + short(op.Err.Error()) + ") : vérifier le certificat client et ce que le DI en attend."
-	case !errors.Is(err, hl7.ErrUnreachable) && errors.Is(err, hl7.ErrTimeout):
+	case errors.Is(err, hl7.ErrForeign):
+		return "Le DI répond, mais pas par l'accusé de ce message (MSA-2 différent, ou autre chose que du HL7) : vérifier avec son éditeur ce qu'il renvoie."
+	case errors.Is(err, hl7.ErrTimeout):
 		return "Le DI a pris le message et n'a pas répondu à temps."
 	case !errors.Is(err, hl7.ErrUnreachable):
 		return "Le DI a coupé la connexion sans accuser réception."

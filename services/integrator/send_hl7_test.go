@@ -92,7 +92,7 @@ func TestWhyUnanswered(t *testing.T) {
 		{sandbox.DISilent, time.Second, "Le DI a pris le message et n'a pas répondu à temps.", 0},
 		{sandbox.DIForget, 20 * time.Second, "Le DI a coupé la connexion sans accuser réception.", 1},
 		{sandbox.DICut, 20 * time.Second, "Le DI a coupé la connexion sans accuser réception.", 2},
-		{sandbox.DIGarbage, time.Second, "Le DI a pris le message et n'a pas répondu à temps.", 3},
+		{sandbox.DIGarbage, time.Second, "Le DI répond, mais pas par l'accusé de ce message", 3},
 	} {
 		d := one(document(di.Stats().New))
 		s := opened(t, di, func(d *DI) { d.MLLP.Timeout = c.timeout })
@@ -115,6 +115,57 @@ func TestWhyUnanswered(t *testing.T) {
 		if err != nil || !r.Silent || !strings.HasPrefix(r.Text, want) {
 			t.Errorf("%s: %+v, %v", addr, r, err)
 		}
+	}
+}
+
+// An answer that comes too late changes nothing: the repeat says the same, and the DI
+// knows it again.
+func TestLateAnswer(t *testing.T) {
+	t.Parallel()
+	di := demoDI(t)
+	d := one(document(1))
+	di.Obey(sandbox.DIRule{Delay: 2 * time.Second, Times: 1})
+	hasty := opened(t, di, func(d *DI) { d.MLLP.Timeout = time.Second })
+	if r, err := hasty.Send(t.Context(), d); err != nil || r.State != greffe.StateWaiting || !r.Silent {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	patient := opened(t, di, func(*DI) {})
+	if r, err := patient.Send(t.Context(), d); err != nil || r.State != greffe.StateDelivered {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if s := di.Stats(); s.New != 1 || s.Repeats != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A DI that reads 8859/15 only gets the same document about the same patient.
+func TestDeliveryInLatin9(t *testing.T) {
+	t.Parallel()
+	di := demoDI(t)
+	s := opened(t, di, func(d *DI) { d.Charset = "8859/15" })
+	facts := document(1)
+	facts.Type.Label, facts.UniqueID.Extension = "CR d’œuvre — déjà lu", "É-1"
+	d := one(facts)
+	if r, err := s.Send(t.Context(), d); err != nil || r.State != greffe.StateDelivered {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if docs := di.Documents(); len(docs) != 1 || docs[0].Number != facts.UniqueID.String() || docs[0].SHA256 != d.Facts.SHA256 {
+		t.Errorf("%+v", docs)
+	}
+}
+
+// What "greffe check" says of a DI over TLS.
+func TestCheckOverTLS(t *testing.T) {
+	t.Parallel()
+	di := demoDI(t)
+	d := target1(di, "hl7v2")
+	d.MLLP.Address, d.MLLP.TLS, d.MLLP.CA, d.MLLP.Certificate = di.MLLPSAddr(), true, di.CAFile(), di.ClientFile()
+	if c := CheckDI(t.Context(), d); len(c) != 1 || !c[0].OK {
+		t.Errorf("%+v", c)
+	}
+	d.MLLP.CA = demoDI(t).CAFile()
+	if c := CheckDI(t.Context(), d); len(c) != 1 || c[0].OK || !strings.Contains(c[0].Text, "autorité admise") {
+		t.Errorf("%+v", c)
 	}
 }
 
