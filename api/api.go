@@ -34,6 +34,16 @@ var CompletenessSchema []byte
 //go:embed elimination.schema.json
 var EliminationSchema []byte
 
+// RetainSchema is the JSON Schema (2020-12) of what "greffe retain --json" writes.
+//
+//go:embed retain.schema.json
+var RetainSchema []byte
+
+// ReindexSchema is the JSON Schema (2020-12) of what "greffe reindex --json" writes.
+//
+//go:embed reindex.schema.json
+var ReindexSchema []byte
+
 // ManifestSchema is the JSON Schema (2020-12) of manifest.json in the archive.
 //
 //go:embed manifest.schema.json

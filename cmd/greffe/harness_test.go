@@ -20,6 +20,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/nats-io/nats-server/v2/server"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/index"
 	"greffe/pkg/pdf"
 	"greffe/pkg/sandbox"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 		tune()
 		os.Exit(realMain(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
+	erasureGrace = 0
 	code := m.Run()
 	leaveHospital()
 	os.Exit(code)
@@ -43,12 +45,13 @@ func TestMain(m *testing.M) {
 type deployment struct {
 	name     string
 	separate bool // each service opens its own connections, over a NATS server on TCP
+	sealed   bool // the archive is encrypted
 	real     bool // Dovecot, PostgreSQL, S3, NATS and clamd from the environment
 }
 
 var deployments = []deployment{
 	{name: "all in one"},
-	{name: "separate services", separate: true},
+	{name: "separate services, encrypted archive", separate: true, sealed: true},
 	{name: "real servers", separate: true, real: true},
 }
 
@@ -110,11 +113,24 @@ func install(t testing.TB, dep deployment) *installation {
 			cfg.Bus.URL = startNATS(t)
 		}
 	}
+	if dep.sealed {
+		in.seal()
+	}
 	cfg.setDefaults()
 	for _, p := range cfg.validate() {
 		t.Fatalf("configuration: %s: %s", p.key, p.text)
 	}
 	return in
+}
+
+// seal turns the encryption of the archive on.
+func (in *installation) seal() {
+	in.t.Helper()
+	text, err := archive.NewMaster()
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.cfg.Archive.Encryption.MasterKey = in.file("master.key", text)
 }
 
 func (in *installation) useSandboxMail(dir string) {

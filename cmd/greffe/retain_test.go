@@ -74,6 +74,7 @@ func TestRetainExtendsAndHolds(t *testing.T) {
 	dir, db := ownHospital(t, "20y")
 	doc := someDocuments(t, db, func(d index.Document) bool { return len(d.Facts.Patient.BirthDate) == 8 })[0]
 	id := string(doc.Message)
+	schema := compileSchema(t, "retain.schema.json", api.RetainSchema)
 	run := func(stdin *strings.Reader, want int, args ...string) retainResult {
 		t.Helper()
 		var r retainResult
@@ -82,6 +83,7 @@ func TestRetainExtendsAndHolds(t *testing.T) {
 			t.Fatalf("%v: exit %d\n%s%s", args, code, out, errs)
 		}
 		if code == exitOK {
+			holds(t, schema, []byte(out))
 			if err := json.Unmarshal([]byte(out), &r); err != nil {
 				t.Fatalf("%v: %v\n%s", args, err, out)
 			}

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
-	"greffe/services/storage"
 )
 
 // selection says which messages and documents a command is about.
@@ -174,7 +174,7 @@ func unknownMessage(ctx context.Context, db *index.DB, id greffe.MessageID) erro
 	at, erasure, err := db.Erased(ctx, id)
 	switch {
 	case err == nil:
-		return fmt.Errorf("le message %s a été effacé le %s (certificat %s dans l'archive) : il n'en reste que les lignes du journal", id, frenchDay(at), storage.CertificateKey(erasure))
+		return fmt.Errorf("le message %s a été effacé le %s (certificat %s dans l'archive) : il n'en reste que les lignes du journal", id, frenchDay(at), archive.CertificateKey(erasure))
 	case !errors.Is(err, index.ErrNotFound):
 		return err
 	}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"strings"
+	"time"
 
 	"greffe/pkg/greffe"
 )
@@ -49,6 +50,21 @@ func messageKey(id greffe.MessageID, name string) string {
 	}
 	// Keys sort as ids do: both begin with the date.
 	return MessagesPrefix + id.Time().Format("2006/01/02/") + string(id) + name
+}
+
+// OrderKey returns the key of the order of the elimination or erasure called id, and
+// CertificateKey that of its certificate: eliminations/2046/11/22/<id>.order.json. The
+// id begins with its date; one that does not gives "".
+func OrderKey(id string) string { return eliminationKey(id, ".order.json") }
+
+// CertificateKey: see OrderKey.
+func CertificateKey(id string) string { return eliminationKey(id, ".certificate.json") }
+
+func eliminationKey(id, end string) string {
+	if _, err := time.Parse("20060102", id[:min(8, len(id))]); err != nil || !validName(id) {
+		return ""
+	}
+	return EliminationsPrefix + id[:4] + "/" + id[4:6] + "/" + id[6:8] + "/" + id + end
 }
 
 // KeyMessage returns the message that a key below messages/ belongs to and

@@ -55,7 +55,9 @@ type definition struct{ id, title, compared, advice string }
 
 const (
 	askAgain = "Le pack a été abîmé ou modifié : demandez-le de nouveau à l’établissement, et gardez celui-ci."
-	lookLive = "L’archive ne dit plus ce que dit le journal : lancez « greffe verify --full », restaurez ce qui manque depuis une sauvegarde et cherchez qui a pu le modifier."
+	// A file that the archive had lost when the pack was made is not in a new pack either.
+	lostOrChanged = "Si « archive.object » ou « archive.manifest » le nomme aussi, l’archive ne l’avait plus tel qu’il a été reçu quand le pack a été fait : un nouveau pack n’y changerait rien, l’établissement doit d’abord le restaurer d’une sauvegarde (« greffe verify »). Sinon, le pack a été abîmé ou modifié : demandez-le de nouveau à l’établissement, et gardez celui-ci."
+	lookLive      = "L’archive ne dit plus ce que dit le journal : lancez « greffe verify --full », restaurez ce qui manque depuis une sauvegarde et cherchez qui a pu le modifier."
 )
 
 // definitions are the checks of a pack, in the order in which they are shown. Those of
@@ -70,9 +72,9 @@ var definitions = []definition{
 	{"pack.key", "La clé publique est celle qui a été remise par une autre voie", "les clés du pack avec la clé donnée à qui vérifie (--key)", "Demandez la clé publique à l’établissement par une autre voie (« greffe keys » l’affiche) et donnez-la avec --key."},
 	{"manifest.format", "Chaque manifeste est complet et ne se contredit pas", "chaque manifeste avec le format greffe-manifest/1, et les objets qu’il nomme avec ses parties", askAgain},
 	{"manifest.identity", "L’identifiant de chaque message découle de sa boîte, de son numéro et de son empreinte", "l’identifiant recalculé avec celui du manifeste", askAgain},
-	{"mail.object", "Chaque message est celui qui a été reçu, octet par octet", "taille et empreinte SHA-256 du message joint avec son manifeste", askAgain},
-	{"part.object", "Chaque pièce jointe est celle qui a été reçue, octet par octet", "taille et empreinte SHA-256 de chaque pièce jointe avec son manifeste", askAgain},
-	{"document.object", "Chaque document demandé est dans le pack, tel qu’il a été reçu", "empreinte du document dans le manifeste avec celle de sa pièce et celle du fichier joint", askAgain},
+	{"mail.object", "Chaque message est celui qui a été reçu, octet par octet", "taille et empreinte SHA-256 du message joint avec son manifeste", lostOrChanged},
+	{"part.object", "Chaque pièce jointe est celle qui a été reçue, octet par octet", "taille et empreinte SHA-256 de chaque pièce jointe avec son manifeste", lostOrChanged},
+	{"document.object", "Chaque document demandé est dans le pack, tel qu’il a été reçu", "empreinte du document dans le manifeste avec celle de sa pièce et celle du fichier joint", lostOrChanged},
 	{"journal.format", "Chaque ligne du journal est écrite comme elle doit l’être et parle d’un message du pack", "chaque ligne avec le format greffe-journal/1, caractère par caractère", askAgain},
 	{"journal.hash", "Chaque ligne du journal porte sa propre empreinte", "l’empreinte recalculée de chaque ligne avec celle qu’elle porte", askAgain},
 	{"journal.chain", "Les lignes qui se suivent sont chaînées", "l’empreinte de chaque ligne avec celle que reprend la ligne suivante", askAgain},

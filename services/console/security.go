@@ -159,7 +159,12 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	var tooLarge *http.MaxBytesError
 	e := errorPage{Status: http.StatusInternalServerError, Heading: "L’action n’a pas pu être faite",
 		Text: "Greffe a rencontré une erreur interne. Rien n’a été perdu : réessayez dans un instant. Si l’erreur persiste, prévenez l’administrateur en indiquant l’heure."}
+	gone, erased := errors.AsType[erasedError](err)
 	switch {
+	case erased:
+		e = errorPage{http.StatusGone, "Message effacé",
+			"Ce message a été effacé le " + gone.at.In(c.wall.zone).Format("02/01/2006 à 15:04") + ", avant le terme de sa conservation, sur la demande d’une personne confirmée par une autre. " +
+				"Son contenu ne peut plus être lu par personne. Certificat d’effacement : " + gone.certificate + "."}
 	case errors.Is(err, errNothing), errors.Is(err, index.ErrNotFound), errors.Is(err, bus.ErrNotFound):
 		e = errorPage{http.StatusNotFound, "Page introuvable",
 			"Cette adresse ne correspond à rien, ou l’élément appartient à une boîte aux lettres à laquelle vous n’avez pas accès."}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
@@ -133,11 +134,35 @@ func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
 		return index.Detail{}, errNothing
 	}
 	m, err := c.db.Message(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.seesMessage(m.Message) {
+	if errors.Is(err, index.ErrNotFound) {
+		return index.Detail{}, c.erased(r.Context(), id)
+	}
+	if err == nil && !v.seesMessage(m.Message) {
 		return index.Detail{}, errNothing
 	}
 	return m, err
 }
+
+// erased says why a message is not there: it was erased, or there is nothing.
+func (c *Console) erased(ctx context.Context, id greffe.MessageID) error {
+	at, erasure, err := c.db.Erased(ctx, id)
+	if errors.Is(err, index.ErrNotFound) {
+		return errNothing
+	}
+	if err != nil {
+		return err
+	}
+	return erasedError{at, archive.CertificateKey(erasure)}
+}
+
+// erasedError says that what is asked for was erased before its term. Whoever has its id
+// may know that: the mailbox that it came to is not known any more.
+type erasedError struct {
+	at          time.Time
+	certificate string
+}
+
+func (e erasedError) Error() string { return "console: erased, certificate " + e.certificate }
 
 // document is message for the document of the path.
 func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
@@ -146,7 +171,10 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 		return index.Document{}, errNothing
 	}
 	d, err := c.db.Document(r.Context(), id)
-	if errors.Is(err, index.ErrNotFound) || err == nil && !v.seesDocument(d) {
+	if errors.Is(err, index.ErrNotFound) {
+		return index.Document{}, c.erased(r.Context(), id.Message())
+	}
+	if err == nil && !v.seesDocument(d) {
 		return index.Document{}, errNothing
 	}
 	return d, err

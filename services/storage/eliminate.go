@@ -72,18 +72,6 @@ type NotYet struct {
 // ErrKind is returned when what is confirmed was asked as something else.
 var ErrKind = errors.New("storage: an elimination is not an erasure")
 
-// eliminationKey is the key of the order and the certificate of id without their ends.
-// "" for what is no id, with which no key is valid.
-func eliminationKey(id string) string {
-	if len(id) != 18 {
-		return ""
-	}
-	return archive.EliminationsPrefix + id[:4] + "/" + id[4:6] + "/" + id[6:8] + "/" + id
-}
-
-// CertificateKey returns the key of the certificate of the elimination or erasure called id.
-func CertificateKey(id string) string { return eliminationKey(id) + ".certificate.json" }
-
 // ErrNotYet is returned when a message of an elimination cannot be eliminated any more.
 var ErrNotYet = errors.New("storage: not every message of the elimination can be eliminated")
 
@@ -322,11 +310,10 @@ func carryOut(ctx context.Context, how removal, store archive.Store, db *index.D
 	if err := json.Unmarshal([]byte(asked.Order), &e); err != nil {
 		return fail(err)
 	}
-	key := eliminationKey(id)
 	if !asked.DoneAt.IsZero() {
 		return readCertificate(ctx, store, asked.Certificate)
 	}
-	if e.Order, err = putBytes(ctx, store, key+".order.json", []byte(asked.Order)); err != nil {
+	if e.Order, err = putBytes(ctx, store, archive.OrderKey(id), []byte(asked.Order)); err != nil {
 		return fail(err)
 	}
 	for n := range e.Messages {
@@ -342,11 +329,11 @@ func carryOut(ctx context.Context, how removal, store archive.Store, db *index.D
 	if err != nil {
 		return fail(err)
 	}
-	certificate, err := putBytes(ctx, store, key+".certificate.json", b)
+	certificate, err := putBytes(ctx, store, archive.CertificateKey(id), b)
 	if errors.Is(err, archive.ErrExists) {
 		// From a run that was interrupted after it: that one stands.
 		var i archive.Info
-		if i, err = store.Stat(ctx, key+".certificate.json"); err == nil {
+		if i, err = store.Stat(ctx, archive.CertificateKey(id)); err == nil {
 			e, certificate, err = readCertificate(ctx, store, i.Object)
 		}
 	}
@@ -421,8 +408,7 @@ func putBytes(ctx context.Context, store archive.Store, key string, b []byte) (g
 // readElimination reads the order of an elimination as it is, with who confirmed it, and
 // where its certificate is; empty and zero when they are not in the archive.
 func readElimination(ctx context.Context, store archive.Store, id string) (order, by string, certificate greffe.Object, err error) {
-	key := eliminationKey(id)
-	_, b, err := readObject(ctx, store, key+".order.json", maxElimination)
+	_, b, err := readObject(ctx, store, archive.OrderKey(id), maxElimination)
 	if errors.Is(err, archive.ErrNotFound) {
 		return "", "", greffe.Object{}, nil
 	}
@@ -433,7 +419,7 @@ func readElimination(ctx context.Context, store archive.Store, id string) (order
 	if err != nil || e.ID != id {
 		return "", "", greffe.Object{}, fmt.Errorf("order of elimination %s: %w", id, errors.Join(err, evidence.ErrFormat))
 	}
-	certificate, _, err = readObject(ctx, store, key+".certificate.json", maxElimination)
+	certificate, _, err = readObject(ctx, store, archive.CertificateKey(id), maxElimination)
 	if errors.Is(err, archive.ErrNotFound) {
 		err = nil
 	}

@@ -109,7 +109,7 @@ func (c *certificates) covers(ctx context.Context, e *archive.ErasedError) error
 	defer c.mu.Unlock()
 	cert, known := c.read[e.Order]
 	if !known {
-		got, _, err := readCertificate(ctx, c.store, greffe.Object{Key: CertificateKey(e.Order)})
+		got, _, err := readCertificate(ctx, c.store, greffe.Object{Key: archive.CertificateKey(e.Order)})
 		switch {
 		case errors.Is(err, archive.ErrUnavailable), ctx.Err() != nil:
 			return err

@@ -115,7 +115,7 @@ func TestErase(t *testing.T) {
 	}
 	h.verify(t)
 	done, certificate, err := Erase(t.Context(), h.enc, h.db, e.ID, "bob", 0, nil)
-	if err != nil || done.Kind != index.KindErasure || done.Certified.IsZero() || certificate.Key != CertificateKey(e.ID) {
+	if err != nil || done.Kind != index.KindErasure || done.Certified.IsZero() || certificate.Key != archive.CertificateKey(e.ID) {
 		t.Fatalf("%+v, %+v, %v", done, certificate, err)
 	}
 	kept := 0

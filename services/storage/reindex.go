@@ -150,7 +150,7 @@ func reindex(ctx context.Context, store archive.Store, db *index.DB, opt Reindex
 	if r.Asked, err = db.RestoreEliminations(ctx, func(id string) (string, string, greffe.Object, error) {
 		order, by, certificate, err := readElimination(ctx, store, id)
 		if errors.Is(err, evidence.ErrFormat) {
-			r.Lost = append(r.Lost, LostRange{Key: eliminationKey(id) + ".order.json", Cause: err.Error()})
+			r.Lost = append(r.Lost, LostRange{Key: archive.OrderKey(id), Cause: err.Error()})
 			err = nil
 		}
 		return order, by, certificate, err

@@ -399,7 +399,7 @@ func (v *verifier) erased(ctx context.Context, id greffe.MessageID, e *archive.E
 	}
 	v.mu.Lock()
 	if v.rep.Erased++; len(v.rep.Erasures) < mostProblems {
-		v.rep.Erasures = append(v.rep.Erasures, ErasedMessage{id, at.UTC(), CertificateKey(e.Order)})
+		v.rep.Erasures = append(v.rep.Erasures, ErasedMessage{id, at.UTC(), archive.CertificateKey(e.Order)})
 	}
 	v.mu.Unlock()
 	return nil
