@@ -140,6 +140,9 @@ type Document struct {
 	Orders          []OID    `json:"orders,omitempty"`          // inFulfillmentOf
 	Confidentiality []Code   `json:"confidentiality,omitempty"` // CDA code first, then the masking codes of METADATA.XML
 	Patient         Patient  `json:"patient,omitzero"`
+	// Announced is the patient that METADATA.XML gives for the document (XDS
+	// sourcePatientInfo): it proves nothing, and a person compares it with Patient.
+	Announced Patient `json:"announced,omitzero"`
 
 	Part      string   `json:"part"`            // path of the part that is the document
 	Body      string   `json:"body,omitempty"`  // path of the file a person reads, when it is not Part: PDF embedded in level 1

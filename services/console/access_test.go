@@ -53,6 +53,8 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"GET /documents/{id}":                   "sda",
 	"GET /documents/{id}/file":              "sda",
 	"GET /documents/{id}/telechargement":    "sda",
+	"GET /documents/{id}/patient":           "s",
+	"POST /documents/{id}/patient":          "s",
 	"POST /file/groupe":                     "s",
 	"POST /file/groupe/{choix}":             "s",
 	"GET /file/vues/{key}":                  "sda",

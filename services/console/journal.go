@@ -42,6 +42,7 @@ var sentences = map[string]string{
 	"confirmed":             "a décidé de la réponse à l’expéditeur",
 	"settled":               "a rangé le message dans la boîte aux lettres",
 	"asked":                 "a demandé",
+	"compared":              "a comparé l’identité du patient",
 	"taken-over":            "a pris la main, une autre personne l’ayant ouvert,",
 	"decided":               "a décidé",
 	"read":                  "a consulté",

@@ -50,6 +50,8 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /documents/{id}/file", "/documents/" + docID + "/file", claire, "shown", docID, ""},
 		{"GET /documents/{id}/telechargement", "/documents/" + docID + "/telechargement", claire, "downloaded", docID, "document"},
 		{"POST /documents/{id}/decision", "/documents/" + docID + "/decision", claire, "asked", docID, ""},
+		{"GET /documents/{id}/patient", "/documents/" + docID + "/patient", claire, "compared", docID, ""},
+		{"POST /documents/{id}/patient", "", nil, "-", "", ""}, // TestPatient…
 		{"POST /messages/{id}/decision", "/messages/" + id + "/decision", claire, "asked", id, ""},
 		{"POST /messages/{id}/reprendre", "/messages/" + id + "/reprendre", claire, "taken-over", id, ""},
 		{"POST /messages/{id}/prise", "", nil, "-", "", ""}, {"POST /messages/{id}/rendre", "", nil, "-", "", ""}, // of what was read

@@ -127,6 +127,7 @@ func (p *pages) funcs(at wall) template.FuncMap {
 		"patient":    patientName,
 		"person":     personName,
 		"title":      docTitle,
+		"likeness":   likeness,
 		"future":     func(t time.Time) bool { return t.After(time.Now()) },
 		"answer":     answerText,
 		"size":       size,

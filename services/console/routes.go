@@ -79,6 +79,8 @@ func (c *Console) routes() []route {
 		{"GET /documents/{id}/file", readers, true, c.inlineDocument},
 		{"GET /documents/{id}/telechargement", readers, true, c.downloadDocument},
 		{"POST /documents/{id}/decision", secretary, false, c.decide},
+		{"GET /documents/{id}/patient", secretary, false, c.showPatient},
+		{"POST /documents/{id}/patient", secretary, false, c.choosePatient},
 		{"POST /messages/{id}/decision", secretary, false, c.triage},
 		{"POST /messages/{id}/prise", secretary, true, c.keepTaking},
 		{"POST /messages/{id}/rendre", secretary, true, c.giveBack},

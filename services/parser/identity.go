@@ -53,6 +53,7 @@ func (r *reading) identify(d *document) []greffe.Finding {
 	if d.entry == nil {
 		return findings
 	}
+	d.Announced = d.entry.Patient
 	if m := d.entry.Patient; ins.Compare(m, m).Contradicts() {
 		findings = append(findings, ruleMetadata.At(d.Part))
 	} else if isCDA {
