@@ -1,14 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -33,8 +34,9 @@ var demoCommand = command{
 	name: "demo", args: "[--once] [--data DOSSIER] [--listen ADRESSE] [--rate N/s]", summary: "un hôpital d'essai complet, sans rien installer",
 	help: `
 Démarre dans un seul processus une boîte aux lettres remplie de messages d'exemple, Greffe
-en entier, un dossier informatisé qui reçoit les documents, et la console. Écrit l'adresse
-et deux comptes (une secrétaire, un auditeur) et montre les messages qui passent. La page du
+en entier, un dossier informatisé qui reçoit les documents, une page où lire ce qui revient
+aux correspondants, et la console. Écrit les adresses et deux comptes (une secrétaire, un
+auditeur) et montre les messages qui passent. La page du
 dossier informatisé a des boutons : il refuse, tarde, oublie, demande de revenir plus tard.
 
 Les données vivent dans un dossier jetable, sauf avec --data : le dossier peut alors être
@@ -77,6 +79,7 @@ func runDemo(ctx context.Context, c *call) (err error) {
 
 	fmt.Fprintf(c.out, "Console         http://%s\n", d.app.console.Addr())
 	fmt.Fprintf(c.out, "DI d'essai      %s\n", d.di.PageURL())
+	fmt.Fprintf(c.out, "Correspondants  %s\n", d.page)
 	for _, u := range d.logins {
 		fmt.Fprintf(c.out, "%-15s %s / %s\n", u.title, u.login, u.password)
 	}
@@ -130,6 +133,7 @@ type demo struct {
 	app    *app
 	mail   *sandbox.MailServer
 	out    *sandbox.Submission
+	page   string // address of what came back to those who wrote
 	di     *sandbox.DI
 	logins []demoLogin
 	sent   int // messages put into mailboxes
@@ -175,6 +179,9 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 		return d, err
 	}
 	if d.out, err = sandbox.StartSubmission(ctx, d.mail, demoOutside); err != nil {
+		return d, err
+	}
+	if d.page, err = d.out.StartPage(ctx); err != nil {
 		return d, err
 	}
 	cfg.Answers.WhiteList = filepath.Join(dir, "white-list")
@@ -324,7 +331,8 @@ func (d *demo) watch(ctx context.Context, out io.Writer, once bool) error {
 		if err != nil {
 			return err
 		}
-		if st.InFlight() == 0 {
+		// Answers that went to the mailboxes of the demo come in as messages, too.
+		if st.InFlight() == 0 && final >= d.sent+d.out.Local() {
 			return nil
 		}
 	}
@@ -350,15 +358,17 @@ func (d *demo) table(ctx context.Context, out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	receipts, refusals := 0, 0
-	for _, m := range d.out.Sent() {
-		if bytes.Contains(m.Raw[:min(len(m.Raw), 2000)], []byte("[KO_")) {
-			refusals++
-		} else {
-			receipts++
+	fmt.Fprintf(out, "\nRevenu aux correspondants\n")
+	kinds := map[string]int{}
+	for _, m := range d.out.CameBack() {
+		if m.Absent {
+			m.Kind += ", non remis (adresse inconnue)"
 		}
+		kinds[m.Kind]++
 	}
-	fmt.Fprintf(out, "\nRéponses aux expéditeurs : %d accusés d'intégration, %d refus\n", receipts, refusals)
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(out, "%6d  %s\n", kinds[kind], kind)
+	}
 	if m < d.sent {
 		return fmt.Errorf("%d messages sur %d sont arrivés", m, d.sent)
 	}

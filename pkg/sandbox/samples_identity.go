@@ -24,7 +24,9 @@ func (s *sampler) identities() {
 
 	other := maelle
 	other.FirstGiven, other.Givens, other.UsedGiven, other.BirthDate = "MAELYS", "MAELYS ANNE", "MAELYS", "19850215"
-	s.toDPI("Traits différents de ceux du DI (904)", s.delivery(martel, letter(other)),
+	different := s.delivery(martel, letter(other))
+	different.ReceiptTo = "" // nobody asked: it is told by a "courriel de KO"
+	s.toDPI("Traits différents de ceux du DI (904)", different,
 		want(greffe.KindDelivery, greffe.StateRefused, "", greffe.StateRefused))
 
 	local := stranger

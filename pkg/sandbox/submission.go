@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"net/mail"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ type Submission struct {
 	refuse map[string]*smtp.SMTPError // by command
 	sent   []SentMail
 	local  int
+	page   *http.Server // nil: none
 }
 
 // SentMail is a mail that was taken.
@@ -122,6 +124,12 @@ func (s *Submission) Local() int {
 // Close ends every connection and returns when nothing of the server runs any more.
 func (s *Submission) Close() error {
 	err := errors.Join(s.server.Close(), s.tls.Close(), s.plain.Close())
+	s.mu.Lock()
+	page := s.page
+	s.mu.Unlock()
+	if page != nil {
+		err = errors.Join(err, page.Close())
+	}
 	s.wg.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
