@@ -174,7 +174,7 @@ func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (archive.Stor
 	}
 	masters, err := archive.ReadMasters(cfg.Archive.Encryption.MasterKey)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("archive.encryption.master_key: %w", err), store.Close())
+		return nil, errors.Join(fmt.Errorf("archive.encryption.master_key : le fichier %s ne peut pas être lu (%s) ; sans lui, l'archive est illisible", cfg.Archive.Encryption.MasterKey, reason(err)), store.Close())
 	}
 	encrypted, err := archive.Encrypt(store.(archive.Eliminator), masters, retention)
 	if err != nil {

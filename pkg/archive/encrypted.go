@@ -26,8 +26,9 @@ import (
 //   - the same bytes arriving at such a key are stored once more beside it, so that no
 //     message is lost because another one was erased; below messages/, where a key
 //     belongs to one message, Put of what was erased is an ErasedError;
-//   - a wrapped key that no master key opens is ErrUnavailable: the file of master keys
-//     has to be mended, then the same call works;
+//   - a wrapped key whose master key is not in the file is ErrUnavailable: the file has to
+//     be mended, then the same call works. Who lost a master key for good removes its
+//     name below keys/masters/: what it wrapped is ErrKeyLost then;
 //   - Stat, Retain and Hold return no SHA-256: what the driver has is that of the
 //     encrypted bytes.
 //

@@ -73,7 +73,8 @@ func clearKey(sealed string) (key string, ok bool) {
 }
 
 // identity returns the key of an encrypted object. ErrNotFound when it has none,
-// ErrKeyLost when it is damaged, ErrUnavailable with ErrNoMaster when no master key opens it.
+// ErrKeyLost when it is damaged or its master key was given up, ErrUnavailable with
+// ErrNoMaster when that is missing in the file.
 func (e *Encrypted) identity(ctx context.Context, sealed string) (*age.X25519Identity, error) {
 	b, err := e.small(ctx, KeysPrefix+sealed)
 	if err != nil {
@@ -84,7 +85,11 @@ func (e *Encrypted) identity(ctx context.Context, sealed string) (*age.X25519Ide
 	}
 	r, err := age.Decrypt(bytes.NewReader(b), e.masters.identities...)
 	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
-		return nil, fmt.Errorf("%w: %w: %s%s", ErrUnavailable, ErrNoMaster, KeysPrefix, sealed)
+		if err := e.compare(ctx); err != nil {
+			return nil, fmt.Errorf("%s%s: %w", KeysPrefix, sealed, err)
+		}
+		// Every master key that the archive names is here: this one was given up.
+		return lost(errors.New("its master key is not named by the archive"))
 	}
 	if err != nil {
 		return lost(err)

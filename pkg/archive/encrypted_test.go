@@ -455,6 +455,23 @@ func TestMasterRotation(t *testing.T) {
 	if _, err := only.Put(t.Context(), "content/aa/x", bytes.NewReader(b), 1, greffe.DigestOf(b)); !errors.Is(err, ErrNoMaster) || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("put without the old key: %v", err)
 	}
+	defer func() {
+		// The old key is lost for good, and its name is taken away: what it wrapped is lost,
+		// and arrives anew.
+		m, err := ParseMasters(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inner.(Eliminator).Eliminate(t.Context(), greffe.Object{Key: mastersPath + m.ID() + ".pub"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := second(only.Open(t.Context(), first)); !errors.Is(err, ErrKeyLost) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("given up: %v", err)
+		}
+		if o := put(t, only, first.Key, []byte("first")); string(get(t, only, o)) != "first" {
+			t.Error("it did not arrive anew")
+		}
+	}()
 	for name, e := range map[string]*Encrypted{"all": both, "one is missing": only} {
 		bad := 0
 		for _, c := range e.Check(t.Context()) {
