@@ -37,6 +37,7 @@ func TestDue(t *testing.T) {
 		todo      = "à traiter/pdf"
 		technical = "incident/AE 101"
 		aside     = "classé sans suite/decision"
+		person    = "classé sans suite/decision 906"
 	)
 	seen := map[string]bool{}
 	for _, c := range []struct {
@@ -51,6 +52,8 @@ func TestDue(t *testing.T) {
 		{"asked, one put aside", base(true, ok, aside), "mdn-success", MDNSuccess, ""},
 		{"asked, one of two refused", base(true, ok, ko902), "mdn-error", MDNError, "902"},
 		{"the gravest code counts", base(true, ko902, ko904, other), "mdn-error", MDNError, "904"},
+		{"a person refused it", base(true, person), "mdn-error", MDNError, "906"},
+		{"a person refused it, not asked", base(false, ok, person), "ko", KO, "906"},
 		{"a refusal without code", base(true, other), "mdn-error", MDNError, "906"},
 		{"not asked, all is well", base(false, ok), "nothing", None, ""},
 		{"not asked, refused", base(false, ko902), "ko", KO, "902"},
