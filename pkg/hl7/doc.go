@@ -3,6 +3,9 @@
 // provenant d'un courriel MSSanté"), their acknowledgements, the ER7 encoding
 // and the MLLP transport.
 //
+// Where the volet, its examples and the standards it borrows from disagree, the rule
+// of the volet holds and Settings has a field for the other form.
+//
 // A document is never held whole: Encode takes a reader for it and writes base64
 // while it reads, Decoder hands long fields to a writer. Everything read from
 // the peer is bounded in size.
