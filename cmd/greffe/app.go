@@ -473,7 +473,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	}
 	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
 		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
-	out.SecondFactor = cfg.Console.SecondFactor
+	out.SecondFactor, out.FourEyes = cfg.Console.SecondFactor, cfg.Console.FourEyes
 	if o := cfg.Console.OIDC; o.Issuer != "" {
 		out.OIDC = console.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, SecretFile: o.ClientSecret, Name: o.Name, CA: o.CA, Scopes: o.Scopes, ACR: o.ACR,
 			LoginClaim: o.LoginClaim, NameClaim: o.NameClaim, RPPSClaim: o.RPPSClaim}

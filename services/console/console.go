@@ -61,6 +61,9 @@ type Config struct {
 
 	OIDC OIDC // who else vouches for persons; without an Issuer only local accounts
 
+	// FourEyes: an auditor opens documents only once a second auditor has agreed.
+	FourEyes bool
+
 	// SecondFactor lists the roles whose local accounts must have a second factor.
 	SecondFactor []string
 

@@ -59,7 +59,7 @@ type page struct {
 }
 
 // can says what the menu offers.
-type can struct{ Read, Journal, System bool }
+type can struct{ Read, Journal, System, Approve bool }
 
 type errorPage struct {
 	Status  int
@@ -199,7 +199,7 @@ func (c *Console) menu(v *visit, p *page) bool {
 	}
 	p.User, p.LoggedIn = v.user, true
 	p.User.Hash, p.User.TOTP, p.User.Recovery = "", "", nil // never in reach of a template
-	p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin}
+	p.Can = can{Read: v.role&readers != 0, Journal: v.role == auditor, System: v.role == admin, Approve: v.role == auditor && c.cfg.FourEyes}
 	p.Idle = int(c.cfg.IdleTimeout / time.Second)
 	return true
 }

@@ -39,7 +39,7 @@ type route struct {
 // whether the person may see the message or document named in the path is checked
 // by message and document (visit.go), which every handler goes through.
 func (c *Console) routes() []route {
-	return []route{
+	list := []route{
 		{"GET /connexion", anyone, false, c.showLogin},
 		{"POST /connexion", anyone, false, c.login},
 		{"GET /connexion/code", anyone, false, c.showCode},
@@ -122,4 +122,11 @@ func (c *Console) routes() []route {
 		{"GET /healthz", anyone, true, c.healthz},
 		{"GET /readyz", anyone, true, c.readyz},
 	}
+	if c.cfg.FourEyes {
+		list = append(list,
+			route{"GET /accords", auditor, false, c.showApprovals},
+			route{"POST /accords/{demande}/{suite}", auditor, false, c.decideApproval},
+			route{"POST /messages/{id}/accord", auditor, false, c.askApproval})
+	}
+	return list
 }

@@ -146,6 +146,7 @@ var (
 	errForbidden   = errors.New("console: role may not use this route")
 	errLogin       = errors.New("console: login needed")
 	errLocked      = errors.New("console: session locked")
+	errApproval    = errors.New("console: a second auditor must agree first")
 	errDuty        = errors.New("console: something else must be done first")
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
@@ -174,6 +175,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errDuty):
 		e = errorPage{http.StatusForbidden, "Compte à compléter",
 			"Avant de continuer, terminez ce que demande la page « Mon compte » : un nouveau mot de passe ou un second facteur."}
+	case errors.Is(err, errApproval):
+		e = errorPage{http.StatusForbidden, "Accord nécessaire",
+			"Un second auditeur doit d’abord donner son accord : ouvrez le message pour le lui demander. La tentative a été inscrite au journal."}
 	case errors.Is(err, errSuspect):
 		e = errorPage{http.StatusForbidden, "Pièce suspecte : non remise",
 			"L’antivirus n’a pas jugé ce fichier sain. Il est conservé comme preuve et n’est remis qu’à un auditeur. Prévenez le responsable de la sécurité informatique. La tentative a été inscrite au journal."}

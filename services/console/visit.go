@@ -45,6 +45,17 @@ func (c *Console) guard(rt route) http.Handler {
 			c.askLogin(w, r, rt)
 		case errors.Is(err, errLocked):
 			c.askUnlock(w, r, rt, v)
+		case errors.Is(err, errApproval):
+			c.note(v, "denied", safeID(r.PathValue("id")), "refused", "four eyes "+rt.pattern)
+			id := greffe.MessageID(r.PathValue("id"))
+			if d := greffe.DocumentID(id); d.Valid() {
+				id = d.Message()
+			}
+			if rt.quiet || r.Method != http.MethodGet {
+				c.fail(w, r, v, err)
+			} else if err := c.showApproval(w, r, v, http.StatusForbidden, id, "", ""); err != nil {
+				c.fail(w, r, v, err)
+			}
 		case errors.Is(err, errDuty) && r.Method == http.MethodGet && !rt.quiet:
 			http.Redirect(w, r, c.duty(v.user), http.StatusSeeOther)
 		case errors.Is(err, errForbidden), errors.Is(err, errNothing) && v.user.Login != "" && r.PathValue("id") != "":
@@ -126,9 +137,9 @@ func isDownload(rt route) bool {
 	return strings.Contains(rt.pattern, "/telechargement") || strings.Contains(rt.pattern, "/messages/")
 }
 
-// message returns the message of the path, if the person may see it; errNothing
-// otherwise, the same as for one that does not exist.
-func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
+// visible returns the message of the path, if it is among what the person may see;
+// errNothing otherwise, the same as for one that does not exist.
+func (c *Console) visible(r *http.Request, v *visit) (index.Detail, error) {
 	id := greffe.MessageID(r.PathValue("id"))
 	if !id.Valid() {
 		return index.Detail{}, errNothing
@@ -164,6 +175,20 @@ type erasedError struct {
 
 func (e erasedError) Error() string { return "console: erased, certificate " + e.certificate }
 
+// message is visible for what is opened: a second auditor must have agreed, where the
+// configuration asks for it (errApproval).
+func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
+	m, err := c.visible(r, v)
+	if err != nil {
+		return index.Detail{}, err
+	}
+	ok, err := c.approved(r, v, m.ID, m.Documents)
+	if err != nil || ok {
+		return m, err
+	}
+	return index.Detail{}, errApproval
+}
+
 // document is message for the document of the path.
 func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 	id := greffe.DocumentID(r.PathValue("id"))
@@ -177,7 +202,14 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 	if err == nil && !v.seesDocument(d) {
 		return index.Document{}, errNothing
 	}
-	return d, err
+	if err != nil {
+		return index.Document{}, err
+	}
+	ok, err := c.approved(r, v, d.Message, []index.Document{d})
+	if err != nil || ok {
+		return d, err
+	}
+	return index.Document{}, errApproval
 }
 
 // entry is a line of the journal about what the person does.
