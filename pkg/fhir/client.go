@@ -230,14 +230,23 @@ func (c *Client) FindReferences(ctx context.Context, id Identifier) ([]Found, er
 	return out, nil
 }
 
-// Ping asks for the server's capability statement, and says nothing about it but
-// that the server answers and lets us in.
+// ErrVersion is returned when a server does not say that it speaks FHIR R4.
+var ErrVersion = errors.New("fhir: not a FHIR R4 server")
+
+// Ping asks for the server's capability statement, which anybody may read, and
+// searches for a document that nobody has: it says that the server speaks FHIR R4 and
+// lets us in.
 func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.do(ctx, request{method: "GET", path: "metadata", query: url.Values{"_summary": {"true"}}})
+	a, err := c.do(ctx, request{method: "GET", path: "metadata", query: url.Values{"_summary": {"true"}}})
 	if err != nil {
 		return fmt.Errorf("ask for capabilities: %w", err)
 	}
-	return nil
+	var s struct{ ResourceType, FHIRVersion string }
+	if json.Unmarshal(a.body, &s) != nil || s.ResourceType != "CapabilityStatement" || !strings.HasPrefix(s.FHIRVersion, "4.0") {
+		return fmt.Errorf("ask for capabilities: %w", ErrVersion)
+	}
+	_, err = c.FindReferences(ctx, Identifier{System: uri, Value: "urn:uuid:00000000-0000-8000-8000-000000000000"})
+	return err
 }
 
 func query(key, value string) string { return url.Values{key: {value}}.Encode() }

@@ -337,6 +337,36 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestPing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		metadata string
+		search   int
+		want     error
+	}{
+		"good":         {`{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`, 200, nil},
+		"R5":           {`{"resourceType":"CapabilityStatement","fhirVersion":"5.0.0"}`, 200, ErrVersion},
+		"else":         {`{"resourceType":"Patient"}`, 200, ErrVersion},
+		"lets none in": {`{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}`, 401, &Error{Status: 401}},
+	} {
+		cl := server(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				io.WriteString(w, c.metadata)
+				return
+			}
+			w.WriteHeader(c.search)
+			io.WriteString(w, `{"resourceType":"Bundle"}`)
+		})
+		err := cl.Ping(t.Context())
+		if e, ok := errors.AsType[*Error](err); ok && c.want != nil && c.want.Error() == e.Error() {
+			continue
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The words of a server reach a person with where it saw the fault; what is only a
 // code stays one.
 func TestIssueText(t *testing.T) {

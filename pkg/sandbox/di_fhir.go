@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -37,12 +36,13 @@ func (d *DI) routes() http.Handler {
 // message was read whole.
 func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, diBody))
-		if err != nil {
+		var body bytes.Buffer
+		body.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, diBody)))
+		if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, diBody)); err != nil {
 			http.Error(w, "unreadable", http.StatusBadRequest)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = diRead{bytes.NewReader(body.Bytes()), body.Bytes()}
 		answer := &diAnswer{header: http.Header{}, status: http.StatusOK}
 		rule := d.next()
 		how := rule.Behaviour
@@ -95,6 +95,32 @@ func (d *DI) misbehaving(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// diRead is a request body that is in memory.
+type diRead struct {
+	*bytes.Reader
+	whole []byte
+}
+
+func (diRead) Close() error { return nil }
+
+// diWhole returns the bytes of a request body that misbehaving has read.
+func diWhole(r *http.Request) []byte { return r.Body.(diRead).whole }
+
+// diKind returns the type of a resource, at the price of its first member when that
+// says it.
+func diKind(resource []byte) string {
+	d := json.NewDecoder(bytes.NewReader(resource))
+	d.Token()
+	if name, _ := d.Token(); name == "resourceType" {
+		kind, _ := d.Token()
+		s, _ := kind.(string)
+		return s
+	}
+	var kind struct{ ResourceType string }
+	json.Unmarshal(resource, &kind)
+	return kind.ResourceType
+}
+
 // diAnswer holds an answer until it is known how it is given.
 type diAnswer struct {
 	header http.Header
@@ -127,7 +153,7 @@ func diOutcome(w http.ResponseWriter, status int, code string, refusal *diRefusa
 
 func (d *DI) create(w http.ResponseWriter, r *http.Request) {
 	var ref fhir.DocumentReference
-	if err := json.NewDecoder(r.Body).Decode(&ref); err != nil || ref.ResourceType != "DocumentReference" || len(ref.Content) != 1 {
+	if err := json.Unmarshal(diWhole(r), &ref); err != nil || ref.ResourceType != "DocumentReference" || len(ref.Content) != 1 {
 		diOutcome(w, http.StatusBadRequest, "structure", nil)
 		return
 	}
@@ -155,7 +181,7 @@ func (d *DI) create(w http.ResponseWriter, r *http.Request) {
 
 func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 	var b fhir.Bundle
-	if err := json.NewDecoder(r.Body).Decode(&b); err != nil || b.Type != "transaction" {
+	if err := json.Unmarshal(diWhole(r), &b); err != nil || b.Type != "transaction" {
 		diOutcome(w, http.StatusBadRequest, "structure", nil)
 		return
 	}
@@ -163,8 +189,7 @@ func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 	var content []byte
 	at := -1
 	for i, e := range b.Entry {
-		var kind struct{ ResourceType string }
-		json.Unmarshal(e.Resource, &kind)
+		kind := diKind(e.Resource)
 		switch {
 		case e.Request == nil:
 			diOutcome(w, http.StatusBadRequest, "structure", nil)
@@ -174,18 +199,16 @@ func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 				diOutcome(w, http.StatusBadRequest, "structure", nil)
 				return
 			}
-		case kind.ResourceType == "DocumentReference" && at < 0:
+		case kind == "DocumentReference" && at < 0:
 			if json.Unmarshal(e.Resource, &ref) != nil {
 				diOutcome(w, http.StatusBadRequest, "structure", nil)
 				return
 			}
 			at = i
-		case kind.ResourceType == "Binary":
-			var bin fhir.Binary
+		case kind == "Binary":
+			var bin struct{ Data []byte }
 			err := json.Unmarshal(e.Resource, &bin)
-			if err == nil {
-				content, err = base64.StdEncoding.DecodeString(bin.Data)
-			}
+			content = bin.Data
 			if err != nil || content == nil {
 				diOutcome(w, http.StatusBadRequest, "structure", nil)
 				return
@@ -218,8 +241,8 @@ func (d *DI) transaction(w http.ResponseWriter, r *http.Request) {
 // patch changes the status of a reference: entered-in-error withdraws the document,
 // superseded is what a replacement has done already. Other changes are refused.
 func (d *DI) patch(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil || !json.Valid(body) {
+	body := diWhole(r)
+	if !json.Valid(body) {
 		diOutcome(w, http.StatusBadRequest, "structure", nil)
 		return
 	}

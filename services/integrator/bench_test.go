@@ -12,7 +12,7 @@ import (
 // outcome, with a DI in the process that answers at once.
 func BenchmarkDeliver(b *testing.B) {
 	size = 150_000 // benchmarks run after the tests
-	for _, protocol := range []string{"hl7v2", "reference", "mhd"} {
+	for _, protocol := range []string{"hl7v2", "reference", "mhd", "simplified"} {
 		b.Run(protocol, func(b *testing.B) {
 			w := newWorld(b, protocol)
 			w.cfg.Alone = true

@@ -205,12 +205,19 @@ func checkSender(ctx context.Context, d DI, s Sender) Check {
 		cert *tls.CertificateVerificationError
 		op   *net.OpError
 		http *fhir.Error
+		auth *fhir.TokenError
 	)
 	switch {
+	case errors.As(err, &auth):
+		text = fmt.Sprintf("Le serveur d'autorisation ne donne pas de jeton (%d %s). Vérifier oauth2.client_id, le secret ou la clé, et les portées.", auth.Status, auth.Code)
+	case errors.Is(err, fhir.ErrToken):
+		text = "Greffe n'a pas de jeton pour le DI (" + err.Error() + "). Vérifier le fichier du jeton, ou l'adresse et les secrets du serveur d'autorisation (oauth2)."
+	case errors.Is(err, fhir.ErrVersion):
+		text = "Le serveur à " + address + " ne dit pas qu'il parle FHIR R4 (4.0). Vérifier que l'adresse est celle du service FHIR."
 	case errors.As(err, &http) && (http.Status == 401 || http.Status == 403):
 		text = "Le DI refuse l'identification de Greffe. Vérifier le jeton ou le certificat client et les droits ouverts dans le DI."
 	case errors.As(err, &http):
-		text = fmt.Sprintf("Le serveur à %s répond %d à la demande de ses capacités. Vérifier que l'adresse est celle du service FHIR.", address, http.Status)
+		text = fmt.Sprintf("Le serveur à %s répond %d à la demande de ses capacités ou à une recherche. Vérifier que l'adresse est celle du service FHIR.", address, http.Status)
 	case errors.As(err, &cert):
 		text += "Son certificat n'est pas signé par une autorité admise : donner le fichier de l'autorité (ca) ou faire renouveler le certificat."
 	case errors.As(err, &dns):
