@@ -151,11 +151,10 @@ func (m *MDM) tail(s Settings) []*draft {
 	var out []*draft
 	out = append(out, m.sender(s))
 	out = append(out, m.recipients(s)...)
-	for i, a := range m.Mail.ReplyTo {
-		if i == recipientLimit {
-			break
+	for _, a := range m.Mail.ReplyTo[:min(len(m.Mail.ReplyTo), recipientLimit)] {
+		if a.Address != "" {
+			out = append(out, participation("REPLY", "Reply To").set(15, mailbox(a.Address)))
 		}
-		out = append(out, participation("REPLY", "Reply To").set(15, mailbox(a.Address)))
 	}
 	out = append(out, newDraft("OBX").set(1, "2").set(2, "ED").
 		set(3, comp(m.messageID(s), escape(clip(m.subject(), s.SubjectLimit)))).

@@ -172,12 +172,3 @@ func (d *DI) identify(p greffe.Patient) *diRefusal {
 	}
 	return nil
 }
-
-// diINS reports whether an OID is that of an INS.
-func diINS(root string) bool {
-	switch root {
-	case "1.2.250.1.213.1.4.8", "1.2.250.1.213.1.4.9", "1.2.250.1.213.1.4.10", "1.2.250.1.213.1.4.11":
-		return true
-	}
-	return false
-}
