@@ -64,3 +64,62 @@ func TestAnswers(t *testing.T) {
 		}
 	})
 }
+
+// What a person has to look after is found in the queue, by place, until she has said what
+// becomes of it; a mail that came back is found by its Message-ID.
+func TestAnswersToLookAfter(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		first, second := message("a@ch.example", 1, document("1", 1, maelle)), message("b@ch.example", 2, document("2", 1, maelle))
+		save(t, db, first)
+		save(t, db, second)
+		claim := func(key string, id greffe.MessageID, state greffe.AnswerState) {
+			t.Helper()
+			if _, err := db.ClaimAnswer(ctx, greffe.Answer{Key: key, Message: id, Kind: "ko", State: state, Recipient: "x@y.example", MailID: key + "@ch.example", Reason: "r"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		claim("asked", first.Received.ID, greffe.AnswerAsked)
+		claim("sent", second.Received.ID, greffe.AnswerSent)
+		open := func(want int, places ...string) {
+			t.Helper()
+			if n, err := db.CountFollowUps(ctx, places); n != want || err != nil {
+				t.Errorf("%v: %d to look after, want %d, %v", places, n, want, err)
+			}
+			list, _, err := db.Messages(ctx, MessageFilter{FollowUp: true, Places: places})
+			if len(list) != want || err != nil || want > 0 && len(list[0].Answers) == 0 {
+				t.Errorf("%v: %d in the queue, want %d, %v", places, len(list), want, err)
+			}
+		}
+		open(1)
+		open(0, "b@ch.example")
+		a, err := db.AnswerSentAs(ctx, "sent@ch.example")
+		if err != nil || a.Message != second.Received.ID {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if _, err := db.AnswerSentAs(ctx, "nope@ch.example"); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+		a.State, a.Reason = greffe.AnswerFailed, "Non remis."
+		if err := db.SaveAnswer(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		open(2)
+		open(1, "b@ch.example")
+		// Yes to the one, no to the other; the same word again changes nothing.
+		for i, c := range []greffe.Confirmed{{ID: "1", Message: first.Received.ID, By: "anne"}, {ID: "2", Message: second.Received.ID, By: "anne", Drop: true}} {
+			if n, err := db.ConfirmAnswer(ctx, c); n != 1 || err != nil {
+				t.Errorf("%d: %d changed, %v", i, n, err)
+			}
+			if _, err := db.ConfirmAnswer(ctx, c); !errors.Is(err, ErrNotFound) {
+				t.Errorf("%d: twice: %v", i, err)
+			}
+		}
+		open(0)
+		for id, want := range map[greffe.MessageID]greffe.AnswerState{first.Received.ID: greffe.AnswerDue, second.Received.ID: greffe.AnswerDropped} {
+			if list, err := db.Answers(ctx, id); err != nil || len(list) != 1 || list[0].State != want {
+				t.Errorf("%+v, want %s, %v", list, want, err)
+			}
+		}
+	})
+}
