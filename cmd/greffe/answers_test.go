@@ -156,7 +156,7 @@ func personsAreHeard(t *testing.T, s *scene) {
 	if n == 0 {
 		return
 	}
-	if _, page := get(t, s.login("secretary"), s.console()+"/file?etat=a-traiter"); !bytes.Contains(page, []byte("réponse à un compte-rendu")) || !bytes.Contains(page, []byte("transmise à "+sandbox.MailboxService)) {
+	if _, page := get(t, s.login("secretary"), s.console()+"/file?etat=a-traiter&motif=reply"); !bytes.Contains(page, []byte("réponse à un compte-rendu")) || !bytes.Contains(page, []byte("transmise à "+sandbox.MailboxService)) {
 		t.Error("the queue does not show the answer of a person")
 	}
 }
