@@ -84,6 +84,9 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"POST /systeme/comptes/{compte}":        "r",
 	"POST /systeme/comptes/{compte}/{acte}": "r",
 	"GET /systeme/comptes":                  "r",
+	"GET /systeme/di":                       "r",
+	"POST /systeme/di/{nom}/pause":          "r",
+	"POST /systeme/di/{nom}/reprise":        "r",
 	"GET /systeme/boites":                   "r",
 	"POST /systeme/incidents/rejouer":       "r",
 	"GET /tableau":                          "sdar",
@@ -146,7 +149,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		case strings.Contains(p, "/incidents/"):
 			p = strings.Replace(p, "{id}", "inconnu", 1)
 		}
-		p = strings.NewReplacer("{id}", string(m), "{n}", "0", "{choix}", "inconnu", "{key}", "inconnue", "{file}", "greffe.css", "{$}", "",
+		p = strings.NewReplacer("{id}", string(m), "{n}", "0", "{choix}", "inconnu", "{key}", "inconnue", "{file}", "greffe.css", "{nom}", "dpi", "{$}", "",
 			"{compte}", accountKey("ott"), "{acte}", "activer").Replace(p)
 		return method, p
 	}

@@ -34,7 +34,7 @@ func mayRetry(d index.Document) bool {
 	case greffe.StateIncident:
 		return true
 	case greffe.StateTodo, greffe.StateRefused:
-		return d.Facts.Format == greffe.FormatCDA1 || d.Facts.Format == greffe.FormatCDA3
+		return d.Facts.Format == greffe.FormatCDA1 || d.Facts.Format == greffe.FormatCDA3 || d.Facts.Format == greffe.FormatPDF && d.Chosen != nil
 	}
 	return false
 }

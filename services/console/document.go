@@ -39,6 +39,7 @@ type documentPage struct {
 	Beside    *beside
 	Taken     takenBy
 	MayReopen bool
+	At        []index.Delivery // at each record system, when there are several
 	MayAttach bool
 	Originals []index.Document // that it may be a copy of
 	Triage    triageView
@@ -79,6 +80,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 		Rev:    revision(m),
 		Stream: "/file/flux?message=" + string(d.Message),
 	}
+	p.At = deliveriesOf(m, d.ID)
 	p.Taken, p.DocRev, p.MayReopen, p.Here = taken, documentRevision(m, d.ID), mayReopen(d), r.URL.RequestURI()
 	p.MayAttach = mayAttach(d)
 	if p.Beside, err = c.readBeside(r, v, m.Message); err != nil {

@@ -31,6 +31,9 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 	byName := q(claire, "/recherche", url.Values{"nom": {"kervella"}})
 	byText := q(claire, "/file", url.Values{"texte": {"kervella"}})
 	byINS, auditorName := q(paul, "/journal/patient", url.Values{"ins": {maelle.INS.Extension}}), q(paul, "/recherche", url.Values{"nom": {"kervella"}})
+	if err := w.db.ConfigureDIs(t.Context(), []string{"dpi"}, nil); err != nil {
+		t.Fatal(err)
+	}
 	covered := map[string]bool{}
 	// What each route leaves: the action, the subject and the detail; "-" for those that
 	// show nothing about anybody.
@@ -71,6 +74,9 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /tableau", "/tableau", root, "read", "", "dashboard"},
 		{"POST /systeme/incidents/rejouer", "", nil, "-", "", ""}, // TestReplay…
 		{"GET /metrics", "", nil, "-", "", ""},                    // counts only
+		{"GET /systeme/di", "/systeme/di", root, "read", "", "di"},
+		{"POST /systeme/di/{nom}/pause", "/systeme/di/dpi/pause", root, "di-paused", "dpi", ""},
+		{"POST /systeme/di/{nom}/reprise", "/systeme/di/dpi/reprise", root, "di-resumed", "dpi", ""},
 		{"GET /systeme/comptes", "/systeme/comptes", root, "read", "", "accounts"},
 		{"GET /di/documents/{id}", "/di/documents/" + docID, w.visitor(), "fetched", docID, ""},
 		// These are asked for above, or hold in tests of their own.

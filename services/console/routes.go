@@ -100,6 +100,9 @@ func (c *Console) routes() []route {
 
 		{"GET /systeme", admin, false, c.showSystem},
 		{"POST /systeme/incidents/{id}/rejouer", admin, false, c.replay},
+		{"GET /systeme/di", admin, false, c.showQueues},
+		{"POST /systeme/di/{nom}/pause", admin, false, c.pauseDI},
+		{"POST /systeme/di/{nom}/reprise", admin, false, c.resumeDI},
 		{"GET /systeme/comptes", admin, false, c.showUsers},
 		{"GET /systeme/comptes/nouveau", admin, false, c.newUser},
 		{"POST /systeme/comptes", admin, false, c.addUser},

@@ -151,7 +151,7 @@ func (c *Console) waitReason() string {
 	return ""
 }
 
-var standingWords = map[string]string{"parser": "Lecture des messages", "fetcher": "Relève", "storage": "Archive et journal", "notifier": "Réponses aux expéditeurs", "verify": "Vérification de l’archive"}
+var standingWords = map[string]string{"parser": "Lecture des messages", "fetcher": "Relève", "integrator": "Dossier informatisé", "storage": "Archive et journal", "notifier": "Réponses aux expéditeurs", "verify": "Vérification de l’archive"}
 
 // serviceLine is a standing as the System page shows it.
 type serviceLine struct {
