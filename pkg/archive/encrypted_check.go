@@ -36,7 +36,7 @@ func (e *Encrypted) Check(ctx context.Context) []Check {
 
 func (d *dirStore) checkKeys(context.Context) Check {
 	return Check{Name: "Chiffrement : destruction des clés", OK: true,
-		Text: "Une clé détruite peut rester lisible dans les sauvegardes et les instantanés de ce volume jusqu'à ce qu'ils soient effacés : fixez-en la durée."}
+		Text: "Qui administre cette machine peut détruire des clés : sauvegardez " + KeysPrefix + " chaque jour. Une clé détruite reste lisible dans les sauvegardes et les instantanés de ce volume jusqu'à ce qu'ils soient effacés : fixez-en la durée."}
 }
 
 // checkKeys makes sure that the bucket does not lock what must stay destroyable.
@@ -55,7 +55,7 @@ func (s *s3Store) checkKeys(ctx context.Context) Check {
 		c.Text = "Le bucket verrouille par défaut tout ce qu'on y écrit (" + strings.ToLower(mode.String()) + lasts + ") : la clé d'un objet ne pourrait pas être détruite, " +
 			"et l'effacement serait impossible. Retirez la conservation par défaut du bucket (Greffe verrouille lui-même chaque objet de l'archive), ou renoncez à archive.encryption."
 	default:
-		c.OK, c.Text = true, "Le bucket ne verrouille pas les clés. L'effacement demande une clé S3 qui a s3:DeleteObjectVersion sous "+KeysPrefix+" ; le service n'en a pas besoin."
+		c.OK, c.Text = true, "Le bucket ne verrouille pas les clés : qui a s3:DeleteObjectVersion sous "+KeysPrefix+" peut rendre des documents illisibles. Ne donnez ce droit qu'à l'effacement, pas au service, et sauvegardez "+KeysPrefix+" chaque jour."
 	}
 	return c
 }

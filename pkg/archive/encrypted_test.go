@@ -650,6 +650,21 @@ func TestManyGenerations(t *testing.T) {
 	}
 }
 
+// Where an object is says which key it is of, whatever the key.
+func FuzzSealedKey(f *testing.F) {
+	f.Add("content/aa/b", 1)
+	f.Add("messages/x/manifest.json", 2)
+	f.Add("a.2", 10)
+	f.Fuzz(func(t *testing.T, key string, gen int) {
+		if !validKey(key) || !sealable(key) || gen < 1 || gen > generations {
+			return
+		}
+		if back, ok := clearKey(sealedKey(key, gen)); !ok || back != key {
+			t.Errorf("generation %d of %q is taken for %q", gen, key, back)
+		}
+	})
+}
+
 func FuzzParseMasters(f *testing.F) {
 	_, text := newMasters(f)
 	f.Add(text)

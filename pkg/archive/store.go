@@ -56,7 +56,8 @@
 // objects, as are the checksums that the server keeps and that are read back.
 //
 // What is below keys/ has no lock, so that it can be destroyed: that erases an object
-// before its lock ends, and is the only way to. It has no second copy either, in the index
+// before its lock ends, and is the only way to; so can whoever may delete below keys/,
+// which is the price of being able to. It has no second copy either, in the index
 // or anywhere, that an erasure could forget: the archive and the master keys are enough to
 // rebuild everything, and a backup of keys/ is what a lost key comes back from. An object
 // whose key is missing without a note, or damaged, is named by verify and is
