@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -374,7 +375,15 @@ func newStamper(a *app) (*storage.Stamper, error) {
 func authority(cfg *Config) (storage.Authority, error) {
 	ts := cfg.Journal.Timestamp
 	roots, err := authorities(ts.CA)
-	return storage.Authority{URL: ts.URL, Roots: roots, Policy: ts.Policy, Every: time.Duration(ts.Every)}, err
+	a := storage.Authority{URL: ts.URL, Roots: roots, Policy: ts.Policy, Every: time.Duration(ts.Every), User: ts.User, PasswordFile: ts.PasswordFile}
+	if err == nil && ts.Certificate != "" {
+		var pair tls.Certificate
+		if pair, err = tls.LoadX509KeyPair(ts.Certificate, ts.Certificate); err != nil {
+			err = fmt.Errorf("journal.timestamp.certificate %s : certificat et clé sont attendus dans un même fichier PEM (%w)", ts.Certificate, err)
+		}
+		a.Certificate = &pair
+	}
+	return a, err
 }
 
 // close closes what was opened, the last first.

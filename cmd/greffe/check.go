@@ -24,6 +24,9 @@ Lit la configuration puis essaie, pour de vrai, chaque boîte aux lettres, le bu
 l'index, l'antivirus et chaque DI. Pour chacun : ce qui marche, ce qui ne marche pas, et comment le
 réparer. Rien n'est modifié, sauf un objet d'essai dans l'archive.
 
+Quand une autorité d'horodatage est configurée (journal.timestamp), un jeton d'essai lui est
+demandé à chaque fois : selon votre contrat, il peut être compté et facturé.
+
 Sort avec 1 si quelque chose ne marche pas.`,
 	flags: func(fs *flag.FlagSet, c *call) { fs.BoolVar(&c.json, "json", false, "résultat en JSON") },
 	run:   runCheck,

@@ -185,10 +185,13 @@ type JournalConfig struct {
 
 // TimestampConfig says who stamps the journal.
 type TimestampConfig struct {
-	URL    string   `yaml:"url" doc:"https://… de l'autorité. Vide : le journal n'est pas horodaté. Injoignable : le scellement continue, le retard est montré et rattrapé."`
-	CA     string   `yaml:"ca" doc:"Fichier PEM des autorités dont doit venir le certificat qui signe les jetons."`
-	Policy string   `yaml:"policy" doc:"Politique demandée et exigée (OID), par exemple 1.2.250.1.1.1. Vide : celle de l'autorité."`
-	Every  Duration `yaml:"every" doc:"Délai entre deux jetons, 24h au plus."`
+	URL          string   `yaml:"url" doc:"https://… de l'autorité. Vide : le journal n'est pas horodaté. Injoignable : le scellement continue, le retard est montré et rattrapé."`
+	CA           string   `yaml:"ca" doc:"Fichier PEM des autorités dont doit venir le certificat qui signe les jetons."`
+	User         string   `yaml:"user" doc:"Nom de qui demande, quand l'autorité en veut un (mot de passe HTTP, https seulement)."`
+	PasswordFile string   `yaml:"password_file" doc:"Fichier qui contient son mot de passe, relu à chaque jeton."`
+	Certificate  string   `yaml:"certificate" doc:"Fichier PEM du certificat client et de sa clé, quand l'autorité en veut un."`
+	Policy       string   `yaml:"policy" doc:"Politique demandée et exigée (OID), par exemple 1.2.250.1.1.1. Vide : celle de l'autorité."`
+	Every        Duration `yaml:"every" doc:"Délai entre deux jetons, 24h au plus."`
 }
 
 // VerifyConfig says when the archive is verified by itself.
@@ -559,6 +562,12 @@ func (c *Config) validate() []problem {
 		if u, err := url.Parse(ts.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil {
 			bad("journal.timestamp.url", "https://hôte/chemin est attendu, sans mot de passe")
 		}
+		if (ts.User == "") != (ts.PasswordFile == "") {
+			bad("journal.timestamp.password_file", "user et password_file vont ensemble")
+		}
+		if (ts.User != "" || ts.Certificate != "") && !strings.HasPrefix(ts.URL, "https:") {
+			bad("journal.timestamp.url", "https:// est nécessaire avec un mot de passe ou un certificat client")
+		}
 		if ts.CA == "" {
 			bad("journal.timestamp.ca", "nécessaire avec url : le certificat de l'autorité qui signe les jetons")
 		}
@@ -570,6 +579,8 @@ func (c *Config) validate() []problem {
 		}
 	}
 	file("journal.timestamp.ca", c.Journal.Timestamp.CA)
+	file("journal.timestamp.password_file", c.Journal.Timestamp.PasswordFile)
+	file("journal.timestamp.certificate", c.Journal.Timestamp.Certificate)
 	if c.Index.DSN != "" {
 		u, err := url.Parse(c.Index.DSN)
 		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {

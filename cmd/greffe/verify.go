@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -24,11 +25,13 @@ import (
 type verifyOptions struct {
 	full                         bool
 	since, sample, seed, message string
+	acknowledge                  int64
+	reason                       string
 	pack                         packOptions
 }
 
 var verifyCommand = command{
-	name: "verify", args: "[--full] [--since DATE] [--sample N%] [--message ID] [--json] | --pack PACK.zip --key CLE.pub --tsa-ca AUTORITE.pem [--json]", summary: "vérifie que rien n'a été perdu ni changé",
+	name: "verify", args: "[--full] [--since DATE] [--sample N%] [--message ID] [--json] | --acknowledge N --reason RAISON | --pack PACK.zip --key CLE.pub --tsa-ca AUTORITE.pem [--json]", summary: "vérifie que rien n'a été perdu ni changé",
 	help: `
 Vérifie chaque maillon, l'un contre l'autre, et le nomme :
 
@@ -52,6 +55,13 @@ le stockage suffisent. Le journal scellé et les manifestes sont relus dans tous
   --sample 5%           une partie des messages, tirée au hasard ; le tirage est affiché, et
                         --seed le refait
   --message ID          un seul message et ce que le journal scellé dit de lui
+
+Une horloge qui a reculé ne se répare pas : une fois l'incident compris, un administrateur le
+reconnaît, et il reste montré, sans plus être une faute :
+
+  --acknowledge 910 --reason 'serveur NTP en panne du 3 au 4'
+                        l'entrée du journal que nomme journal.clock ; la raison est gardée à
+                        côté du journal, qui dit qui l'a reconnu et quand
 ` + packHelp + `
 Le service storage fait de lui-même, chaque nuit, une vérification d'un échantillon (verify
 dans la configuration) ; son résultat est dans le journal et sur la page Système.
@@ -66,6 +76,8 @@ Sort avec 1 au moindre doute.`,
 		fs.StringVar(&o.sample, "sample", "", "seulement une `PART` des messages, par exemple 5%")
 		fs.StringVar(&o.seed, "seed", "", "refaire le même `TIRAGE` que celui d'un rapport")
 		fs.StringVar(&o.message, "message", "", "seulement le message `ID`")
+		fs.Int64Var(&o.acknowledge, "acknowledge", 0, "reconnaître que l'horloge a reculé à l'entrée `N` du journal")
+		fs.StringVar(&o.reason, "reason", "", "`RAISON`, avec --acknowledge")
 		o.pack.flags(fs)
 		fs.BoolVar(&c.json, "json", false, "résultat en JSON (schéma : api/verify.schema.json)")
 	},
@@ -98,6 +110,9 @@ func (o *verifyOptions) options() (storage.VerifyOptions, error) {
 			return bad("--seed reprend le tirage d'un rapport (chiffres hexadécimaux), avec --sample")
 		}
 		opt.Seed = seed
+	}
+	if (o.acknowledge != 0) != (strings.TrimSpace(o.reason) != "") || o.acknowledge < 0 {
+		return bad("--acknowledge veut le numéro d'une entrée et --reason")
 	}
 	if o.message != "" {
 		if !opt.Message.Valid() {
@@ -133,6 +148,9 @@ func runVerify(ctx context.Context, c *call) error {
 	if err := a.openIndex(ctx); err != nil {
 		return err
 	}
+	if o.acknowledge != 0 {
+		return a.acknowledge(ctx, c, o)
+	}
 	bar := newProgress(c.err, "vérification")
 	opt.Progress = bar.update
 	rep, err := a.verify(ctx, opt)
@@ -153,6 +171,23 @@ func runVerify(ctx context.Context, c *call) error {
 	if !rep.OK() {
 		return errFound
 	}
+	return nil
+}
+
+// acknowledge notes that somebody knows of a clock that went back.
+func (a *app) acknowledge(ctx context.Context, c *call, o *verifyOptions) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	err = storage.Acknowledge(ctx, a.store, a.db, verifyConfig(a.cfg), o.acknowledge, localActor, host, strings.TrimSpace(o.reason))
+	if errors.Is(err, storage.ErrNothing) {
+		return fmt.Errorf("l'horloge n'a pas reculé à l'entrée %d du journal, ou c'est déjà reconnu : « greffe verify » nomme l'entrée (journal.clock)", o.acknowledge)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "Reconnu : l'horloge a reculé à l'entrée %d du journal. C'est noté dans le journal, et reste montré par « greffe verify ».\n", o.acknowledge)
 	return nil
 }
 

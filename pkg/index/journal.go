@@ -94,6 +94,24 @@ func (db *DB) Append(ctx context.Context, e Entry) error {
 	return nil
 }
 
+// AppendReason is Append for an entry with a reason that a person wrote, which may hold a
+// name: it is kept beside the journal, which has its digest.
+func (db *DB) AppendReason(ctx context.Context, e Entry, reason string) error {
+	err := db.update(ctx, func(t *tx) error {
+		if err := t.noteFact(e.Actor, e.Action, e.Subject, e.Result, e.Detail, greffe.Matter{Reason: clean(reason, 1000)}); err != nil {
+			return err
+		}
+		if e.From != "" {
+			t.entries[len(t.entries)-1].From = e.From
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("append to journal: %w", err)
+	}
+	return nil
+}
+
 const entryColumns = `seq, at, actor, action, subject, origin, result, detail, prev, hash`
 
 func (db *DB) entries(ctx context.Context, query string, args ...any) ([]Entry, error) {

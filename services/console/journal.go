@@ -75,6 +75,7 @@ var sentences = map[string]string{
 	"di-down":               "a noté que le DI ne répond plus",
 	"di-up":                 "a noté que le DI répond de nouveau",
 	"verified":              "a vérifié l’archive",
+	"acknowledged":          "a reconnu que l’horloge avait reculé",
 	"stated":                "a constaté la complétude d’une journée de la boîte",
 	"sealed":                "a scellé le journal",
 	"stamped":               "a fait horodater le journal",

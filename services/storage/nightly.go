@@ -59,6 +59,9 @@ func NoteVerified(ctx context.Context, db *index.DB, actor string, r Report) err
 		scope = append(scope, wholeArchive)
 	}
 	scope = append(scope, fmt.Sprintf("messages=%d objects=%d holes=%d", r.Messages, r.Objects, r.HoleCount))
+	if r.WarningCount > 0 {
+		scope = append(scope, fmt.Sprintf("warnings=%d", r.WarningCount))
+	}
 	for _, c := range r.Checks {
 		if c.Status == StatusBroken {
 			scope = append(scope, string(c.ID))

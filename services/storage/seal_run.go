@@ -165,6 +165,9 @@ func sealTrouble(err error) string {
 	case errors.Is(err, evidence.ErrMismatch):
 		return "Le journal n’est plus scellé : l’index ne correspond plus à ce qui a été scellé, ou la clé n’est pas celle de ce journal. Lancez « greffe verify » et « greffe check »."
 	}
+	if errors.Is(err, index.ErrNotFound) {
+		return "Le journal n’est plus scellé : l’index a été reconstruit sans une partie du journal scellé, que l’archive a perdue. Restaurez-la depuis une sauvegarde de l’archive, puis lancez « greffe reindex --replace » ; les entrées attendent dans l’index."
+	}
 	return "Le journal n’est pas scellé pour l’instant : l’archive ou l’index ne répond pas. Rien n’est perdu, le scellement reprendra seul ; « greffe check » dit ce qui ne répond pas."
 }
 

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -26,6 +29,13 @@ type Authority struct {
 	Roots  *x509.CertPool // whom its certificate must come from
 	Policy string         // OID that is asked for and expected; empty: any
 	Every  time.Duration  // between two tokens, at most
+
+	// Who asks: with a name and a password (HTTP Basic, RFC 7617), read from its file for
+	// each token, or with a certificate, or both; empty and nil: anybody may.
+	User, PasswordFile string
+	Certificate        *tls.Certificate
+
+	servers *x509.CertPool // whom the server's certificate comes from; nil: those of the system
 }
 
 // How the authority is asked.
@@ -50,9 +60,20 @@ func (a *Authority) Ask(ctx context.Context, data []byte) (*evidence.Token, []by
 	}
 	req.Header.Set("Content-Type", "application/timestamp-query")
 	req.Header.Set("Accept", "application/timestamp-reply")
+	if a.User != "" {
+		password, err := os.ReadFile(a.PasswordFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("ask for a time stamp: %w", err)
+		}
+		req.SetBasicAuth(a.User, strings.TrimRight(string(password), "\r\n"))
+	}
 	// Nothing is kept open between two requests of a day; a redirection would not repeat the body.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
+	transport.TLSClientConfig = &tls.Config{RootCAs: a.servers, MinVersion: tls.VersionTLS12}
+	if a.Certificate != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*a.Certificate}
+	}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -14,6 +15,10 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,6 +32,12 @@ import (
 // newAuthority serves time stamps; behave changes an answer, status 0 means 200.
 func newAuthority(t testing.TB, behave func(n int64, request *timestamp.Request) (status int, body []byte)) (Authority, *atomic.Int64) {
 	t.Helper()
+	return newAuthorityAt(t, time.Now, behave)
+}
+
+// newAuthorityAt is newAuthority with a clock of its own.
+func newAuthorityAt(t testing.TB, now func() time.Time, behave func(n int64, request *timestamp.Request) (status int, body []byte)) (Authority, *atomic.Int64) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +47,7 @@ func newAuthority(t testing.TB, behave func(n int64, request *timestamp.Request)
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Horodatage d’essai"},
-		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: time.Now().AddDate(-3, 0, 0), NotAfter: time.Now().AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -66,7 +77,7 @@ func newAuthority(t testing.TB, behave func(n int64, request *timestamp.Request)
 				return
 			}
 		}
-		ts := timestamp.Timestamp{HashAlgorithm: q.HashAlgorithm, HashedMessage: q.HashedMessage, Time: time.Now().UTC(), Nonce: q.Nonce,
+		ts := timestamp.Timestamp{HashAlgorithm: q.HashAlgorithm, HashedMessage: q.HashedMessage, Time: now().UTC(), Nonce: q.Nonce,
 			Policy: asn1.ObjectIdentifier{1, 2, 3}, AddTSACertificate: true}
 		b, err = ts.CreateResponseWithOpts(cert, key, crypto.SHA256)
 		if err != nil {
@@ -252,5 +263,52 @@ func TestStampingCrashPoints(t *testing.T) {
 			}
 			judgeSeals(t, h.store, h.db)
 		}
+	}
+}
+
+// An authority that wants to know who asks gets the password of the file and the
+// certificate of the client.
+func TestAnAuthorityThatKnowsItsClients(t *testing.T) {
+	t.Parallel()
+	open, _ := newAuthority(t, nil)
+	behind, err := url.Parse(open.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(behind)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != "ch-essai" || password != "très secret" || len(r.TLS.PeerCertificates) != 1 {
+			http.Error(w, "who?", http.StatusUnauthorized)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("très secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := open
+	known.URL, known.servers = server.URL, x509.NewCertPool()
+	known.servers.AddCert(server.Certificate())
+	known.User, known.PasswordFile, known.Certificate = "ch-essai", file, &server.TLS.Certificates[0]
+	if _, _, err := known.Ask(t.Context(), []byte("x")); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*Authority){
+		"no password": func(a *Authority) { a.User = "" }, "no certificate": func(a *Authority) { a.Certificate = nil },
+	} {
+		a := known
+		change(&a)
+		if _, _, err := a.Ask(t.Context(), []byte("x")); !errors.Is(err, evidence.ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	known.PasswordFile += "none"
+	if _, _, err := known.Ask(t.Context(), []byte("x")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
 	}
 }

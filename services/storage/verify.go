@@ -135,8 +135,8 @@ type verifier struct {
 
 // tally counts what a check came to.
 type tally struct {
-	looked, failed int64
-	skipped        string
+	looked, failed, warned int64
+	skipped                string
 }
 
 // held notes that a check held, n times.
@@ -152,6 +152,21 @@ func (v *verifier) skip(why string, ids ...CheckID) {
 	defer v.mu.Unlock()
 	for _, id := range ids {
 		v.tally[place[id]].skipped = why
+	}
+}
+
+// warn notes what is to be known about a check that held, or that cannot be mended.
+func (v *verifier) warn(p Problem, text, todo string, cause error) {
+	p.Text, p.Todo = text, todo
+	if cause != nil {
+		p.Cause = cause.Error()
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := &v.tally[place[p.Check]]
+	t.looked, t.warned = t.looked+1, t.warned+1
+	if v.rep.WarningCount++; len(v.rep.Warnings) < mostProblems {
+		v.rep.Warnings = append(v.rep.Warnings, p)
 	}
 }
 
@@ -181,12 +196,14 @@ func (v *verifier) finish() {
 	r.Took, r.Whole = time.Since(r.Began).Seconds(), r.OK()
 	for i, c := range checks {
 		t := v.tally[i]
-		res := Result{ID: c.id, Must: c.must, Looked: t.looked, Failed: t.failed, Status: StatusOK}
+		res := Result{ID: c.id, Must: c.must, Looked: t.looked, Failed: t.failed, Warned: t.warned, Status: StatusOK}
 		switch {
 		case t.failed > 0 && c.id.surplus():
 			res.Status = StatusSurplus
 		case t.failed > 0:
 			res.Status = StatusBroken
+		case t.warned > 0:
+			res.Status = StatusWarning
 		case t.looked == 0 && t.skipped != "":
 			res.Status, res.Skipped = StatusNone, t.skipped
 		case t.looked == 0:
@@ -194,7 +211,7 @@ func (v *verifier) finish() {
 		}
 		r.Checks = append(r.Checks, res)
 	}
-	for _, list := range []*[]Problem{&r.Holes, &r.Surplus} {
+	for _, list := range []*[]Problem{&r.Holes, &r.Warnings, &r.Surplus} {
 		if *list == nil {
 			*list = []Problem{} // in JSON a list, never null
 		}

@@ -62,6 +62,7 @@ func (v *verifier) journal(ctx context.Context) error {
 	if err := w.tail(ctx); err != nil {
 		return err
 	}
+	w.pastGaps()
 	if err := w.gapOfStamps(ctx); err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (w *journalWalk) chain(entries []greffe.Entry) {
 			good++
 		}
 		if e.At.Before(w.at.Add(-clockSlack)) {
-			v.add(Problem{Check: CheckClock, Entry: e.Seq}, fmt.Errorf("the time goes back from %s to %s", stamp(w.at), stamp(e.At)))
+			w.clock(Problem{Check: CheckClock, Entry: e.Seq}, fmt.Errorf("the time goes back from %s to %s", stamp(w.at), stamp(e.At)))
 		} else {
 			steady++
 		}

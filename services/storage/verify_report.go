@@ -59,6 +59,7 @@ type Status string
 const (
 	StatusOK      Status = "ok"
 	StatusBroken  Status = "broken"
+	StatusWarning Status = "warning" // to be known, and nothing that can be mended
 	StatusSurplus Status = "surplus" // more than needed, nothing missing
 	StatusNone    Status = "none"    // nothing to look at, or left out by what was asked for
 )
@@ -70,6 +71,7 @@ type Result struct {
 	Status  Status  `json:"status"`
 	Looked  int64   `json:"looked"`            // how many times it was looked at
 	Failed  int64   `json:"failed"`            // how many of them it did not hold
+	Warned  int64   `json:"warned,omitempty"`  // how many more are to be known
 	Skipped string  `json:"skipped,omitempty"` // French: why it was not looked at
 }
 
@@ -99,10 +101,12 @@ type Report struct {
 	Checkpoints int       `json:"checkpoints"` // looked at
 	Tokens      int       `json:"tokens"`      // RFC 3161, looked at
 	Checks      []Result  `json:"checks"`
-	// Holes and Surplus list at most 10,000 problems each, in the order of the checks;
+	// Holes, Warnings and Surplus list at most 10,000 problems each, in the order of the checks;
 	// the numbers count all.
 	HoleCount    int       `json:"hole_count"`
 	Holes        []Problem `json:"holes"`
+	WarningCount int       `json:"warning_count"`
+	Warnings     []Problem `json:"warnings"`
 	SurplusCount int       `json:"surplus_count"`
 	Surplus      []Problem `json:"surplus"`
 	// Erasures lists at most 10,000 of the messages that Erased counts.
@@ -121,7 +125,7 @@ func (e ErasedMessage) String() string {
 	return fmt.Sprintf("message %s : effacé le %s (certificat %s)", e.Message, e.At.Local().Format("02/01/2006 à 15:04"), e.Certificate)
 }
 
-// OK reports whether nothing is missing and nothing differs. Surplus is fine.
+// OK reports whether nothing is missing and nothing differs. Warnings and surplus are fine.
 func (r Report) OK() bool { return r.HoleCount == 0 }
 
 // shown is how many problems of each sort String writes.
@@ -136,6 +140,8 @@ func (r Report) String() string {
 			fmt.Fprintf(&b, "  ✓ %-18s %s (%d)\n", c.ID, c.Must, c.Looked)
 		case StatusBroken:
 			fmt.Fprintf(&b, "  ✗ %-18s %s %d anomalie(s) sur %d.\n", c.ID, c.Must, c.Failed, c.Looked)
+		case StatusWarning:
+			fmt.Fprintf(&b, "  ! %-18s %s %d à savoir.\n", c.ID, c.Must, c.Warned)
 		case StatusSurplus:
 			fmt.Fprintf(&b, "  + %-18s %s %d en trop.\n", c.ID, c.Must, c.Failed)
 		case StatusNone:
@@ -180,6 +186,7 @@ func (r Report) String() string {
 		b.WriteString("Rien ne manque, rien ne diffère.\n")
 	}
 	list("MANQUES ET DIFFÉRENCES", r.HoleCount, r.Holes)
+	list("À SAVOIR", r.WarningCount, r.Warnings)
 	list("Surplus sans conséquence", r.SurplusCount, r.Surplus)
 	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -18,6 +19,9 @@ import (
 type journalWalk struct {
 	v    *verifier
 	keys []note.Verifier
+	// Those of them that the archive holds.
+	archived []note.Verifier
+	known    map[int64]greffe.Entry // acknowledged: entries at which the clock went back
 
 	// Of the index, up to the last entry that was looked at.
 	seq  int64
@@ -41,8 +45,12 @@ func (v *verifier) walkJournal(ctx context.Context) (*journalWalk, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	known, err := Acknowledged(ctx, v.db)
+	if err != nil {
+		return nil, err
+	}
 	tree, err := evidence.NewTree(0, nil)
-	return &journalWalk{v: v, complete: true, keys: append(keys, v.opt.Keys...), hash: greffe.FirstPrev, tree: tree}, err
+	return &journalWalk{v: v, complete: true, keys: append(slices.Clone(keys), v.opt.Keys...), archived: keys, known: known, hash: greffe.FirstPrev, tree: tree}, err
 }
 
 // begin makes the walk begin with entry first, which is the first of a range: what was
@@ -220,6 +228,9 @@ func (w *journalWalk) signature(c *evidence.Checkpoint, signed []string, bad err
 	switch {
 	case bad != nil:
 		w.v.add(p, bad)
+	case newest && len(w.v.opt.Keys) > 0 && !w.ours(signed) && !w.published():
+		w.v.warn(p, "La clé configurée n’a encore rien scellé : le dernier point de contrôle est signé par celle d’avant.",
+			"Rien à faire si la clé vient d’être changée : le prochain scellé, dans la minute qui suit le démarrage, est signé par la nouvelle.", fmt.Errorf("signed by key %v", signed))
 	case newest && len(w.v.opt.Keys) > 0 && !w.ours(signed):
 		w.v.add(p, fmt.Errorf("signed by key %v, which is not that of the configuration", signed))
 	default:
@@ -232,6 +243,19 @@ func (w *journalWalk) ours(signed []string) bool {
 	for _, k := range w.v.opt.Keys {
 		for _, id := range signed {
 			if id == fmt.Sprintf("%08x", k.KeyHash()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// published reports whether one of the keys of the configuration is in the archive, as it
+// is before it seals anything. One that is not was configured since the last seal.
+func (w *journalWalk) published() bool {
+	for _, k := range w.v.opt.Keys {
+		for _, a := range w.archived {
+			if a.KeyHash() == k.KeyHash() && a.Name() == k.Name() {
 				return true
 			}
 		}
@@ -292,8 +316,13 @@ func (w *journalWalk) segment(ctx context.Context, c *evidence.Checkpoint) (*evi
 		return nil, nil
 	}
 	v.held(CheckSegment, 1)
-	if err := v.retention(ctx, "", "", c.Segment); err != nil {
-		return nil, err
+	for _, o := range []greffe.Object{c.Segment, c.Facts} {
+		if o.IsZero() {
+			continue
+		}
+		if err := v.retention(ctx, "", "", o); err != nil {
+			return nil, err
+		}
 	}
 	return s, w.facts(ctx, c, s)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -71,7 +72,7 @@ func (h *house) rewrite(t testing.TB, first int64, change func(*greffe.Entry)) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), `DROP TRIGGER journal_no_update`); err != nil {
+	if _, err := db.ExecContext(t.Context(), `DROP TRIGGER IF EXISTS journal_no_update`); err != nil {
 		t.Fatal(err)
 	}
 	for i := range all {
@@ -237,9 +238,62 @@ func verifiers(t testing.TB, keys ...*evidence.Key) []note.Verifier {
 func TestVerifyKnowsItsKey(t *testing.T) {
 	t.Parallel()
 	h, _, _ := sealedHouse(t)
-	rep, err := Verify(t.Context(), h.store, h.db, VerifyOptions{Keys: verifiers(t, newJournalKey(t, "essai"))})
-	if err != nil || rep.HoleCount != 1 || rep.Holes[0].Check != CheckSignature {
+	// Configured, and nothing sealed with it yet.
+	next := newJournalKey(t, "essai")
+	opt := VerifyOptions{Keys: verifiers(t, next)}
+	rep, err := Verify(t.Context(), h.store, h.db, opt)
+	if err != nil || !rep.OK() || rep.WarningCount != 1 || rep.Warnings[0].Check != CheckSignature {
+		t.Errorf("before it seals: %v\n%s", err, rep)
+	}
+	seal := func(key *evidence.Key) {
+		t.Helper()
+		say(t, h.db, 1)
+		if _, err := NewSealer(h.store, h.db, key, slog.New(slog.DiscardHandler)).SealAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal(next)
+	if rep, err = Verify(t.Context(), h.store, h.db, opt); err != nil || !rep.OK() || rep.WarningCount != 0 {
+		t.Errorf("after it sealed: %v\n%s", err, rep)
+	}
+	seal(newJournalKey(t, "essai")) // somebody else's
+	if rep, err = Verify(t.Context(), h.store, h.db, opt); err != nil || rep.HoleCount != 1 || rep.Holes[0].Check != CheckSignature {
+		t.Errorf("signed by another key: %v\n%s", err, rep)
+	}
+}
+
+// A clock that went back is named until somebody acknowledges it, with a reason that the
+// journal does not hold; then it is shown. Another one is a fault again.
+func TestAcknowledgedClock(t *testing.T) {
+	t.Parallel()
+	h, key, _ := sealedHouse(t)
+	back := func(seq int64) { h.rewrite(t, seq, func(e *greffe.Entry) { e.At = e.At.Add(-time.Hour) }) }
+	back(910)
+	opt := VerifyOptions{Keys: verifiers(t, key)}
+	acknowledge := func(seq int64) error {
+		return Acknowledge(t.Context(), h.store, h.db, opt, seq, "root", "poste-3", "NTP de Mme Kervella en panne")
+	}
+	if err := acknowledge(909); !errors.Is(err, ErrNothing) {
+		t.Errorf("nothing was wrong there: %v", err)
+	}
+	if err := acknowledge(910); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Verify(t.Context(), h.store, h.db, opt)
+	if err != nil || !rep.OK() || rep.WarningCount != 1 || rep.Warnings[0].Check != CheckClock || rep.Warnings[0].Entry != 910 {
 		t.Errorf("%v\n%s", err, rep)
+	}
+	if err := acknowledge(910); !errors.Is(err, ErrNothing) {
+		t.Errorf("twice: %v", err)
+	}
+	e := h.entries(t, acknowledgedSubject, acknowledgedAction)
+	if len(e) != 1 || e[0].Actor != "root" || e[0].From != "poste-3" || strings.Contains(e[0].Detail, "Kervella") {
+		t.Errorf("%+v", e)
+	}
+	say(t, h.db, 1)
+	back(e[0].Seq + 1)
+	if rep, err = Verify(t.Context(), h.store, h.db, opt); err != nil || rep.HoleCount != 1 || rep.Holes[0].Check != CheckClock {
+		t.Errorf("another one: %v\n%s", err, rep)
 	}
 }
 

@@ -40,7 +40,7 @@ func (w *journalWalk) token(ctx context.Context, r sealedRange, c *evidence.Chec
 		w.v.add(Problem{Check: CheckToken, Entry: r.Last, Key: r.Key(evidence.KindToken)}, archive.ErrNotFound)
 		return nil
 	}
-	_, text, err1 := readVersion(ctx, w.v.store, greffe.Object{Key: r.Key(evidence.KindStamp), Version: stampVersion}, evidence.MaxCheckpoint)
+	stampObject, text, err1 := readVersion(ctx, w.v.store, greffe.Object{Key: r.Key(evidence.KindStamp), Version: stampVersion}, evidence.MaxCheckpoint)
 	o, answer, err2 := readVersion(ctx, w.v.store, greffe.Object{Key: r.Key(evidence.KindToken), Version: tokenVersion}, evidence.MaxToken)
 	if err := errors.Join(err1, err2); err != nil {
 		if unlessGone(err) == nil {
@@ -52,6 +52,11 @@ func (w *journalWalk) token(ctx context.Context, r sealedRange, c *evidence.Chec
 	w.v.rep.Tokens++
 	w.v.mu.Unlock()
 	w.v.held(CheckToken, 1)
+	for _, kept := range []greffe.Object{stampObject, o} {
+		if err := w.v.retention(ctx, "", "", kept); err != nil {
+			return err
+		}
+	}
 	st, err := evidence.ParseStamp(text)
 	if err != nil {
 		w.v.add(Problem{Check: CheckStamped, Entry: r.Last, Key: r.Key(evidence.KindStamp)}, err)
@@ -75,7 +80,7 @@ func (w *journalWalk) token(ctx context.Context, r sealedRange, c *evidence.Chec
 	w.v.held(CheckImprint, 1)
 	// What was sealed before the token cannot be younger than it.
 	if token.Time.Add(token.Accuracy + clockSlack).Before(c.Time) {
-		w.v.add(Problem{Check: CheckClock, Entry: r.Last, Key: o.Key}, fmt.Errorf("the entry says %s, the authority stamped it at %s", stamp(c.Time), stamp(token.Time)))
+		w.clock(Problem{Check: CheckClock, Entry: r.Last, Key: o.Key}, fmt.Errorf("the entry says %s, the authority stamped it at %s", stamp(c.Time), stamp(token.Time)))
 	}
 	err = w.links(ctx, st, c)
 	w.tokens = append(w.tokens, tokenMark{token.Time, evidence.Link{Key: o.Key, SHA256: o.SHA256}})
@@ -115,6 +120,22 @@ func (w *journalWalk) links(ctx context.Context, st *evidence.Stamp, c *evidence
 		w.v.held(CheckLinks, 1)
 	}
 	return nil
+}
+
+// pastGaps names the times in which the journal had no token for too long. A token over
+// what comes later proves these entries, too, only not that early: nothing can be mended.
+func (w *journalWalk) pastGaps() {
+	every := w.v.opt.Authority.Every
+	if w.v.opt.Authority.URL == "" || every <= 0 {
+		return
+	}
+	for i := 1; i < len(w.tokens); i++ {
+		before, after := w.tokens[i-1], w.tokens[i]
+		if after.at.Sub(before.at) > every+every/4 {
+			w.v.warn(Problem{Check: CheckStamping, Key: after.link.Key}, "Le journal est resté sans jeton plus longtemps que prévu ; le jeton qui suit prouve ces entrées, mais plus tard.",
+				"Rien à faire ; gardez la raison avec les incidents de cette période.", fmt.Errorf("no token from %s to %s", stamp(before.at), stamp(after.at)))
+		}
+	}
 }
 
 // gapOfStamps looks whether the journal was stamped in time.
