@@ -59,7 +59,8 @@ func (s *screen) eval(js string) string {
 // wait waits until an expression is true in the page.
 func (s *screen) wait(what, js string) {
 	s.t.Helper()
-	for s.ctx.Err() == nil {
+	late := time.Now().Add(time.Minute)
+	for s.ctx.Err() == nil && time.Now().Before(late) {
 		v, err := chromedp.Run(s.ctx, chromedp.Evaluate[bool]("Boolean("+js+")"))
 		if err == nil && v {
 			return
@@ -69,7 +70,8 @@ func (s *screen) wait(what, js string) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	s.t.Fatalf("waited for: %s", what)
+	s.shot("echec")
+	s.t.Fatalf("waited for: %s\nat %s\nconsole: %v", what, s.eval(`location.href + " " + document.activeElement.outerHTML.slice(0, 200)`), s.complaints())
 }
 
 func (s *screen) shot(name string) {
@@ -116,7 +118,11 @@ func TestSecretaryByKeyboard(t *testing.T) {
 	s.do(chromedp.Navigate(w.server.URL+"/file?etat=a-traiter"), chromedp.WaitVisible("#lignes tr"))
 	s.do(chromedp.KeyEvent("?"), chromedp.WaitVisible("#touches"))
 	s.shot("raccourcis-bulle")
-	s.do(chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"), chromedp.WaitVisible(".beside"))
+	s.do(chromedp.KeyEvent(kb.Escape))
+	s.wait("the keys to be hidden", `!document.getElementById("touches").open`)
+	s.do(chromedp.KeyEvent("j"))
+	s.wait("the focus on the first line", `document.activeElement.closest("#lignes")`)
+	s.do(chromedp.KeyEvent("\r"), chromedp.WaitVisible(".beside"))
 	s.do(chromedp.Evaluate[chromedp.Void](`window.same = true`))
 	s.shot("trois-volets")
 	if h := s.eval(`document.querySelector("#piece h1").textContent`); h != "Première" {
@@ -210,7 +216,7 @@ func TestQueuePagesAreAccessible(t *testing.T) {
 		"file": "/file", "a-traiter": "/file?etat=a-traiter&motif=identity&age=7", "vide": "/file?etat=incident", "document": doc + "?etat=a-traiter", "seul": doc,
 		"patient": doc + "/patient?etat=a-traiter", "message": "/messages/" + string(b.ID) + "?etat=a-traiter", "raccourcis": "/raccourcis", "aide": "/aide", "recherche": "/recherche",
 	} {
-		s.do(chromedp.EmulateViewport(1366, 768), chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("main"))
+		s.do(chromedp.EmulateViewport(1366, 768), chromedp.Navigate(w.server.URL+p), chromedp.WaitVisible("#contenu"))
 		s.shot("acces-" + name)
 		if found := s.eval(accessChecks); found != "" {
 			t.Errorf("%s:\n%s", name, found)

@@ -38,5 +38,5 @@ var icons = map[string]template.HTML{
 // icon returns a drawing that assistive technology skips: the word beside it says
 // the same.
 func icon(name string) template.HTML {
-	return `<svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false">` + icons[name] + `</svg>`
+	return `<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">` + icons[name] + `</svg>`
 }

@@ -6,7 +6,7 @@
   const seen = (el) => el.checkVisibility({ checkVisibilityCSS: true }) && el.getClientRects().length > 0;
   const named = (el) => (el.labels && el.labels.length) || el.getAttribute("aria-label") || el.getAttribute("aria-labelledby") || el.title;
   for (const el of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!named(el)) found.push("field without a label: " + el.outerHTML.slice(0, 80));
-  for (const el of document.querySelectorAll("button, a[href], summary")) if (!(el.textContent.trim() || el.getAttribute("aria-label"))) found.push("nothing to read: " + el.outerHTML.slice(0, 80));
+  for (const el of document.querySelectorAll("button, a[href], summary")) if (seen(el) && !(el.textContent.trim() || el.getAttribute("aria-label"))) found.push("nothing to read: " + el.outerHTML.slice(0, 80));
   for (const el of document.querySelectorAll("iframe, img")) if (!el.title && !el.alt) found.push("frame without a title: " + el.outerHTML.slice(0, 80));
   for (const el of document.querySelectorAll("[tabindex]")) if (el.tabIndex > 0) found.push("focus order is forced: " + el.outerHTML.slice(0, 80));
   const ids = new Set();
