@@ -475,6 +475,25 @@ func notifierConfig(cfg *Config) notifier.Config {
 	return out
 }
 
+// oidcConfig is what the console needs to know of the identity provider; no Issuer: none.
+func oidcConfig(cfg *Config) console.OIDC {
+	o := cfg.Console.OIDC
+	if o.Issuer == "" {
+		return console.OIDC{}
+	}
+	out := console.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, SecretFile: o.ClientSecret, Name: o.Name, CA: o.CA, Scopes: o.Scopes, ACR: o.ACR,
+		LoginClaim: o.LoginClaim, NameClaim: o.NameClaim, RPPSClaim: o.RPPSClaim}
+	for _, r := range o.Rules {
+		rule := console.OIDCRule{Claim: r.Claim, Value: r.Value, Role: r.Role}
+		for _, p := range r.Mailboxes {
+			known, _ := cfg.place(p) // validated
+			rule.Places = append(rule.Places, known)
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out
+}
+
 func consoleConfig(cfg *Config) (console.Config, error) {
 	u, err := url.Parse(cfg.Console.PublicURL)
 	if err != nil {
@@ -483,18 +502,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
 		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
 	out.SecondFactor, out.FourEyes = cfg.Console.SecondFactor, cfg.Console.FourEyes
-	if o := cfg.Console.OIDC; o.Issuer != "" {
-		out.OIDC = console.OIDC{Issuer: o.Issuer, ClientID: o.ClientID, SecretFile: o.ClientSecret, Name: o.Name, CA: o.CA, Scopes: o.Scopes, ACR: o.ACR,
-			LoginClaim: o.LoginClaim, NameClaim: o.NameClaim, RPPSClaim: o.RPPSClaim}
-		for _, r := range o.Rules {
-			rule := console.OIDCRule{Claim: r.Claim, Value: r.Value, Role: r.Role}
-			for _, p := range r.Mailboxes {
-				known, _ := cfg.place(p) // validated
-				rule.Places = append(rule.Places, known)
-			}
-			out.OIDC.Rules = append(out.OIDC.Rules, rule)
-		}
-	}
+	out.OIDC = oidcConfig(cfg)
 	for _, s := range cfg.Console.Proxies {
 		p, err := parseProxy(s)
 		if err != nil {

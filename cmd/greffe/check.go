@@ -12,6 +12,7 @@ import (
 
 	"greffe/pkg/bus"
 	"greffe/pkg/index"
+	"greffe/services/console"
 	"greffe/services/fetcher"
 	"greffe/services/integrator"
 	"greffe/services/notifier"
@@ -121,6 +122,13 @@ func checkAll(ctx context.Context, cfg *Config) []result {
 	if len(cfg.DI) > 0 {
 		trials = append(trials, a.checkQueues)
 	}
+	trials = append(trials, func(ctx context.Context) []result {
+		var out []result
+		for _, r := range console.CheckOIDC(ctx, oidcConfig(cfg), cfg.Console.PublicURL) {
+			out = append(out, result{"fournisseur d'identité", r.Name, r.OK, r.Text})
+		}
+		return out
+	})
 	trials = append(trials, func(ctx context.Context) []result {
 		var out []result
 		for _, r := range notifier.CheckAnswers(ctx, notifierConfig(cfg)) {

@@ -454,6 +454,30 @@ func TestOIDCProviderIsAway(t *testing.T) {
 	}
 }
 
+func TestCheckOIDC(t *testing.T) {
+	t.Parallel()
+	o := newOP(t)
+	cfg := OIDC{Issuer: o.server.URL, ClientID: opClient, Scopes: []string{"openid"}}
+	good := func() (ok bool) {
+		list := CheckOIDC(t.Context(), cfg, o.public)
+		return len(list) >= 2 && !slices.ContainsFunc(list, func(r CheckResult) bool { return !r.OK || r.Text == "" })
+	}
+	if !good() {
+		t.Error("a provider that answers is not well")
+	}
+	cfg.Issuer += "/"
+	if good() {
+		t.Error("under another name it is well")
+	}
+	cfg.Issuer, o.down = o.server.URL, true
+	if good() {
+		t.Error("a provider that does not answer is well")
+	}
+	if CheckOIDC(t.Context(), OIDC{}, "") != nil {
+		t.Error("none is checked")
+	}
+}
+
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	var c claims
