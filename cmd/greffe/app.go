@@ -519,7 +519,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	}
 	for _, d := range cfg.DI {
 		if d.FHIR.ReadToken != "" || d.FHIR.ReadCertificate != "" {
-			out.DI = append(out.DI, console.DIAccess{Name: d.Name, TokenFile: d.FHIR.ReadToken, CertificateFile: d.FHIR.ReadCertificate})
+			out.DI = append(out.DI, console.DIAccess{Name: d.Name, TokenFile: d.FHIR.ReadToken, CertificateFile: d.FHIR.ReadCertificate, Test: d.Test})
 		}
 	}
 	return out, nil

@@ -132,9 +132,14 @@ func TestProvideStreamsTheContent(t *testing.T) {
 // server answers each request with f and gives a client of it.
 func server(t *testing.T, f http.HandlerFunc) *Client {
 	t.Helper()
+	return serverWithin(t, time.Minute, f)
+}
+
+func serverWithin(t *testing.T, timeout time.Duration, f http.HandlerFunc) *Client {
+	t.Helper()
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	c, err := New(Config{Base: s.URL + "/fhir", Timeout: 300 * time.Millisecond})
+	c, err := New(Config{Base: s.URL + "/fhir", Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +209,11 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cl := server(t, c.h)
+			timeout := time.Minute
+			if c.name == "never answers" {
+				timeout = 300 * time.Millisecond
+			}
+			cl := serverWithin(t, timeout, c.h)
 			var r Result
 			var err error
 			if c.bundle {

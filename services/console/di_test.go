@@ -70,6 +70,14 @@ func TestDIFetchesByReference(t *testing.T) {
 	if r := v.get("/di/documents/"+string(a.Documents[2]), token...); r.StatusCode != http.StatusForbidden {
 		t.Errorf("a document that went elsewhere: status %d", r.StatusCode)
 	}
+	// A test DI is sent past days again without a delivery of its own in the index.
+	w.console.di[0].name, w.console.di[0].test = "essai", true
+	if r := v.get("/di/documents/"+string(a.Documents[2]), token...); r.StatusCode != http.StatusOK {
+		t.Errorf("a document for the test DI: status %d", r.StatusCode)
+	}
+	if r := v.get("/di/documents/"+string(a.Documents[1]), token...); r.StatusCode != http.StatusForbidden {
+		t.Errorf("a document that waits for a person, for the test DI: status %d", r.StatusCode)
+	}
 	// A session is no token, and a token opens no page.
 	if r := w.as("paul").get(path); r.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a person: status %d", r.StatusCode)
