@@ -434,7 +434,8 @@ func fetcherConfig(cfg *Config) fetcher.Config {
 
 func integratorConfig(cfg *Config) integrator.Config {
 	out := integrator.Config{
-		ConsoleURL: cfg.Console.PublicURL, Services: map[string]hl7.Service{},
+		Environment: ins.Environment(cfg.Identity.Environment),
+		ConsoleURL:  cfg.Console.PublicURL, Services: map[string]hl7.Service{},
 		Alone: cfg.Bus.URL == "", // an embedded bus has no second process
 	}
 	for _, m := range cfg.Mailboxes {

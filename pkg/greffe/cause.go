@@ -33,7 +33,7 @@ var Causes = []Cause{
 // the application codes of domain §8.1.
 var causes = map[string]Cause{
 	"unsafe": CauseSuspect, "other-patient": CauseIdentity, "904": CauseIdentity, "902": CauseUnknown,
-	"two-patients": CauseIdentity, "chosen-other": CauseIdentity, "chosen-incomplete": CauseIdentity, "message-patients": CauseIdentity,
+	"two-patients": CauseIdentity, "chosen-other": CauseIdentity, "chosen-wrong": CauseIdentity, "chosen-incomplete": CauseIdentity, "message-patients": CauseIdentity,
 	"patient-closed": CauseIdentity, "patient-several": CauseIdentity, "trait-differs": CauseIdentity, "not-qualified": CauseIdentity,
 	"not-exact": CauseIdentity, "patient-unknown": CauseUnknown,
 	"name-only": CauseNoINS, "ins-absent": CauseNoINS, "ins-wrong": CauseNoINS, "traits-missing": CauseNoINS, "no-pdf": CauseNoPatient,

@@ -13,6 +13,7 @@ import (
 
 	"greffe/pkg/fhir"
 	"greffe/pkg/hl7"
+	"greffe/pkg/ins"
 )
 
 // Config says where documents go.
@@ -38,6 +39,8 @@ type Config struct {
 	Order time.Duration
 	// Services are the units of the hospital that mailboxes belong to, by address.
 	Services map[string]hl7.Service
+	// Environment says which INS are real here: a patient whom a person chose must have one.
+	Environment ins.Environment
 	// TimeZone is the one of the times in HL7 messages, which carry no offset;
 	// default Europe/Paris.
 	TimeZone string

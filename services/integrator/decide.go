@@ -23,6 +23,7 @@ type situation struct {
 	creation *index.Document
 	lineage  []index.Document           // the others of its chain
 	young    bool                       // what it refers to may still be on its way to the archive
+	here     ins.Environment            // of the installation
 	claimed  bool                       // it stands for its identity
 	untried  map[greffe.DocumentID]bool // what the DI's queue has still to come to
 }

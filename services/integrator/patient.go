@@ -27,6 +27,7 @@ type identity struct {
 	document greffe.Document
 	chosen   *greffe.Patient // by a person; nil: nobody chose
 	policy   Policy          // empty: not at a DI yet
+	here     ins.Environment // of the installation
 	asked    bool            // the DI was asked, and named these
 	named    []greffe.Candidate
 }
@@ -60,6 +61,9 @@ var patientRules = []struct {
 		person("Le document porte l'INS d'un autre patient que celui qui a été choisi : rien n'est envoyé. Demander à l'émetteur de le corriger.")},
 	{"chosen-incomplete", func(i *identity) bool { return i.chosen != nil && (i.chosen.INS.IsZero() || !i.chosen.HasTraits()) },
 		person("Le patient choisi n'a pas d'INS avec ses cinq traits : compléter son identité, puis choisir de nouveau.")},
+	{"chosen-wrong", func(i *identity) bool { return i.chosen != nil && i.wrong() != "" }, func(i *identity) judgement {
+		return judgement{todo: "Le patient choisi ne convient pas. " + i.wrong()}
+	}},
 
 	// What the document says of its patient (pkg/ins found it).
 	{"pdf", func(i *identity) bool { return i.document.Format == greffe.FormatPDF && i.chosen == nil },
@@ -159,6 +163,17 @@ func onlyIdentity(list []greffe.Finding) bool {
 	return n > 0
 }
 
+// wrong is what is wrong with the identity that a person chose: a key, the INS of another
+// environment; "" when nothing is.
+func (i *identity) wrong() string {
+	for _, f := range ins.Check(*i.chosen, i.here, "") {
+		if holds(f) {
+			return f.Text
+		}
+	}
+	return ""
+}
+
 // open are the patients to whom something may go.
 func (i *identity) open() []greffe.Candidate {
 	return slices.DeleteFunc(slices.Clone(i.named), func(c greffe.Candidate) bool { return c.Closed })
@@ -175,7 +190,7 @@ func (i *identity) compare() ins.Comparison {
 
 // identity is that of the document, before any DI is asked.
 func (s *situation) identity() identity {
-	return identity{document: s.doc.Facts, chosen: s.doc.Chosen}
+	return identity{document: s.doc.Facts, chosen: s.doc.Chosen, here: s.here}
 }
 
 // patientOf is whom a document is about: whom a person chose, else whom it names.

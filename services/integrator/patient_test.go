@@ -64,6 +64,14 @@ func TestPatientRules(t *testing.T) {
 			p.INS.Extension, p.IDs = "155082A99912348", nil
 		})}, "chosen-other", false, false},
 		{"a person chose a name and a birth date", identity{document: pdf, chosen: &greffe.Patient{BirthFamily: "ESSAI", FirstGiven: "A", BirthDate: "19850214"}}, "chosen-incomplete", false, false},
+		{"a person chose an INS with a wrong key", identity{document: pdf, here: "production", chosen: who(func(p *greffe.Patient) {
+			p.INS = greffe.OID{Root: "1.2.250.1.213.1.4.8", Extension: "285022999907752"}
+			p.IDs = []greffe.OID{p.INS}
+		})}, "chosen-wrong", false, false},
+		{"a person chose a real INS where none is", identity{document: pdf, chosen: who(func(p *greffe.Patient) {
+			p.INS.Root = "1.2.250.1.213.1.4.8"
+			p.IDs = []greffe.OID{p.INS}
+		})}, "chosen-wrong", false, false},
 		{"a plain PDF", identity{document: pdf}, "pdf", false, false},
 		{"a plain PDF for which a person chose", identity{document: pdf, chosen: who(nil)}, "no-di-yet", true, false},
 		{"two documents of the message name two patients", identity{document: finding("parser.patients")}, "message-patients", false, false},

@@ -82,7 +82,7 @@ func (i *Integrator) turn(doc index.Document, s situation) time.Duration {
 // look reads what the decision about a document depends on, as it is at a DI; for di ""
 // what does not depend on one.
 func (i *Integrator) look(ctx context.Context, doc index.Document, di string) (situation, error) {
-	s := situation{doc: doc, untried: map[greffe.DocumentID]bool{}}
+	s := situation{doc: doc, here: i.cfg.Environment, untried: map[greffe.DocumentID]bool{}}
 	dis, other := i.route(doc)
 	s.di, s.other = len(dis) > 0, other
 	// A clock that was set back makes no document young again.

@@ -118,7 +118,7 @@ func (i *Integrator) hold(ctx context.Context, q *queue, doc index.Document, row
 // document may go, but for the address of the patient there in Reference, when it was
 // asked for. What was sent before is repeated without asking again.
 func (i *Integrator) ask(ctx context.Context, q *queue, doc index.Document, row index.Delivery, p plan) (Result, error) {
-	who := identity{document: doc.Facts, chosen: doc.Chosen, policy: q.t.policy()}
+	who := identity{document: doc.Facts, chosen: doc.Chosen, policy: q.t.policy(), here: i.cfg.Environment}
 	j, address := judge(who), ""
 	if p.action == greffe.ActionDelete || row.State == greffe.StateWaiting && row.Outcome.Control != "" {
 		return Result{}, nil
