@@ -286,6 +286,23 @@ var looks = []look{
 		return MessageFilter{States: []greffe.State{greffe.StateTodo}, Places: []string{"3@ch.example"}}
 	}),
 	queueLook("queue, martin", func(c *crowd) MessageFilter { return MessageFilter{Text: "martin"} }),
+	queueLook("queue, a cause", func(c *crowd) MessageFilter {
+		return MessageFilter{States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Cause: greffe.CauseNoINS, Due: time.Now(), Places: []string{"3@ch.example"}}
+	}),
+	queueLook("queue, a sender", func(c *crowd) MessageFilter {
+		return MessageFilter{Sender: greffe.MailboxKey(fmt.Sprint("sender", c.r.IntN(3000))), States: []greffe.State{greffe.StateDelivered}}
+	}),
+	queueLook("queue, a type of a mailbox", func(c *crowd) MessageFilter {
+		return MessageFilter{Type: "11488-4", States: []greffe.State{greffe.StateDelivered}, Places: []string{"3@ch.example"}}
+	}),
+	{"waiting", 0, func(ctx context.Context, db *DB, c *crowd) error {
+		_, err := db.Waiting(ctx, []string{"3@ch.example", "4@ch.example"}, "claire", time.Now())
+		return err
+	}},
+	{"senders of what waits", 0, func(ctx context.Context, db *DB, c *crowd) error {
+		_, err := db.Senders(ctx, []string{"3@ch.example", "4@ch.example"})
+		return err
+	}},
 	{"tallies", 0, func(ctx context.Context, db *DB, c *crowd) error {
 		_, err := db.Counts(ctx, []string{"3@ch.example"})
 		return err

@@ -53,7 +53,7 @@ type update struct {
 func revision(d index.Detail) int { return len(d.Outcomes) + len(d.Decisions) + len(d.Triages) }
 
 type client struct {
-	updates chan update
+	updates chan *update
 	lost    chan struct{} // closed when the page was too slow
 	once    sync.Once
 }
@@ -68,9 +68,9 @@ type hub struct {
 	// The last updates, so that a page misses nothing between its rendering and its
 	// stream, or while its stream was cut. A place is only known to this process.
 	process string
-	seq     uint64   // of the newest update
-	recent  []update // oldest first
-	floor   uint64   // updates up to here are forgotten
+	seq     uint64    // of the newest update
+	recent  []*update // oldest first
+	floor   uint64    // updates up to here are forgotten
 	until   time.Time
 	wake    chan struct{}
 	closed  chan struct{}
@@ -275,13 +275,13 @@ func (h *hub) send(u update) {
 	defer h.mu.Unlock()
 	h.seq++
 	u.seq = h.seq
-	if h.recent = append(h.recent, u); len(h.recent) > keepRecent {
+	if h.recent = append(h.recent, &u); len(h.recent) > keepRecent {
 		h.floor = h.recent[0].seq
 		h.recent = slices.Delete(h.recent, 0, 1)
 	}
 	for cl := range h.clients {
 		select {
-		case cl.updates <- u:
+		case cl.updates <- &u:
 		default:
 			cl.once.Do(func() { close(cl.lost) })
 		}
@@ -307,7 +307,7 @@ func (h *hub) join(from string) (*client, bool) {
 	if len(h.clients) >= maxClients {
 		return nil, false
 	}
-	cl := &client{updates: make(chan update, clientLag+keepRecent), lost: make(chan struct{})}
+	cl := &client{updates: make(chan *update, clientLag+keepRecent), lost: make(chan struct{})}
 	h.clients[cl] = true
 	if from == "" {
 		return cl, true
@@ -315,7 +315,7 @@ func (h *hub) join(from string) (*client, bool) {
 	process, n, _ := strings.Cut(from, ".")
 	seq, err := strconv.ParseUint(n, 10, 64)
 	if err != nil || process != h.process || seq < h.floor || seq > h.seq {
-		cl.updates <- update{seq: h.seq}
+		cl.updates <- &update{seq: h.seq}
 		return cl, true
 	}
 	for _, u := range h.recent {
@@ -465,7 +465,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			if !index.Within(f.Places, u.row.Queue) && !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
 				continue
 			}
-			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: belongs(f, u, time.Now())}
+			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: belongs(f, *u, time.Now())}
 			e.Match = announce && only == "" && e.Belongs
 			if lines {
 				e.HTML = u.line
