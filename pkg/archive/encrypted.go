@@ -114,8 +114,12 @@ func (e *Encrypted) put(ctx context.Context, key string, gen int, body io.Reader
 	var there Info
 	var keyErr, thereErr, clearErr error
 	var wait errgroup.Group
-	wait.Go(func() error { id, keyErr = e.identity(ctx, sealed); return nil })
-	wait.Go(func() error { there, thereErr = e.inner.Stat(ctx, sealed); return nil })
+	// In this order: another writer makes its key before its object.
+	wait.Go(func() error {
+		there, thereErr = e.inner.Stat(ctx, sealed)
+		id, keyErr = e.identity(ctx, sealed)
+		return nil
+	})
 	clearErr = ErrNotFound
 	if gen == 1 {
 		wait.Go(func() error { _, clearErr = e.inner.Stat(ctx, key); return nil })

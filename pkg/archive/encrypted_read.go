@@ -29,6 +29,11 @@ func (e *Encrypted) find(ctx context.Context, o greffe.Object, f func(place) err
 	for gen := 1; gen <= generations; gen++ {
 		sealed := sealedKey(o.Key, gen)
 		id, err := e.identity(ctx, sealed)
+		if errors.Is(err, ErrNotFound) {
+			if _, there := e.inner.Stat(ctx, sealed); there == nil {
+				id, err = e.identity(ctx, sealed) // a writer makes the key before the object
+			}
+		}
 		if err == nil {
 			err = f(place{greffe.Object{Key: sealed, Version: o.Version}, id})
 			if !errors.Is(err, ErrNotFound) {
