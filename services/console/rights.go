@@ -85,17 +85,6 @@ func (c *Console) mailboxes(v *visit) []string {
 	return slices.Compact(list)
 }
 
-// mailbox returns the mailbox or folder that key stands for among those the person may
-// see; "" when there is none.
-func (c *Console) mailbox(v *visit, key string) string {
-	for _, m := range c.mailboxes(v) {
-		if greffe.MailboxKey(m) == key {
-			return m
-		}
-	}
-	return ""
-}
-
 // RPPS returns the number in the national register from what a directory or an identity
 // provider gives: 11 digits, or the national identifier of a professional, which is 8
 // and the number (domain §7). "" for anything else.

@@ -323,12 +323,6 @@ func fault(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, bus.ErrUnavailable, err)
 }
 
-// wrong reports whether an outcome is a definite answer of the DI that our message is
-// wrong.
-func wrong(o greffe.Outcome) bool {
-	return o.State == greffe.StateIncident && o.Control != "" && o.Code != "greffe"
-}
-
 // unknownPatient reports whether the DI said that it does not know the patient.
 func unknownPatient(o greffe.Outcome) bool {
 	return strings.HasSuffix(o.Code, "902") || o.Code == "patient-unknown"

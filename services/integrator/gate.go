@@ -52,13 +52,6 @@ func (g *gate) closed(now time.Time) *greffe.Outcome {
 	return nil
 }
 
-// held reports whether only a person can open the gate.
-func (g *gate) held() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.state.Held()
-}
-
 // probing reports whether the DI is down and its next try is due, and if so plans the
 // one after it.
 func (g *gate) probing(now time.Time, pace time.Duration) bool {

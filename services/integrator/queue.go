@@ -39,7 +39,6 @@ type queue struct {
 	mu     sync.Mutex
 	flying map[greffe.DocumentID]bool     // in the hands of a worker or about to be; true: look again
 	parked map[string][]greffe.DocumentID // by lineage, waiting for another of it
-	leads  bool
 }
 
 func newQueue(i *Integrator, t target) *queue {
