@@ -13,7 +13,9 @@ func TestApprovals(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		said := func(a Approval) []Entry { return []Entry{{Actor: "jeanne", Action: "approval-granted", Detail: a.Requester}} }
+		said := func(a Approval) []Entry {
+			return []Entry{{Actor: "jeanne", Action: "approval-granted", Detail: a.Requester}}
+		}
 		later := time.Now().Add(time.Hour)
 		for by, want := range map[string]error{"paul": ErrDecided, "": ErrDecided} {
 			if err := db.DecideApproval(t.Context(), "1", by, true, later, said); !errors.Is(err, want) {
