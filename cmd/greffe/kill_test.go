@@ -88,7 +88,8 @@ func TestKilledAtRandomMomentsNothingIsLostOrDoneTwice(t *testing.T) {
 func (in *installation) spawn(out io.Writer) *exec.Cmd {
 	in.t.Helper()
 	if in.cfg.Console.Listen == "127.0.0.1:0" { // a port that the test knows
-		l, err := net.Listen("tcp", in.cfg.Console.Listen)
+		// An address of its own: between two lives no other test takes the port.
+		l, err := net.Listen("tcp", "127.0.0.2:0")
 		if err != nil {
 			in.t.Fatal(err)
 		}

@@ -36,6 +36,8 @@ type queue struct {
 	slow chan greffe.DocumentID // from the pump
 	bell chan struct{}
 
+	begun bool // the pump's: what was there at the start was brought
+
 	mu     sync.Mutex
 	flying map[greffe.DocumentID]bool     // in the hands of a worker or about to be; true: look again
 	parked map[string][]greffe.DocumentID // by lineage, waiting for another of it
@@ -234,10 +236,15 @@ func (q *queue) pump(ctx, calls context.Context) {
 func (q *queue) fill(ctx, calls context.Context) (more bool, err error) {
 	now := time.Now()
 	closed := q.gate.closed(now)
-	list, err := q.i.index.Due(ctx, q.t.Name, now, pumpBatch, closed != nil)
+	until := now
+	if q.i.cfg.Alone && !q.begun { // what was left to a process that died: there is no other one
+		until = now.Add(ownFor)
+	}
+	list, err := q.i.index.Due(ctx, q.t.Name, until, pumpBatch, closed != nil)
 	if err != nil {
 		return false, err
 	}
+	q.begun = q.begun || len(list) < pumpBatch
 	pushed := 0
 	for _, d := range list {
 		if !q.begin(d.Document, false) {
