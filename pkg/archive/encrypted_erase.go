@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"greffe/pkg/greffe"
@@ -45,8 +47,11 @@ func (e *Encrypted) Eliminate(ctx context.Context, o greffe.Object) error {
 		return fmt.Errorf("archive: eliminate: %w: %.40q", ErrKey, o.Key)
 	}
 	removed := false
-	for gen := 1; gen <= generations; gen++ {
-		sealed := sealedKey(o.Key, gen)
+	there, err := e.there(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	for _, sealed := range there {
 		err := e.inner.Eliminate(ctx, greffe.Object{Key: sealed, Version: o.Version})
 		if err == nil {
 			removed = true
@@ -60,23 +65,36 @@ func (e *Encrypted) Eliminate(ctx context.Context, o greffe.Object) error {
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		had := false
 		for _, end := range []string{"", erasedEnd} {
 			err := e.inner.Eliminate(ctx, greffe.Object{Key: KeysPrefix + sealed + end})
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
-			had = had || err == nil
-		}
-		if !removed && !had {
-			break
 		}
 	}
-	err := e.inner.Eliminate(ctx, o)
+	err = e.inner.Eliminate(ctx, o)
 	if errors.Is(err, ErrNotFound) && removed {
 		return nil
 	}
 	return err
+}
+
+// there returns where the generations of key are of which anything is left: the encrypted
+// object, its wrapped key or the note of an erasure.
+func (e *Encrypted) there(ctx context.Context, key string) ([]string, error) {
+	var list []string
+	for _, prefix := range []string{key + ".", KeysPrefix + key + "."} {
+		for i, err := range e.inner.List(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			sealed := strings.TrimSuffix(strings.TrimPrefix(i.Key, KeysPrefix), erasedEnd)
+			if of, ok := clearKey(sealed); ok && of == key && !slices.Contains(list, sealed) {
+				list = append(list, sealed)
+			}
+		}
+	}
+	return list, nil
 }
 
 // Condemn notes that the key of an object shall be destroyed by the erasure called
@@ -146,8 +164,11 @@ func (e *Encrypted) Erase(ctx context.Context, key, order string) error {
 		return fmt.Errorf("archive: erase: %w: %.40q", ErrKey, key)
 	}
 	found := false
-	for gen := 1; gen <= generations; gen++ {
-		sealed := sealedKey(key, gen)
+	there, err := e.there(ctx, key)
+	if err != nil {
+		return fmt.Errorf("archive: erase %s: %w", key, err)
+	}
+	for _, sealed := range there {
 		err := e.gone(ctx, key, sealed)
 		said, noted := errors.AsType[*ErasedError](err)
 		if !noted && !errors.Is(err, ErrKeyLost) {
