@@ -97,6 +97,11 @@ func TestMessagesAreMarkedAfterTheFact(t *testing.T) {
 			archive(t, l.bus, e[1], greffe.StateDismissed) // a robot's mail: final at once
 			archive(t, l.bus, e[2], greffe.StateArchived)
 			deliver(t, l.bus, e[2], greffe.StateWaiting) // nothing yet
+			// Events of one message are handled beside each other: what comes after the move finds it gone.
+			eventually(t, "what comes before the move", func() bool {
+				early := slices.DeleteFunc(told(e), func(s string) bool { return s != "3 on_archived ok" })
+				return len(early) == 2
+			})
 			deliver(t, l.bus, e[2], greffe.StateDelivered)
 			archive(t, l.bus, e[3], greffe.StateTodo)
 			// The fifth is not archived: it must not be touched.
