@@ -159,8 +159,13 @@ func (i *Integrator) send(ctx context.Context, doc index.Document, s situation, 
 			identity = claimOf(doc)
 		}
 	}
-	now := time.Now()
-	holder, err := i.index.Route(ctx, doc.ID, identity, dis, now.Add(ownFor), attempt)
+	due := time.Now().Add(ownFor)
+	for _, di := range dis {
+		if !i.queue(di).room() {
+			due = time.Now() // more than this process can hold: whoever pumps brings it when its turn comes
+		}
+	}
+	holder, err := i.index.Route(ctx, doc.ID, identity, dis, due, attempt)
 	if err != nil {
 		return fault("admit document", err)
 	}

@@ -72,6 +72,9 @@ func (q *queue) push(id greffe.DocumentID) {
 	}
 }
 
+// room reports whether push finds room, with some to spare for those who ask at once.
+func (q *queue) room() bool { return len(q.fast) < fastQueue/2 }
+
 func (q *queue) begin(id greffe.DocumentID, again bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -293,6 +293,8 @@ func (i *Integrator) gateHears(ctx context.Context, q *queue, doc index.Document
 			err = i.index.Hasten(ctx, q.t.Name, now)
 		}
 		q.gate.change(func(s *index.Gate) { s.DownAt = time.Time{} })
+	default:
+		return
 	}
 	if err != nil {
 		log.Warn("state of the DI not written", slog.Any("error", err))
