@@ -44,7 +44,7 @@ type Matter struct {
 	Decision    *Decided   `json:"decision,omitempty"` // entry "decided" about a document
 	Triage      *Triaged   `json:"triage,omitempty"`   // entry "decided" about a message
 	Answer      *Answer    `json:"answer,omitempty"`   // entry "notified"
-	Reason      string     `json:"reason,omitempty"`   // entries "held" and "released": what a person wrote
+	Reason      string     `json:"reason,omitempty"`   // entries "held" and "released": what a person wrote; "di-down": what is wrong
 	// Entry "elimination-asked": the messages that it is about.
 	Messages []MessageID `json:"messages,omitempty"`
 	// Entry "stated": the statement, and when the folders of its mailbox were compared.

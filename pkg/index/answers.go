@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,11 +15,12 @@ import (
 // returns the one that is recorded: that of another message when a copy of the same
 // mail was answered.
 func (db *DB) ClaimAnswer(ctx context.Context, a greffe.Answer) (greffe.Answer, error) {
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	a.Code, a.Recipient, a.MailID, a.Reason = clean(a.Code, 60), clean(a.Recipient, 320), clean(a.MailID, 320), clean(a.Reason, 1000)
 	err := db.update(ctx, func(t *tx) error {
+		now := t.now()
 		n, err := t.exec(`INSERT INTO answers (key, message_id, kind, state, code, recipient, mail_id, reason, begun_at, at)
 			VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) ON CONFLICT (key) DO NOTHING`,
-			a.Key, string(a.Message), a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.MailID, 320), clean(a.Reason, 1000), millis(now), millis(now))
+			a.Key, string(a.Message), a.Kind, string(a.State), a.Code, a.Recipient, a.MailID, a.Reason, millis(now), millis(now))
 		if err != nil {
 			return err
 		}
@@ -45,23 +45,20 @@ func (db *DB) ClaimAnswer(ctx context.Context, a greffe.Answer) (greffe.Answer, 
 }
 
 // SaveAnswer records what became of a claimed answer, with its journal entry when
-// the state is another one. ErrNotFound when it was not claimed.
+// that is something else. ErrNotFound when it was not claimed.
 func (db *DB) SaveAnswer(ctx context.Context, a greffe.Answer) error {
 	err := db.update(ctx, func(t *tx) error {
-		var before greffe.AnswerState
-		err := t.row([]any{&before}, `SELECT state FROM answers WHERE key = $1`, a.Key)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
+		list, err := readAnswers(t.QueryContext(t.ctx, `SELECT `+answerColumns+` FROM answers WHERE key = $1`, a.Key))
+		if err != nil || len(list) == 0 {
+			return cmp.Or(err, ErrNotFound)
 		}
-		if err != nil {
-			return err
-		}
-		a.At = time.Now().UTC().Truncate(time.Millisecond)
+		before := list[0]
+		a.Code, a.Recipient, a.Reason, a.At = clean(a.Code, 60), clean(a.Recipient, 320), clean(a.Reason, 1000), t.now()
 		if _, err := t.exec(`UPDATE answers SET kind=$2, state=$3, code=$4, recipient=$5, reason=$6, at=$7 WHERE key=$1`,
-			a.Key, a.Kind, string(a.State), clean(a.Code, 60), clean(a.Recipient, 320), clean(a.Reason, 1000), millis(a.At)); err != nil {
+			a.Key, a.Kind, string(a.State), a.Code, a.Recipient, a.Reason, millis(a.At)); err != nil {
 			return err
 		}
-		if before != a.State {
+		if before.State != a.State || before.Kind != a.Kind || before.Code != a.Code || before.Recipient != a.Recipient || before.Reason != a.Reason {
 			return t.noteAnswer(a)
 		}
 		return nil
@@ -85,11 +82,11 @@ func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (int, error
 			return err
 		}
 		n = 0
-		word := "receipt"
+		now, word := t.now(), "receipt"
 		for _, a := range list {
 			switch {
 			case c.Drop:
-				a.State, a.At, word = greffe.AnswerDropped, time.Now().UTC().Truncate(time.Millisecond), "no-receipt"
+				a.State, a.At, word = greffe.AnswerDropped, now, "no-receipt"
 				if err := t.noteAnswer(a); err != nil {
 					return err
 				}
@@ -98,7 +95,7 @@ func (db *DB) ConfirmAnswer(ctx context.Context, c greffe.Confirmed) (int, error
 			default:
 				continue
 			}
-			if _, err := t.exec(`UPDATE answers SET state=$2, reason=$3, at=$4 WHERE key=$1`, a.Key, string(a.State), a.Reason, millis(time.Now())); err != nil {
+			if _, err := t.exec(`UPDATE answers SET state=$2, reason=$3, at=$4 WHERE key=$1`, a.Key, string(a.State), a.Reason, millis(now)); err != nil {
 				return err
 			}
 			n++

@@ -33,9 +33,9 @@ func (db *DB) MessageIDs(ctx context.Context, after greffe.MessageID, limit int)
 }
 
 // Audit returns one message with all that was decided about it. Its History holds
-// the entries of facts alone (received, archived, delivered, decided), all of
-// them, oldest first: who looked at it does not matter here. ErrNotFound when
-// there is no such message.
+// the entries of facts alone (received, archived, delivered, decided, and of the answers
+// notified and confirmed), all of them, oldest first: who looked at it does not matter
+// here. Facts holds what they are about. ErrNotFound when there is no such message.
 func (db *DB) Audit(ctx context.Context, id greffe.MessageID) (Detail, error) {
 	list, err := db.details(ctx, `WHERE m.id = $1`, string(id))
 	if err != nil {
@@ -49,14 +49,38 @@ func (db *DB) Audit(ctx context.Context, id greffe.MessageID) (Detail, error) {
 	decisions, err2 := db.decisions(ctx, id)
 	triages, err4 := db.triages(ctx, id)
 	history, err3 := db.entries(ctx, `SELECT `+entryColumns+` FROM journal WHERE subject >= $1 AND subject < $2
-		AND action IN ('received', 'archived', 'delivered', 'decided') ORDER BY seq`, string(id), string(id)+".")
+		AND action IN ('received', 'archived', 'delivered', 'decided', 'notified', 'confirmed') ORDER BY seq`, string(id), string(id)+".")
+	facts, err6 := db.factsAbout(ctx, id)
+	answers, err7 := db.Answers(ctx, id)
 	deliveries, err5 := db.deliveries(ctx, `SELECT `+deliveryColumns+` FROM deliveries v JOIN documents d ON d.id = v.document_id
 		WHERE d.message_id = $1 ORDER BY v.document_id, v.di`, string(id))
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
 	d.Outcomes, d.Decisions, d.History, d.Triages, d.Deliveries = attempts, decisions, history, triages, deliveries
+	d.Facts, d.Answers = facts, answers
 	return d, nil
+}
+
+// factsAbout returns what the entries about a message and its documents are about, by
+// their numbers.
+func (db *DB) factsAbout(ctx context.Context, id greffe.MessageID) (map[int64]string, error) {
+	rows, err := db.query(ctx, `SELECT j.seq, f.fact FROM journal j JOIN journal_facts f ON f.seq = j.seq
+		WHERE j.subject >= $1 AND j.subject < $2`, string(id), string(id)+".")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	facts := map[int64]string{}
+	for rows.Next() {
+		var seq int64
+		var text string
+		if err := rows.Scan(&seq, &text); err != nil {
+			return nil, err
+		}
+		facts[seq] = text
+	}
+	return facts, rows.Err()
 }
 
 // Differences compares the rows of a message with what its manifest says and

@@ -265,6 +265,39 @@ func (db *DB) Remembered(ctx context.Context, lineage string) (greffe.Decided, e
 	return d, nil
 }
 
+// Unapplied returns the decisions of people made before a moment, oldest first, that
+// nothing followed: no outcome of their document is younger, in the order of the journal,
+// and no delivery is under way because of one. So it is when the event was lost with the
+// bus, or the delivery with the index. At most 500.
+func (db *DB) Unapplied(ctx context.Context, before time.Time) ([]greffe.Decided, error) {
+	rows, err := db.query(ctx, `SELECT c.decision_json FROM decisions c JOIN documents d ON d.id = c.document_id
+		WHERE c.at < $1 AND c.at > d.decided_at
+			AND NOT EXISTS (SELECT 1 FROM deliveries v WHERE v.document_id = c.document_id AND v.attempt <> '')
+			AND NOT EXISTS (SELECT 1 FROM journal j JOIN journal e ON e.subject = j.subject AND e.seq > j.seq AND e.action = 'delivered'
+				WHERE j.subject = c.document_id AND j.action = 'decided' AND SUBSTR(j.detail, 1, LENGTH(c.id)) = c.id)
+		ORDER BY c.at, c.id LIMIT 500`, millis(before))
+	if err != nil {
+		return nil, fmt.Errorf("read decisions to apply: %w", err)
+	}
+	defer rows.Close()
+	var list []greffe.Decided
+	for rows.Next() {
+		var text string
+		var d greffe.Decided
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("read decisions to apply: %w", err)
+		}
+		if err := decode(text, &d); err != nil {
+			return nil, fmt.Errorf("read decisions to apply: %w", err)
+		}
+		list = append(list, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read decisions to apply: %w", err)
+	}
+	return list, nil
+}
+
 // outcomeDetail is what the journal says of an outcome in clear.
 func outcomeDetail(o greffe.Outcome) string {
 	return strings.Join(strings.Fields(o.DI+" "+o.Action+" "+clean(o.Code, 60)), " ")

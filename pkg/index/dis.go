@@ -160,7 +160,8 @@ func (db *DB) StopDI(ctx context.Context, name string, id greffe.DocumentID, o g
 
 // DIDown notes that a DI does not answer; false when that was known. text is French.
 func (db *DB) DIDown(ctx context.Context, name, text string) (bool, error) {
-	return db.gate(ctx, "di-down", name, "integrator", "", "", greffe.Matter{}, `UPDATE dis SET down_at=$2, down_text=$3 WHERE name=$1 AND down_at=0`, name, nowMark, clean(text, 500))
+	text = clean(text, 500)
+	return db.gate(ctx, "di-down", name, "integrator", "", "", greffe.Matter{Reason: text}, `UPDATE dis SET down_at=$2, down_text=$3 WHERE name=$1 AND down_at=0`, name, nowMark, text)
 }
 
 // DIUp notes that a DI answers again; false when it was not known to be down.
@@ -191,12 +192,14 @@ func (db *DB) gate(ctx context.Context, action, name, by, from, about string, m 
 			return err
 		}
 		changed = true
+		detail := about
 		if m.Outcome != nil {
-			if err := t.noteFact(by, action, name, "ok", strings.TrimSpace(about+" "+clean(m.Outcome.Code, 60)), m); err != nil {
-				return err
-			}
-		} else {
+			detail += " " + clean(m.Outcome.Code, 60)
+		}
+		if m.Outcome == nil && m.Reason == "" {
 			t.note(by, action, name, "ok", "")
+		} else if err := t.noteFact(by, action, name, "ok", strings.TrimSpace(detail), m); err != nil {
+			return err
 		}
 		if from != "" {
 			t.entries[len(t.entries)-1].From = from
@@ -209,49 +212,46 @@ func (db *DB) gate(ctx context.Context, action, name, by, from, about string, m 
 	return changed, nil
 }
 
+// ToldGates returns what holds the queue of each DI as the journal tells it: of Gate
+// what a person, an error or silence did.
+func (db *DB) ToldGates(ctx context.Context) (map[string]Gate, error) {
+	gates := map[string]Gate{}
+	err := db.eachTold(ctx, func(list []told) error {
+		for _, x := range list {
+			name := x.entry.Subject
+			g := gates[name]
+			g.Name = name
+			switch x.entry.Action {
+			case "di-paused":
+				g.PausedAt, g.PausedBy = x.at, clean(x.entry.Actor, 200)
+			case "di-resumed":
+				g = Gate{Name: name}
+			case "di-stopped":
+				document, _, _ := strings.Cut(x.entry.Detail, " ")
+				g.StoppedAt, g.StoppedDocument = x.at, greffe.DocumentID(document)
+				if x.matter.Outcome != nil {
+					g.Stopped = *x.matter.Outcome
+				}
+			case "di-down":
+				g.DownAt, g.DownText = x.at, x.matter.Reason
+			case "di-up":
+				g.DownAt, g.DownText = time.Time{}, ""
+			}
+			gates[name] = g
+		}
+		return nil
+	}, "di-paused", "di-resumed", "di-stopped", "di-down", "di-up")
+	if err != nil {
+		return nil, fmt.Errorf("read what holds DIs: %w", err)
+	}
+	return gates, nil
+}
+
 // restoreGates writes back what held the queues of DIs that the index does not know (any
 // more), as the journal says: a pause outlives the loss of the index.
 func (db *DB) restoreGates(ctx context.Context) error {
-	rows, err := db.query(ctx, `SELECT j.at, j.actor, j.action, j.subject, j.detail, COALESCE(f.fact, '') FROM journal j LEFT JOIN journal_facts f ON f.seq = j.seq
-		WHERE j.action IN ('di-paused', 'di-resumed', 'di-stopped', 'di-down', 'di-up') ORDER BY j.seq`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	gates := map[string]*Gate{}
-	for rows.Next() {
-		var at int64
-		var actor, action, name, detail, text string
-		var m greffe.Matter
-		if err := rows.Scan(&at, &actor, &action, &name, &detail, &text); err != nil {
-			return err
-		}
-		if err := decode(text, &m); err != nil {
-			return err
-		}
-		g := gates[name]
-		if g == nil {
-			g = &Gate{Name: name}
-			gates[name] = g
-		}
-		switch action {
-		case "di-paused":
-			g.PausedAt, g.PausedBy = moment(at), actor
-		case "di-resumed":
-			*g = Gate{Name: name}
-		case "di-stopped":
-			document, _, _ := strings.Cut(detail, " ")
-			g.StoppedAt, g.StoppedDocument = moment(at), greffe.DocumentID(document)
-			if m.Outcome != nil {
-				g.Stopped = *m.Outcome
-			}
-		case "di-down":
-			g.DownAt = moment(at)
-		case "di-up":
-			g.DownAt = time.Time{}
-		}
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(gates) == 0 {
+	gates, err := db.ToldGates(ctx)
+	if err != nil || len(gates) == 0 {
 		return err
 	}
 	return db.load(ctx, func(t *tx) error {
@@ -264,8 +264,8 @@ func (db *DB) restoreGates(ctx context.Context) error {
 				}
 			}
 			_, err := t.exec(`INSERT INTO dis (name, configured, test, paused_at, paused_by, stopped_at, stopped_json, stopped_document, down_at, down_text)
-				VALUES ($1,0,0,$2,$3,$4,$5,$6,$7,'') ON CONFLICT (name) DO NOTHING`,
-				name, millis(g.PausedAt), g.PausedBy, millis(g.StoppedAt), stopped, string(g.StoppedDocument), millis(g.DownAt))
+				VALUES ($1,0,0,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT (name) DO NOTHING`,
+				name, millis(g.PausedAt), g.PausedBy, millis(g.StoppedAt), stopped, string(g.StoppedDocument), millis(g.DownAt), g.DownText)
 			if err != nil {
 				return err
 			}

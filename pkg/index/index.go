@@ -85,6 +85,7 @@ type Detail struct {
 	Decisions  []greffe.Decided         // oldest first
 	Triages    []greffe.Triaged         // decisions about the message as a whole, oldest first
 	History    []Entry                  // journal entries about the message and its documents, oldest first
+	Facts      map[int64]string         // of Audit alone: what entries are about (JSON of greffe.Matter), by their numbers
 }
 
 // Attempt is one outcome of one document.

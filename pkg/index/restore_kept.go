@@ -13,7 +13,7 @@ import (
 type told struct {
 	seq    int64
 	at     time.Time
-	entry  Entry // actor, action, subject
+	entry  Entry // actor, action, subject, detail
 	matter greffe.Matter
 }
 
@@ -22,7 +22,7 @@ type told struct {
 func (db *DB) eachTold(ctx context.Context, f func(list []told) error, actions ...string) error {
 	for last := int64(0); ; {
 		a := arguments{last}
-		rows, err := db.query(ctx, `SELECT j.seq, j.at, j.actor, j.action, j.subject, COALESCE(f.fact, '') FROM journal j LEFT JOIN journal_facts f ON f.seq = j.seq
+		rows, err := db.query(ctx, `SELECT j.seq, j.at, j.actor, j.action, j.subject, j.detail, COALESCE(f.fact, '') FROM journal j LEFT JOIN journal_facts f ON f.seq = j.seq
 			WHERE j.seq > $1 AND j.action IN (`+marks(&a, actions)+`) ORDER BY j.seq LIMIT 1000`, a...)
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func (db *DB) eachTold(ctx context.Context, f func(list []told) error, actions .
 			var x told
 			var at int64
 			var text string
-			if err := rows.Scan(&x.seq, &at, &x.entry.Actor, &x.entry.Action, &x.entry.Subject, &text); err != nil {
+			if err := rows.Scan(&x.seq, &at, &x.entry.Actor, &x.entry.Action, &x.entry.Subject, &x.entry.Detail, &text); err != nil {
 				return err
 			}
 			if err := decode(text, &x.matter); err != nil {

@@ -466,6 +466,35 @@ func TestSweepTakesUpWhatNoEventSpeaksOf(t *testing.T) {
 	w.becomes(id, greffe.StateDelivered)
 }
 
+// What a person decided is carried out also when the event was lost, or the index was
+// rebuilt, which knows the decision and not that a delivery was under way: once.
+func TestDecisionWithoutAnEventIsCarriedOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "hl7v2")
+	id := w.archive(document(3)).Documents[0]
+	long := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Hour)
+	for n, o := range []greffe.Outcome{
+		{State: greffe.StateWaiting, Code: "AR", Control: "G3", DI: "dpi", At: long},
+		{State: greffe.StateRefused, Code: "AE 207 906", Control: "G3", DI: "dpi", At: long.Add(time.Second)},
+	} {
+		if _, err := w.db.SaveOutcome(t.Context(), id, o, ""); err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	d := greffe.Decided{ID: "lost", Document: id, Verb: greffe.VerbRetry, By: "anne", At: long.Add(time.Minute)}
+	if _, err := w.db.SaveDecision(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	w.run() // sweeps at once
+	w.becomes(id, greffe.StateDelivered)
+	if list, err := w.db.Unapplied(t.Context(), time.Now()); err != nil || len(list) > 0 {
+		t.Errorf("to be applied again: %+v, %v", list, err)
+	}
+	if s := w.di.Stats(); s.Messages != 1 || s.New != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What waits for the DI waits in the index: whoever starts next goes on with it.
 func TestWhatWaitsIsTakenUpAtTheStart(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,8 @@ import (
 // what is not settled. What no event speaks of any more is taken up from there.
 const (
 	sweepEvery    = time.Hour
-	sweepArchived = time.Hour // a document that is on its way to no DI after so long
+	sweepArchived = time.Hour        // a document that is on its way to no DI after so long
+	sweepDecided  = 10 * time.Minute // what a person decided and nothing followed after so long
 )
 
 // sweeps runs sweep now and then until ctx is done.
@@ -38,8 +39,18 @@ func (i *Integrator) sweeps(ctx context.Context) error {
 	}
 }
 
-// sweep admits each document that should be on its way by now.
+// sweep admits each document that should be on its way by now, and carries out what people
+// decided long ago and nothing came of.
 func (i *Integrator) sweep(ctx context.Context, now time.Time) error {
+	decided, err := i.index.Unapplied(ctx, now.Add(-sweepDecided))
+	if err != nil {
+		return err
+	}
+	for _, d := range decided {
+		if err := i.takeUp(ctx, d.Document, &d); err != nil {
+			return err
+		}
+	}
 	var last greffe.DocumentID
 	for {
 		list, err := i.index.Unsettled(ctx, now.Add(-sweepArchived), last)
@@ -51,29 +62,38 @@ func (i *Integrator) sweep(ctx context.Context, now time.Time) error {
 			if !i.served(u.Mailbox) {
 				continue
 			}
-			err := i.shielded(ctx, u.ID)
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case errors.As(err, new(bus.Later)):
-			case errors.Is(err, bus.ErrUnavailable):
+			if err := i.takeUp(ctx, u.ID, nil); err != nil {
 				return err
-			case err != nil:
-				i.log.Error("document left behind", slog.String("document", string(u.ID)), slog.Any("error", err))
-			default:
-				i.log.Info("document taken up again", slog.String("document", string(u.ID)))
 			}
 		}
 	}
 }
 
+// takeUp admits one document, with what a person decided about it or nil. An error is one
+// that the next document would meet, too.
+func (i *Integrator) takeUp(ctx context.Context, id greffe.DocumentID, d *greffe.Decided) error {
+	err := i.shielded(ctx, id, d)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, new(bus.Later)):
+	case errors.Is(err, bus.ErrUnavailable):
+		return err
+	case err != nil:
+		i.log.Error("document left behind", slog.String("document", string(id)), slog.Any("error", err))
+	default:
+		i.log.Info("document taken up again", slog.String("document", string(id)))
+	}
+	return nil
+}
+
 // shielded is admit, for a caller that is not the bus: a panic is an error.
-func (i *Integrator) shielded(ctx context.Context, id greffe.DocumentID) (err error) {
+func (i *Integrator) shielded(ctx context.Context, id greffe.DocumentID, d *greffe.Decided) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			i.log.Error("panic in delivery", slog.String("document", string(id)), slog.String("stack", string(debug.Stack())))
 			err = fmt.Errorf("panic: %T", p)
 		}
 	}()
-	return i.admit(ctx, id, nil)
+	return i.admit(ctx, id, d)
 }

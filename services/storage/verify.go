@@ -101,7 +101,7 @@ func Verify(ctx context.Context, store archive.Store, db *index.DB, opt VerifyOp
 	if !opt.whole() && opt.Message == "" {
 		v.rep.Scope.Sample, v.rep.Scope.Seed = opt.Sample, strconv.FormatUint(opt.Seed, 16)
 	}
-	steps := []func(context.Context) error{v.messages, v.contents, v.tallies, v.journal}
+	steps := []func(context.Context) error{v.messages, v.contents, v.tallies, v.gates, v.journal}
 	if !encrypted {
 		v.skip("L’archive n’est pas chiffrée par Greffe.", CheckKey, CheckErased)
 	}
@@ -331,7 +331,7 @@ func (v *verifier) folders(ctx context.Context) iter.Seq2[folder, error] {
 func (v *verifier) one(ctx context.Context) error {
 	id, why := v.opt.Message, "Un seul message est vérifié."
 	v.total = 1
-	v.skip(why, CheckTally, OrphanContent, OrphanForeignKey)
+	v.skip(why, CheckTally, CheckGates, OrphanContent, OrphanForeignKey)
 	ids, err := v.db.Audit(ctx, id)
 	if err == nil {
 		return v.message(ctx, ids.ID)

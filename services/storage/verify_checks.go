@@ -22,6 +22,7 @@ const (
 	CheckRow     CheckID = "index.row"
 	CheckState   CheckID = "index.state"
 	CheckTally   CheckID = "index.tally"
+	CheckGates   CheckID = "index.dis"
 	// index ↔ journal
 	CheckEntries CheckID = "journal.entries"
 	CheckChain   CheckID = "journal.chain"
@@ -81,7 +82,9 @@ var checks = []check{
 		"L’état affiché ne découle pas des envois et des décisions enregistrés.", "Reconstruisez l’index (greffe reindex) et cherchez qui a pu le modifier."},
 	{CheckTally, "Les compteurs de la file sont ceux de ses lignes.",
 		"Un compteur de la file ne correspond pas à ses lignes.", "Reconstruisez l’index (greffe reindex)."},
-	{CheckEntries, "Chaque message, document, envoi et décision de l’index a son entrée dans le journal, et réciproquement.",
+	{CheckGates, "Ce qui retient les envois à chaque DI (pause, arrêt, silence) est ce que dit le journal.",
+		"Ce qui retient ou non les envois à un DI n’est pas ce que dit le journal.", "Mettez ce DI en pause puis reprenez les envois (page Système) : l’un et l’autre sont inscrits au journal ; cherchez qui a pu modifier l’index."},
+	{CheckEntries, "Chaque message, document, envoi, décision et réponse de l’index est, mot pour mot, dans le journal, et réciproquement.",
 		"Le journal ne dit pas de ce message ce que dit l’index.", "Reconstruisez l’index (greffe reindex) et cherchez qui a pu le modifier."},
 	{CheckChain, "Les entrées du journal se suivent, chacune liée à la précédente par son empreinte.",
 		"Le journal a été modifié ou coupé dans l’index.", "Comparez-le avec les segments scellés de l’archive, reconstruisez l’index (greffe reindex) et cherchez qui a pu le modifier."},

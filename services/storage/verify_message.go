@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,13 @@ func (v *verifier) compare(ctx context.Context, d index.Detail) error {
 // life holds states against outcomes, and both against the journal. A message that
 // changes while it is looked at is looked at again.
 func (v *verifier) life(ctx context.Context, d index.Detail) error {
-	state, entries := stateOf(d), entriesOf(d)
+	var state, entries *fault
+	look := func() {
+		if state, entries = stateOf(d), entriesOf(d); entries == nil {
+			entries = factsOf(d)
+		}
+	}
+	look()
 	for range 3 {
 		if state == nil && entries == nil {
 			break
@@ -102,7 +109,7 @@ func (v *verifier) life(ctx context.Context, d index.Detail) error {
 		}
 		same := len(again.History) == len(d.History)
 		d = again
-		if state, entries = stateOf(d), entriesOf(d); same {
+		if look(); same {
 			break
 		}
 	}
@@ -153,7 +160,7 @@ func stateOf(d index.Detail) *fault {
 			return bad("state %q, the outcomes give %q", doc.State, want)
 		case !reflect.DeepEqual(doc.Outcome, o):
 			return bad("the outcome beside the document is not the one that its outcomes give")
-		case !sameDeliveries(stands[doc.ID], at[doc.ID]):
+		case !sameDeliveries(stands[doc.ID], at[doc.ID]) || !standing(d.Deliveries, doc.ID):
 			return bad("what became of it at each DI is not what its outcomes give")
 		case doc.DecidedAt.UnixMilli() != o.At.UnixMilli() && told:
 			return bad("time of the outcome")
@@ -187,6 +194,14 @@ func sameDeliveries(a, b greffe.Deliveries) bool {
 		}
 	}
 	return len(a) == len(b)
+}
+
+// standing reports whether the states of the deliveries of a document are those of their
+// outcomes; one without an outcome is only on its way.
+func standing(list []index.Delivery, id greffe.DocumentID) bool {
+	return !slices.ContainsFunc(list, func(v index.Delivery) bool {
+		return v.Document == id && v.State != cmp.Or(v.Outcome.State, greffe.StateArchived)
+	})
 }
 
 // closed reports whether a person closed a message without documents, and nobody took it
