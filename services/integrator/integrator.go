@@ -138,6 +138,10 @@ func (i *Integrator) close() {
 	}
 }
 
+// ackWait is after how long an event of a process that died is another's: one that lives
+// says so from time to time.
+const ackWait = leadTTL
+
 // Run works until ctx is done, then returns nil; it may be called once. What was
 // begun and not finished is taken up by the next one.
 func (i *Integrator) Run(ctx context.Context) error {
@@ -156,11 +160,11 @@ func (i *Integrator) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		c := bus.Consumer{Name: "integrator-archived", Concurrency: i.cfg.Concurrency, AckWait: 2 * time.Minute}
+		c := bus.Consumer{Name: "integrator-archived", Concurrency: i.cfg.Concurrency, AckWait: ackWait}
 		return bus.Consume(ctx, i.bus, bus.Archived, c, i.onArchived)
 	})
 	g.Go(func() error {
-		c := bus.Consumer{Name: "integrator-decided", Concurrency: 2, AckWait: 2 * time.Minute}
+		c := bus.Consumer{Name: "integrator-decided", Concurrency: 2, AckWait: ackWait}
 		return bus.Consume(ctx, i.bus, bus.Decided, c, i.onDecided)
 	})
 	g.Go(func() error { return i.sweeps(ctx) })

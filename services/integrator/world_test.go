@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if orders := os.Getenv(envVictim); orders != "" {
+		victim(orders)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).syncBlocks"))
 }
 
@@ -88,18 +92,29 @@ func testLog(t testing.TB) *slog.Logger {
 
 // newWorld opens everything but the integrator. protocol is hl7v2, reference or mhd.
 func newWorld(t testing.TB, protocol string) *world {
+	return newWorldOn(t, protocol, premises{Bus: bus.Config{Dir: t.TempDir()}, Archive: t.TempDir(), Index: t.TempDir() + "/index.db"})
+}
+
+// premises are where a world keeps what it knows.
+type premises struct {
+	Bus            bus.Config
+	Archive, Index string
+	DI             DI
+}
+
+func newWorldOn(t testing.TB, protocol string, at premises) *world {
 	t.Helper()
 	w := &world{t: t, stop: func() {}}
 	var err error
-	if w.bus, err = bus.Open(t.Context(), bus.Config{Dir: t.TempDir()}, testLog(t)); err != nil {
+	if w.bus, err = bus.Open(t.Context(), at.Bus, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.bus.Close() })
-	if w.store, err = archive.OpenDir(t.TempDir(), time.Minute); err != nil {
+	if w.store, err = archive.OpenDir(at.Archive, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })
-	if w.db, err = index.Open(t.Context(), t.TempDir()+"/index.db", testLog(t)); err != nil {
+	if w.db, err = index.Open(t.Context(), at.Index, testLog(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
