@@ -64,3 +64,9 @@ var PackSchema []byte
 //
 //go:embed di-import.yaml
 var DIImport []byte
+
+// OpenAPI is the OpenAPI 3.1 description of the console's JSON API, which the console
+// gives out at /api/openapi.yaml.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte

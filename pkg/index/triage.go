@@ -276,12 +276,22 @@ const askedFor = 2 * time.Minute
 // Ask notes that a person decides about one revision of an item (a document or a
 // message); false when another decision about it was published just before.
 func (db *DB) Ask(ctx context.Context, item string, revision int, login string) (bool, error) {
+	return db.ask(ctx, item, revision, login, 0)
+}
+
+// AskAgain is Ask for one decision, which may be asked for again: name is its own.
+func (db *DB) AskAgain(ctx context.Context, item string, revision int, name string) (bool, error) {
+	return db.ask(ctx, item, revision, name, 1)
+}
+
+func (db *DB) ask(ctx context.Context, item string, revision int, by string, again int) (bool, error) {
 	now := time.Now()
 	n := int64(0)
 	err := db.update(ctx, func(t *tx) (err error) {
 		n, err = t.exec(`INSERT INTO asked (item, revision, at, login) VALUES ($1,$2,$3,$4)
 			ON CONFLICT (item) DO UPDATE SET revision=excluded.revision, at=excluded.at, login=excluded.login
-			WHERE asked.revision < excluded.revision OR asked.at < $5`, clean(item, 100), revision, now.UnixMilli(), clean(login, 200), now.Add(-askedFor).UnixMilli())
+			WHERE asked.revision < excluded.revision OR asked.at < $5 OR (asked.revision = excluded.revision AND asked.login = excluded.login AND $6 = 1)`,
+			clean(item, 100), revision, now.UnixMilli(), clean(by, 200), now.Add(-askedFor).UnixMilli(), again)
 		return err
 	})
 	if err != nil {

@@ -92,6 +92,7 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"GET /tableau":                          "sdar",
 	"GET /metrics":                          "m",
 	"GET /di/documents/{id}":                "m",
+	"GET /api/openapi.yaml":                 "p",
 }
 
 // status asks for a route and returns the status; the body may never end (streams).
@@ -157,7 +158,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		letter, login string
 	}{{"s", "claire"}, {"d", "martin"}, {"a", "paul"}, {"r", "root"}, {"-", ""}}
 
-	routes := w.console.routes()
+	routes := slices.DeleteFunc(w.console.routes(), func(rt route) bool { return rt.who&token != 0 }) // TestEveryAPIRouteWithEveryToken
 	if len(routes) != len(rights) {
 		t.Errorf("%d routes, %d in the table of the test", len(routes), len(rights))
 	}

@@ -108,6 +108,7 @@ type Console struct {
 	wall          wall
 	sessions      *scs.SessionManager
 	attempts      *attempts
+	tokenRates    rates         // of scripts
 	oidc          *provider     // nil when none is configured
 	hashing       chan struct{} // one slot per password hash computed at once
 	di            []diCredential

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -101,14 +102,21 @@ func (c *Console) claim(ctx context.Context, v *visit, m greffe.MessageID, item 
 	if k.Login != v.user.Login {
 		return takenError{k}
 	}
-	ok, err := c.db.Ask(ctx, item, revision, v.user.Login)
-	if err != nil {
-		return err
+	return c.ask(ctx, v, item, revision)
+}
+
+// ask notes that a decision about one revision of an item is about to be published;
+// errFirst when another was just before. A script may repeat its own.
+func (c *Console) ask(ctx context.Context, v *visit, item string, revision int) error {
+	ask, by := c.db.Ask, v.user.Login
+	if v.once != "" {
+		ask, by = c.db.AskAgain, v.once
 	}
-	if !ok {
-		return errFirst
+	ok, err := ask(ctx, item, revision, by)
+	if err == nil && !ok {
+		err = errFirst
 	}
-	return nil
+	return err
 }
 
 // publish writes a decision about a document into the journal and gives it to who
@@ -126,7 +134,7 @@ func (c *Console) publishDecision(ctx context.Context, v *visit, m index.Detail,
 		if !at.After(d.Outcome.At) {
 			at = d.Outcome.At.Add(time.Millisecond)
 		}
-		e.ID, e.Document, e.By, e.At = rand.Text(), d.ID, v.user.Login, at
+		e.ID, e.Document, e.By, e.At = cmp.Or(v.once, rand.Text()), d.ID, v.user.Login, at
 		if err = bus.Publish(ctx, c.bus, bus.Decided, e); err != nil {
 			err = fmt.Errorf("publish decision: %w", err)
 		}
@@ -137,6 +145,52 @@ func (c *Console) publishDecision(ctx context.Context, v *visit, m index.Detail,
 	}
 	_, err = c.leave(ctx, v, m.ID)
 	return err
+}
+
+// readDecision reads a decision about a document from a form. problem is what has to be
+// corrected; said is what the next page says.
+func (c *Console) readDecision(ctx context.Context, v *visit, m index.Detail, d index.Document, form url.Values) (e greffe.Decided, said, problem string, err error) {
+	e = greffe.Decided{Verb: greffe.Verb(form.Get("decision"))}
+	reason, given := goodReason(form)
+	const noReason = "Indiquez le motif : entre 3 et 500 caractères. Le document n’a pas été classé."
+	title := "« " + docTitle(d.Facts) + " »"
+	switch e.Verb {
+	case greffe.VerbRetry:
+		if !mayRetry(d) {
+			return e, "", "", errState
+		}
+		return e, "Renvoi au DI demandé pour " + title + ". L’état du document se mettra à jour ici dès que le DI aura répondu.", "", nil
+	case greffe.VerbDismiss:
+		if !mayDismiss(d.State) {
+			return e, "", "", errState
+		}
+		e.Reason = reason
+		return e, "Classement sans suite demandé pour " + title + ".", need(given, noReason), nil
+	case greffe.VerbRefuse:
+		if !mayDismiss(d.State) {
+			return e, "", "", errState
+		}
+		e.Reason = reason
+		return e, "Refus demandé pour " + title + " : l’expéditeur en sera averti si son adresse le permet.", need(given, noReason), nil
+	case greffe.VerbCopy:
+		if !mayDismiss(d.State) {
+			return e, "", "", errState
+		}
+		e.Of = greffe.DocumentID(form.Get("original"))
+		originals, err := c.originals(ctx, v, m, d)
+		if err != nil {
+			return e, "", "", err
+		}
+		e.Reason = "Doublon signalé par une personne."
+		return e, title + " : classement comme doublon demandé.",
+			need(slices.ContainsFunc(originals, func(o index.Document) bool { return o.ID == e.Of }), "Choisissez le document dont celui-ci est le doublon. Rien n’a été décidé."), nil
+	case greffe.VerbReopen:
+		if !mayReopen(d) {
+			return e, "", "", errState
+		}
+		return e, "Classement annulé pour " + title + " : le document revient dans « À traiter ».", "", nil
+	}
+	return e, "", "", errBadInput
 }
 
 // decide publishes a person's decision about a document.
@@ -152,58 +206,13 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	e := greffe.Decided{Verb: greffe.Verb(r.PostForm.Get("decision"))}
-	var reasonGiven bool
-	e.Reason, reasonGiven = goodReason(r.PostForm)
-	said, needsReason := "", false
 	back := local(r.PostForm.Get("ici"), "/documents/"+string(d.ID))
-	title := "« " + docTitle(d.Facts) + " »"
-	switch e.Verb {
-	case greffe.VerbRetry:
-		if !mayRetry(d) {
-			return errState
-		}
-		e.Reason = ""
-		said = "Renvoi au DI demandé pour " + title + ". L’état du document se mettra à jour ici dès que le DI aura répondu."
-	case greffe.VerbDismiss:
-		if !mayDismiss(d.State) {
-			return errState
-		}
-		needsReason = true
-		said = "Classement sans suite demandé pour " + title + "."
-	case greffe.VerbRefuse:
-		if !mayDismiss(d.State) {
-			return errState
-		}
-		needsReason = true
-		said = "Refus demandé pour " + title + " : l’expéditeur en sera averti si son adresse le permet."
-	case greffe.VerbCopy:
-		if !mayDismiss(d.State) {
-			return errState
-		}
-		e.Of = greffe.DocumentID(r.PostForm.Get("original"))
-		originals, err := c.originals(r.Context(), v, m, d)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(originals, func(o index.Document) bool { return o.ID == e.Of }) {
-			c.flash(r, "Choisissez le document dont celui-ci est le doublon. Rien n’a été décidé.")
-			http.Redirect(w, r, back+"#decision", http.StatusSeeOther)
-			return nil
-		}
-		e.Reason = "Doublon signalé par une personne."
-		said = title + " : classement comme doublon demandé."
-	case greffe.VerbReopen:
-		if !mayReopen(d) {
-			return errState
-		}
-		e.Reason = ""
-		said = "Classement annulé pour " + title + " : le document revient dans « À traiter »."
-	default:
-		return errBadInput
+	e, said, problem, err := c.readDecision(r.Context(), v, m, d, r.PostForm)
+	if err != nil {
+		return err
 	}
-	if needsReason && !reasonGiven {
-		c.flash(r, "Indiquez le motif : entre 3 et 500 caractères. Le document n’a pas été classé.")
+	if problem != "" {
+		c.flash(r, problem)
 		http.Redirect(w, r, back+"#decision", http.StatusSeeOther)
 		return nil
 	}
@@ -211,7 +220,7 @@ func (c *Console) decide(w http.ResponseWriter, r *http.Request, v *visit) error
 		return c.afterRefusal(w, r, v, err, m.ID, back)
 	}
 	if e.Verb == greffe.VerbDismiss {
-		c.flashUndo(r, said, undo{Action: "/documents/" + string(d.ID) + "/decision", Verb: string(greffe.VerbReopen), Label: "Annuler le classement de " + title})
+		c.flashUndo(r, said, undo{Action: "/documents/" + string(d.ID) + "/decision", Verb: string(greffe.VerbReopen), Label: "Annuler le classement de « " + docTitle(d.Facts) + " »"})
 	} else {
 		c.flash(r, said)
 	}

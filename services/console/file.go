@@ -305,10 +305,16 @@ func (c *Console) download(w http.ResponseWriter, r *http.Request, v *visit, sub
 	h.Set("Content-Security-Policy", frameCSP)
 	h.Set("Content-Disposition", disposition(name))
 	h.Set("Repr-Digest", reprDigest(o.SHA256))
+	return serve(w, f, safeMedia(media))
+}
+
+// safeMedia returns the type under which a file may be handed out: a browser makes a page
+// of none.
+func safeMedia(media string) string {
 	if t, _, err := mime.ParseMediaType(media); err != nil || strings.HasPrefix(t, "text/html") || t == "image/svg+xml" {
-		media = "application/octet-stream"
+		return "application/octet-stream"
 	}
-	return serve(w, f, media)
+	return media
 }
 
 // reprDigest writes a digest as RFC 9530 §3 does.

@@ -99,7 +99,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /connexion", "", nil, "-", "", ""}, {"GET /session", "", nil, "-", "", ""}, // nobody's data
 		{"GET /{$}", "", nil, "-", "", ""}, {"GET /aide", "", nil, "-", "", ""}, //
 		{"GET /aide/regles", "", nil, "-", "", ""}, {"GET /static/{file}", "", nil, "-", "", ""}, //
-		{"GET /healthz", "", nil, "-", "", ""}, {"GET /readyz", "", nil, "-", "", ""}, //
+		{"GET /api/openapi.yaml", "", nil, "-", "", ""}, {"GET /healthz", "", nil, "-", "", ""}, {"GET /readyz", "", nil, "-", "", ""}, //
 	} {
 		covered[c.route] = true
 		if c.action == "-" {
@@ -128,7 +128,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		}
 	}
 	for _, rt := range w.console.routes() {
-		if !covered[rt.pattern] {
+		if !covered[rt.pattern] && rt.who&token == 0 { // TestEveryAPIRouteWithEveryToken
 			t.Errorf("%s: the test does not say what it leaves in the journal", rt.pattern)
 		}
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -46,11 +47,20 @@ func (c *Console) showMailboxes(w http.ResponseWriter, r *http.Request, v *visit
 	}
 	lines, err := c.serviceLines(r.Context())
 	p := mailboxesPage{Mute: err != nil, Days: int(c.cfg.Unattended / (24 * time.Hour))}
-	now := time.Now()
+	if p.Boxes, err = c.mailboxViews(r.Context(), lines, time.Now()); err != nil {
+		return err
+	}
+	return c.render(w, r, v, http.StatusOK, "boites", page{Title: "Boîtes aux lettres", Nav: "boites", Data: p})
+}
+
+// mailboxViews returns how each mailbox goes, as the index and the services say it.
+func (c *Console) mailboxViews(ctx context.Context, lines []serviceLine, now time.Time) ([]mailboxView, error) {
+	var list []mailboxView
 	for _, m := range c.cfg.Mailboxes {
 		b := mailboxView{Address: m, About: c.cfg.About[m], Class: "care"}
-		if b.MailboxState, err = c.db.Mailbox(r.Context(), m); err != nil {
-			return err
+		var err error
+		if b.MailboxState, err = c.db.Mailbox(ctx, m); err != nil {
+			return nil, err
 		}
 		b.Todo = b.Counts[greffe.StateTodo] + b.Counts[greffe.StateRefused] + b.Counts[greffe.StateIncident]
 		b.Unattended = b.Todo > 0 && now.Sub(b.Consulted) > c.cfg.Unattended && now.Sub(b.OldestAt) > c.cfg.Unattended
@@ -62,9 +72,9 @@ func (c *Console) showMailboxes(w http.ResponseWriter, r *http.Request, v *visit
 		if b.Standing.Mailbox != nil {
 			b.figures(*b.Standing.Mailbox, now)
 		}
-		p.Boxes = append(p.Boxes, b)
+		list = append(list, b)
 	}
-	return c.render(w, r, v, http.StatusOK, "boites", page{Title: "Boîtes aux lettres", Nav: "boites", Data: p})
+	return list, nil
 }
 
 func (b *mailboxView) figures(f greffe.MailboxFigures, now time.Time) {

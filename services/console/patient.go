@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -230,7 +231,21 @@ func (c *Console) choosePatient(w http.ResponseWriter, r *http.Request, v *visit
 	if err != nil {
 		return err
 	}
-	form := r.PostForm
+	e := c.readChoice(&p, r.PostForm)
+	if len(p.Errors) > 0 {
+		return c.render(w, r, v, http.StatusUnprocessableEntity, "patient", page{Title: "Choisir le patient — à corriger", Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
+	}
+	if err := c.publishDecision(r.Context(), v, m, p.D, e, r.PostForm); err != nil {
+		return c.afterRefusal(w, r, v, err, m.ID, p.Here)
+	}
+	c.flash(r, "Patient choisi pour « "+docTitle(p.F)+" » : l’envoi au DI est demandé. L’état du document se mettra à jour ici dès que le DI aura répondu.")
+	http.Redirect(w, r, p.Back, http.StatusSeeOther)
+	return nil
+}
+
+// readChoice reads whom a person says that a document is about, with the comparison that
+// was on the screen. What has to be corrected is in p.Errors, by field.
+func (c *Console) readChoice(p *patientPage, form url.Values) greffe.Decided {
 	field := func(name string) string { return strings.Join(strings.Fields(form.Get(name)), " ") }
 	p.Chosen, p.Remember = form.Get("patient"), form.Get("retenir") != ""
 	p.Typed = typedPatient{INS: strings.ToUpper(strings.ReplaceAll(field("ins"), " ", "")), Root: form.Get("autorite"), Family: field("nom"), First: field("prenom"),
@@ -258,19 +273,11 @@ func (c *Console) choosePatient(w http.ResponseWriter, r *http.Request, v *visit
 			p.Errors["confirmation"] = "Un trait strict diffère. Pour confirmer, saisissez la date de naissance du patient choisi, telle qu’elle est dans son dossier."
 		}
 	}
-	if len(p.Errors) > 0 {
-		return c.render(w, r, v, http.StatusUnprocessableEntity, "patient", page{Title: "Choisir le patient — à corriger", Nav: "file", Wide: true, Scripts: []string{"file.js"}, Data: p})
-	}
 	e := greffe.Decided{Verb: greffe.VerbAttach, Patient: &chosen, Remember: p.Remember}
 	for _, l := range identity.Compare(p.F.Patient, chosen) {
 		e.Compared = append(e.Compared, greffe.Compared{Trait: string(l.Trait), Document: l.A, Chosen: l.B, Is: string(l.Is)})
 	}
-	if err := c.publishDecision(r.Context(), v, m, p.D, e, form); err != nil {
-		return c.afterRefusal(w, r, v, err, m.ID, p.Here)
-	}
-	c.flash(r, "Patient choisi pour « "+docTitle(p.F)+" » : l’envoi au DI est demandé. L’état du document se mettra à jour ici dès que le DI aura répondu.")
-	http.Redirect(w, r, p.Back, http.StatusSeeOther)
-	return nil
+	return e
 }
 
 // read returns the patient that was typed, and a sentence for each field that has to be

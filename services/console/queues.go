@@ -20,12 +20,21 @@ type queueLine struct {
 // showQueues shows the record systems to administrators: what holds the queue of each,
 // what waits, the last refusal. No names, no documents, only opaque ids.
 func (c *Console) showQueues(w http.ResponseWriter, r *http.Request, v *visit) error {
-	queues, err := c.db.Queues(r.Context())
+	lines, err := c.queueLines(r.Context())
 	if err != nil {
 		return err
 	}
 	if err := c.record(v, "read", "", "ok", "di"); err != nil {
 		return err
+	}
+	return c.render(w, r, v, http.StatusOK, "dossiers", page{Title: "Dossiers informatisés", Nav: "systeme", Data: lines})
+}
+
+// queueLines returns how each record system goes.
+func (c *Console) queueLines(ctx context.Context) ([]queueLine, error) {
+	queues, err := c.db.Queues(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var lines []queueLine
 	for _, q := range queues {
@@ -47,7 +56,7 @@ func (c *Console) showQueues(w http.ResponseWriter, r *http.Request, v *visit) e
 		}
 		lines = append(lines, l)
 	}
-	return c.render(w, r, v, http.StatusOK, "dossiers", page{Title: "Dossiers informatisés", Nav: "systeme", Data: lines})
+	return lines, nil
 }
 
 // pauseDI holds the queue of a record system.

@@ -14,9 +14,9 @@ const (
 	auditor                         // reads and proves, decides nothing
 	admin                           // sees the machine, not the documents
 	machine                         // a record system with its token
-
-	whileLocked  // and also while the session is locked
-	beforeDuties // and also before the person has done what the account asks for
+	token                           // a script with a token, and no session: one of the roles beside it
+	whileLocked                     // and also while the session is locked
+	beforeDuties                    // and also before the person has done what the account asks for
 
 	readers  = secretary | professional | auditor
 	everyone = readers | admin
@@ -125,6 +125,7 @@ func (c *Console) routes() []route {
 		{"GET /healthz", anyone, true, c.healthz},
 		{"GET /readyz", anyone, true, c.readyz},
 	}
+	list = append(list, c.apiRoutes()...)
 	if c.cfg.FourEyes {
 		list = append(list,
 			route{"GET /accords", auditor, false, c.showApprovals},

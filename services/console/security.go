@@ -38,6 +38,7 @@ func (c *Console) newHandler() (http.Handler, error) {
 	for _, rt := range c.routes() {
 		mux.Handle(rt.pattern, c.guard(rt))
 	}
+	mux.Handle(apiPath, c.apiUnknown(mux))
 	mux.Handle("/", c.guard(route{pattern: "/", who: anyone, handle: func(http.ResponseWriter, *http.Request, *visit) error {
 		return errNothing
 	}}))
@@ -101,6 +102,10 @@ func (c *Console) recoverer(next http.Handler) http.Handler {
 			}
 			c.log.Error("console handler panicked", slog.String("route", r.Pattern),
 				slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+			if isAPI(r) {
+				c.writeProblem(w, errorPage{http.StatusInternalServerError, "Erreur interne", "L’action n’a pas été faite."}, nil)
+				return
+			}
 			http.Error(w, "Erreur interne : l'action n'a pas été faite.", http.StatusInternalServerError)
 		}()
 		next.ServeHTTP(w, r)
@@ -161,7 +166,13 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	e := errorPage{Status: http.StatusInternalServerError, Heading: "L’action n’a pas pu être faite",
 		Text: "Greffe a rencontré une erreur interne. Rien n’a été perdu : réessayez dans un instant. Si l’erreur persiste, prévenez l’administrateur en indiquant l’heure."}
 	gone, erased := errors.AsType[erasedError](err)
+	ofScript, known := errorPage{}, false
+	if isAPI(r) {
+		ofScript, known = apiError(w, err)
+	}
 	switch {
+	case known:
+		e = ofScript
 	case erased:
 		e = errorPage{http.StatusGone, "Message effacé",
 			"Ce message a été effacé le " + gone.at.In(c.wall.zone).Format("02/01/2006 à 15:04") + ", avant le terme de sa conservation, sur la demande d’une personne confirmée par une autre. " +
@@ -204,6 +215,10 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	}
 	if e.Status == http.StatusInternalServerError {
 		c.log.Error("console request failed", slog.String("route", r.Pattern), slog.String("id", safeID(r.PathValue("id"))), slog.Any("error", err))
+	}
+	if isAPI(r) {
+		c.writeProblem(w, e, err)
+		return
 	}
 	c.renderError(w, r, v, e)
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,9 @@ import (
 
 // maxLater is how long something may be put off.
 const maxLater = 366 * 24 * time.Hour
+
+// messageVerbs are the decisions about a message as a whole.
+var messageVerbs = []greffe.Verb{greffe.VerbClose, greffe.VerbReopen, greffe.VerbLater, greffe.VerbPass, greffe.VerbMove, greffe.VerbHold, greffe.VerbRelease}
 
 // mayTriage reports whether a verb about a message as a whole fits its state.
 func mayTriage(m index.Detail, verb greffe.Verb, held bool) bool {
@@ -157,7 +161,7 @@ func (c *Console) triage(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	if !slices.Contains([]greffe.Verb{greffe.VerbClose, greffe.VerbReopen, greffe.VerbLater, greffe.VerbPass, greffe.VerbMove, greffe.VerbHold, greffe.VerbRelease}, greffe.Verb(r.PostForm.Get("decision"))) {
+	if !slices.Contains(messageVerbs, greffe.Verb(r.PostForm.Get("decision"))) {
 		return errBadInput
 	}
 	back := local(r.PostForm.Get("ici"), "/messages/"+string(m.ID))
@@ -209,17 +213,15 @@ func (c *Console) publishTriage(ctx context.Context, v *visit, m index.Detail, e
 	form := map[string][]string{"rev": {seen}}
 	if e.Verb == greffe.VerbHold || e.Verb == greffe.VerbRelease {
 		item += "/hold"
-		if ok, err := c.db.Ask(ctx, item, revision, v.user.Login); err != nil {
+		if err := c.ask(ctx, v, item, revision); err != nil {
 			return err
-		} else if !ok {
-			return errFirst
 		}
 	} else if err := c.claim(ctx, v, m.ID, item, revision, form); err != nil {
 		return err
 	}
 	err := c.record(v, "asked", string(m.ID), string(e.Verb), "")
 	if err == nil {
-		e.ID, e.By, e.At = rand.Text(), v.user.Login, time.Now().UTC()
+		e.ID, e.By, e.At = cmp.Or(v.once, rand.Text()), v.user.Login, time.Now().UTC()
 		if err = bus.Publish(ctx, c.bus, bus.Triaged, e); err != nil {
 			err = fmt.Errorf("publish decision: %w", err)
 		}

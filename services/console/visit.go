@@ -28,6 +28,8 @@ type visit struct {
 	presence index.Presence
 	locked   bool
 	ctx      context.Context
+
+	once string // id of the decision that a script asks for, which it may repeat; "" for a person
 }
 
 // guard applies the line rt of the table: who asks, may they, and what the error
@@ -65,6 +67,9 @@ func (c *Console) guard(rt route) http.Handler {
 			c.fail(w, r, v, err)
 		}
 	})
+	if rt.who&token != 0 {
+		return h // no session opens it
+	}
 	if !rt.quiet {
 		return c.sessions.LoadAndSave(h)
 	}
@@ -91,6 +96,9 @@ func (c *Console) guard(rt route) http.Handler {
 func (c *Console) admit(rt route, r *http.Request, v *visit) error {
 	if rt.who == machine || (rt.who == anyone && rt.quiet) {
 		return nil
+	}
+	if rt.who&token != 0 {
+		return c.admitToken(rt, r, v)
 	}
 	s, err := c.seat(r.Context())
 	if errors.Is(err, errLogin) && rt.who == anyone {
