@@ -43,6 +43,7 @@ type Queue struct {
 	Oldest   time.Time         // when the one that waits longest was received; zero when none waits
 	Last     greffe.Outcome    // the last refusal or incident; zero when there was none
 	Document greffe.DocumentID // that it is about
+	Answered time.Time         // when the DI last said yes or no to a document; zero: it never did
 }
 
 // ConfigureDIs notes which DIs there are now. What holds the queue of one stays.
@@ -129,6 +130,14 @@ func (db *DB) Queues(ctx context.Context) ([]Queue, error) {
 		if len(last) > 0 {
 			q.Last, q.Document = last[0].Outcome, last[0].Document
 		}
+		var answered int64
+		err = db.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(at), 0) FROM (
+			SELECT MAX(at) AS at FROM deliveries WHERE di = $1 AND state = 'intégré'
+			UNION ALL SELECT MAX(at) FROM deliveries WHERE di = $1 AND state = 'refusé par le DI') AS a`, g.Name).Scan(&answered)
+		if err != nil {
+			return nil, fmt.Errorf("read last answer of %s: %w", g.Name, err)
+		}
+		q.Answered = moment(answered)
 		list[i] = q
 	}
 	return list, nil

@@ -24,22 +24,28 @@ const metricsLimit = 10 * time.Second
 // What /metrics tells, in the units of Prometheus (seconds, seconds since 1970). Nothing of
 // it names a patient, a professional or a sender: a personal mailbox has its key instead of its address.
 var (
-	metricMessages  = describe("greffe_messages", "Messages in each state.", "state")
-	metricDocuments = describe("greffe_documents", "Documents in each state.", "state")
-	metricLetters   = describe("greffe_dead_letters", "Events that no attempt could handle and that wait for a person.")
-	metricService   = describe("greffe_service_up", "1 when a service says that it goes well, 0 when it is in trouble or silent.", "service", "instance")
-	metricServer    = describe("greffe_mailbox_messages", "Messages on the mailbox's server at the last comparison.", "mailbox")
-	metricToCome    = describe("greffe_mailbox_waiting_messages", "Of those, messages that the archive is not known to hold.", "mailbox")
-	metricOldest    = describe("greffe_mailbox_oldest_waiting_timestamp_seconds", "Internal date of the oldest of those; absent when none waits.", "mailbox")
-	metricChecked   = describe("greffe_mailbox_last_check_timestamp_seconds", "When the mailbox was last wholly compared with the archive.", "mailbox")
-	metricExpiry    = describe("greffe_mailbox_expiry_timestamp_seconds", "When a certificate or password of the mailbox ends.", "mailbox", "what")
-	metricUnsealed  = describe("greffe_journal_unsealed_entries", "Entries of the journal that are not sealed in the archive yet.")
-	metricSealed    = describe("greffe_journal_last_seal_timestamp_seconds", "Time of the last entry that is sealed.")
-	metricStamped   = describe("greffe_journal_last_token_timestamp_seconds", "Time of the last RFC 3161 token; absent without an authority.")
-	metricCame      = describe("greffe_today_documents", "Documents that came today, copies aside.")
-	metricMachine   = describe("greffe_today_integrated_without_intervention", "Of those, documents that the record system took without a person's decision.")
-	metricDelay     = describe("greffe_today_delivery_seconds", "From arrival to the record system's answer, of those.", "quantile")
-	metricReasons   = describe("greffe_today_needing_person", "Documents of today that wait for a person or were refused, by code of the reason.", "code")
+	metricMessages   = describe("greffe_messages", "Messages in each state.", "state")
+	metricDocuments  = describe("greffe_documents", "Documents in each state.", "state")
+	metricLetters    = describe("greffe_dead_letters", "Events that no attempt could handle and that wait for a person.")
+	metricService    = describe("greffe_service_up", "1 when a service says that it goes well, 0 when it is in trouble or silent.", "service", "instance")
+	metricServer     = describe("greffe_mailbox_messages", "Messages on the mailbox's server at the last comparison.", "mailbox")
+	metricToCome     = describe("greffe_mailbox_waiting_messages", "Of those, messages that the archive is not known to hold.", "mailbox")
+	metricOldest     = describe("greffe_mailbox_oldest_waiting_timestamp_seconds", "Internal date of the oldest of those; absent when none waits.", "mailbox")
+	metricChecked    = describe("greffe_mailbox_last_check_timestamp_seconds", "When the mailbox was last wholly compared with the archive.", "mailbox")
+	metricExpiry     = describe("greffe_mailbox_expiry_timestamp_seconds", "When a certificate or password of the mailbox ends.", "mailbox", "what")
+	metricDIWaiting  = describe("greffe_di_waiting_documents", "Documents that a machine has to send to a DI.", "di")
+	metricDIOldest   = describe("greffe_di_oldest_waiting_seconds", "For how long the oldest of those has been in Greffe; 0 when none waits.", "di")
+	metricDIPaused   = describe("greffe_di_paused", "1 when a person holds the queue of a DI.", "di")
+	metricDIStopped  = describe("greffe_di_stopped", "1 when a technical error holds the queue of a DI until a person resumes it.", "di")
+	metricDIDown     = describe("greffe_di_down", "1 when a DI does not answer.", "di")
+	metricDIAnswered = describe("greffe_di_last_answer_timestamp_seconds", "When a DI last accepted or refused a document; absent when it never did.", "di")
+	metricUnsealed   = describe("greffe_journal_unsealed_entries", "Entries of the journal that are not sealed in the archive yet.")
+	metricSealed     = describe("greffe_journal_last_seal_timestamp_seconds", "Time of the last entry that is sealed.")
+	metricStamped    = describe("greffe_journal_last_token_timestamp_seconds", "Time of the last RFC 3161 token; absent without an authority.")
+	metricCame       = describe("greffe_today_documents", "Documents that came today, copies aside.")
+	metricMachine    = describe("greffe_today_integrated_without_intervention", "Of those, documents that the record system took without a person's decision.")
+	metricDelay      = describe("greffe_today_delivery_seconds", "From arrival to the record system's answer, of those.", "quantile")
+	metricReasons    = describe("greffe_today_needing_person", "Documents of today that wait for a person or were refused, by code of the reason.", "code")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -110,6 +116,7 @@ func (f figures) Collect(out chan<- prometheus.Metric) {
 		"services": func() error { return f.services(ctx, tell, moment) },
 		"journal":  func() error { return f.journal(ctx, tell, moment) },
 		"today":    func() error { return f.today(ctx, tell) },
+		"dis":      func() error { return f.dis(ctx, tell, moment) },
 	} {
 		if err := read(); err != nil {
 			f.c.log.Warn("metrics not read", slog.String("what", what), slog.Any("error", err))
@@ -171,6 +178,35 @@ func (f figures) services(ctx context.Context, tell tell, moment func(*prometheu
 		for _, e := range b.Expiries {
 			moment(metricExpiry, e.At, instance, string(e.What))
 		}
+	}
+	return nil
+}
+
+// dis tells how it goes with each DI, as the index knows it, whichever process sends. One
+// that was taken out of the configuration counts as long as something waits for it.
+func (f figures) dis(ctx context.Context, tell tell, moment func(*prometheus.Desc, time.Time, ...string)) error {
+	queues, err := f.c.db.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range queues {
+		if q.Test || !q.Configured && q.Waiting == 0 {
+			continue
+		}
+		oldest := 0.0
+		if !q.Oldest.IsZero() {
+			oldest = max(time.Since(q.Oldest).Seconds(), 0)
+		}
+		tell(metricDIWaiting, float64(q.Waiting), q.Name)
+		tell(metricDIOldest, oldest, q.Name)
+		for d, at := range map[*prometheus.Desc]time.Time{metricDIPaused: q.PausedAt, metricDIStopped: q.StoppedAt, metricDIDown: q.DownAt} {
+			is := 1.0
+			if at.IsZero() {
+				is = 0
+			}
+			tell(d, is, q.Name)
+		}
+		moment(metricDIAnswered, q.Answered, q.Name)
 	}
 	return nil
 }
