@@ -25,7 +25,8 @@ import (
 
 // hospital is the folder of an installation that every sample went through, as
 // "greffe demo --once" leaves it. Tests share it: they may add to its journal, and
-// change nothing else.
+// change nothing else. Who needs one to change copies the one at rest beside it, which
+// no command has written to: of one in use the files may be of different moments.
 var hospital = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "greffe-test-hospital-")
 	if err != nil {
@@ -35,8 +36,11 @@ var hospital = sync.OnceValues(func() (string, error) {
 	if code, _, errs := cli(nil, "demo", "--once", "--listen", "127.0.0.1:0", "--data", dir); code != exitOK {
 		return dir, fmt.Errorf("demo: exit %d: %s", code, errs)
 	}
-	return dir, nil
+	return dir, os.CopyFS(atRest(dir), os.DirFS(dir))
 })
+
+// atRest is the folder of the copy of the shared installation that nothing opens.
+func atRest(dir string) string { return dir + "-at-rest" }
 
 var hospitalDir string
 
@@ -44,6 +48,7 @@ var hospitalDir string
 func leaveHospital() {
 	if hospitalDir != "" {
 		os.RemoveAll(hospitalDir)
+		os.RemoveAll(atRest(hospitalDir))
 	}
 }
 

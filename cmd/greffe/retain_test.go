@@ -21,7 +21,7 @@ import (
 func ownHospital(t *testing.T, retention string) (string, *index.DB) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "hospital")
-	if err := os.CopyFS(dir, os.DirFS(useHospital(t))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(atRest(useHospital(t)))); err != nil {
 		t.Fatal(err)
 	}
 	// The locks of the copy begin now.
