@@ -450,7 +450,7 @@ func integratorConfig(cfg *Config) integrator.Config {
 		out.DIs = append(out.DIs, integrator.DI{
 			Name: d.Name, Protocol: d.Protocol, Sending: d.Sending, Receiving: d.Receiving, Processing: d.Processing, Charset: d.Charset,
 			Mailboxes: d.Mailboxes, Services: d.Services, Types: d.Types, Test: d.Test, Patient: integrator.Policy(d.Patient), HoldUnknown: time.Duration(d.Hold),
-			MLLP: d.mllp(), HL7: d.settings(),
+			MLLP: d.mllp(), HL7: d.settings(), Events: d.HL7.events(),
 			FHIR: d.FHIR.settings(),
 		})
 	}

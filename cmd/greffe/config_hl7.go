@@ -13,23 +13,24 @@ import (
 // HL7Config says how a DI wants its messages written, where the volet and its
 // examples disagree or are silent. Every default is the rule of the volet.
 type HL7Config struct {
-	Profile        string `yaml:"profile" doc:"MSH-21. Vide : 1.1^CISIS_CDA_HL7_LPS ; des exemples ont un blanc après ^."`
-	Structure      string `yaml:"structure" doc:"MSH-9.3. Vide : MDM_T02 ; une ligne du volet imprime MDM^T02^MDM^T02^MDM_T02, soit ici MDM^T02^MDM_T02."`
-	Identifiers    string `yaml:"identifiers" doc:"PID-3 : all (la liste du document, règle du volet) | own (INS et IPP de own_oid) | ins (INS seule)"`
-	INSType        string `yaml:"ins_type" doc:"PID-3.5 d'une INS : INS (règle, avec l'autorité ASIP-SANTE-INS-NIR en PID-3.4) | NH (forme XDS, sans nom d'autorité)"`
-	OwnOID         string `yaml:"own_oid" doc:"OID des IPP de l'établissement."`
-	OwnName        string `yaml:"own_name" doc:"Nom de leur autorité, en PID-3.4. Vide : l'OID seul."`
-	SexUnknown     string `yaml:"sex_unknown" doc:"PID-8 quand le document dit UN : U (table HL7 0001) | UN"`
-	Reliability    string `yaml:"reliability" doc:"PID-32 : PROV | RECUP | VALI | QUAL. Vide : QUAL quand le courriel affirme une INS qualifiée (X-MSS-INS: O), VALI sinon, PROV sans INS."`
-	Number         string `yaml:"number" doc:"TXA-12 et TXA-13 : rule (extension^^racine^ISO, règle du volet) | example (racine.extension^namespace, exemples)"`
-	Namespace      string `yaml:"namespace" doc:"Second composant de la forme example."`
-	Subtype        string `yaml:"subtype" doc:"OBX-5.2 du document : text (règle) | TEXT"`
-	AuthorityHD    bool   `yaml:"authority_hd" doc:"PRT-8.6 : false (FINESS nu, volet) | true (FINESS&OID&ISO, type de données HD)"`
-	BareMessageID  bool   `yaml:"bare_message_id" doc:"OBX-3.1 : false (<…>, comme dans le courriel) | true (sans chevrons, comme dans les exemples)"`
-	MessageIDLimit int    `yaml:"message_id_limit" doc:"Longueur d'OBX-3.1, en caractères, pour un DI qui s'en tient aux 20 de HL7. 0 : entier."`
-	SubjectLimit   int    `yaml:"subject_limit" doc:"Longueur de l'objet en OBX-3.2, en caractères, pour un DI qui s'en tient aux 199 de HL7. 0 : entier."`
-	PlainPDF       string `yaml:"plain_pdf" doc:"Type (OBR-4) d'un PDF sans CDA, envoyé une fois qu'une personne en a choisi le patient : code^libellé^système, par exemple 51851-4^Document administratif^LN. Vide : jamais, le volet ne connaît que le CDA."`
-	PDFType        string `yaml:"pdf_type" doc:"OBX-5.2 et OBX-5.3 de ce PDF. Vide : application^pdf."`
+	Profile        string   `yaml:"profile" doc:"MSH-21. Vide : 1.1^CISIS_CDA_HL7_LPS ; des exemples ont un blanc après ^."`
+	Structure      string   `yaml:"structure" doc:"MSH-9.3. Vide : MDM_T02 ; une ligne du volet imprime MDM^T02^MDM^T02^MDM_T02, soit ici MDM^T02^MDM_T02."`
+	Identifiers    string   `yaml:"identifiers" doc:"PID-3 : all (la liste du document, règle du volet) | own (INS et IPP de own_oid) | ins (INS seule)"`
+	INSType        string   `yaml:"ins_type" doc:"PID-3.5 d'une INS : INS (règle, avec l'autorité ASIP-SANTE-INS-NIR en PID-3.4) | NH (forme XDS, sans nom d'autorité)"`
+	OwnOID         string   `yaml:"own_oid" doc:"OID des IPP de l'établissement."`
+	OwnName        string   `yaml:"own_name" doc:"Nom de leur autorité, en PID-3.4. Vide : l'OID seul."`
+	SexUnknown     string   `yaml:"sex_unknown" doc:"PID-8 quand le document dit UN : U (table HL7 0001) | UN"`
+	Reliability    string   `yaml:"reliability" doc:"PID-32 : PROV | RECUP | VALI | QUAL. Vide : QUAL quand le courriel affirme une INS qualifiée (X-MSS-INS: O), VALI sinon, PROV sans INS."`
+	Number         string   `yaml:"number" doc:"TXA-12 et TXA-13 : rule (extension^^racine^ISO, règle du volet) | example (racine.extension^namespace, exemples)"`
+	Namespace      string   `yaml:"namespace" doc:"Second composant de la forme example."`
+	Subtype        string   `yaml:"subtype" doc:"OBX-5.2 du document : text (règle) | TEXT"`
+	AuthorityHD    bool     `yaml:"authority_hd" doc:"PRT-8.6 : false (FINESS nu, volet) | true (FINESS&OID&ISO, type de données HD)"`
+	BareMessageID  bool     `yaml:"bare_message_id" doc:"OBX-3.1 : false (<…>, comme dans le courriel) | true (sans chevrons, comme dans les exemples)"`
+	MessageIDLimit int      `yaml:"message_id_limit" doc:"Longueur d'OBX-3.1, en caractères, pour un DI qui s'en tient aux 20 de HL7. 0 : entier."`
+	SubjectLimit   int      `yaml:"subject_limit" doc:"Longueur de l'objet en OBX-3.2, en caractères, pour un DI qui s'en tient aux 199 de HL7. 0 : entier."`
+	PlainPDF       string   `yaml:"plain_pdf" doc:"Type (OBR-4) d'un PDF sans CDA, envoyé une fois qu'une personne en a choisi le patient : code^libellé^système, par exemple 51851-4^Document administratif^LN. Vide : jamais, le volet ne connaît que le CDA."`
+	Events         []string `yaml:"events" doc:"Événements MDM que le DI prend : T02, T10 (remplacement), T04 (suppression). Sans T10 ou T04, ce changement n'est pas envoyé : une personne le fait à la main dans le DI. Un DI qui répond ERR 200 ou 201 à l'un des trois arrête sa file."`
+	PDFType        string   `yaml:"pdf_type" doc:"OBX-5.2 et OBX-5.3 de ce PDF. Vide : application^pdf."`
 }
 
 // setDefaults fills what the file leaves out.
@@ -44,6 +45,18 @@ func (h *HL7Config) setDefaults() {
 			*f.to = f.v
 		}
 	}
+	if len(h.Events) == 0 {
+		h.Events = []string{string(hl7.First), string(hl7.Replace), string(hl7.Delete)}
+	}
+}
+
+// events are the kinds of message that d takes.
+func (h *HL7Config) events() []hl7.Event {
+	list := make([]hl7.Event, len(h.Events))
+	for i, e := range h.Events {
+		list[i] = hl7.Event(e)
+	}
+	return list
 }
 
 // settings are those of the messages to d.
@@ -73,6 +86,12 @@ func (d *DIConfig) validateHL7(key string, bad func(key, format string, args ...
 	oneOf(key+"hl7.sex_unknown", h.SexUnknown, "U", "UN")
 	oneOf(key+"hl7.reliability", h.Reliability, "", "PROV", "RECUP", "VALI", "QUAL")
 	oneOf(key+"hl7.number", h.Number, "rule", "example")
+	for _, e := range h.Events {
+		oneOf(key+"hl7.events", e, string(hl7.First), string(hl7.Replace), string(hl7.Delete))
+	}
+	if len(h.Events) > 0 && !slices.Contains(h.Events, string(hl7.First)) {
+		bad(key+"hl7.events", "T02 est attendu : un DI qui ne le prend pas ne reçoit aucun document")
+	}
 	if h.Identifiers == "own" && h.OwnOID == "" {
 		bad(key+"hl7.own_oid", "l'OID des IPP de l'établissement est attendu avec identifiers: own")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,15 +24,21 @@ func TestHL7Settings(t *testing.T) {
 	if got := cfg.DI[0].settings(); got != want {
 		t.Errorf("default\n%+v\nwant\n%+v", got, want)
 	}
+	if got := integratorConfig(cfg).DIs[0].Events; !slices.Equal(got, []hl7.Event{hl7.First, hl7.Replace, hl7.Delete}) {
+		t.Errorf("default events %v", got)
+	}
 	if cfg.DI[0].MLLP.Connections != 4 {
 		t.Errorf("%d connections", cfg.DI[0].MLLP.Connections)
 	}
 	cfg, err = loadConfig(writeConfig(t, hl7Config+`hl7: { profile: '1.1^ CISIS_CDA_HL7_LPS', structure: 'MDM^T02^MDM_T02', identifiers: own, ins_type: NH,
   own_oid: 1.2.3, own_name: CH, sex_unknown: UN, reliability: QUAL, number: example, namespace: CH, subtype: TEXT, authority_hd: true,
-  bare_message_id: true, message_id_limit: 20, subject_limit: 199, plain_pdf: '51851-4^Document administratif^LN', pdf_type: 'AP^PDF' } }
+  bare_message_id: true, message_id_limit: 20, subject_limit: 199, plain_pdf: '51851-4^Document administratif^LN', pdf_type: 'AP^PDF', events: [T02, T04] } }
 `), "")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := integratorConfig(cfg).DIs[0].Events; !slices.Equal(got, []hl7.Event{hl7.First, hl7.Delete}) {
+		t.Errorf("events %v", got)
 	}
 	s := reflect.ValueOf(integratorConfig(cfg).DIs[0].HL7)
 	for i := range s.NumField() {
@@ -52,6 +59,8 @@ func TestHL7SettingsAreChecked(t *testing.T) {
 		"hl7: { number: root }":                           "di[0].hl7.number",
 		"hl7: { plain_pdf: true }":                        "di[0].hl7.plain_pdf : code^libellé^système",
 		"hl7: { pdf_type: pdf }":                          "di[0].hl7.pdf_type",
+		"hl7: { events: [T02, T11] }":                     `di[0].hl7.events : "T11" n'est pas admis`,
+		"hl7: { events: [T10] }":                          "di[0].hl7.events : T02 est attendu",
 		"hl7: { subject_limit: -1 }":                      "di[0].hl7.subject_limit : un nombre de caractères",
 		"hl7: { profile: 'a|b' }":                         "di[0].hl7.profile : les séparateurs",
 		"hl7: { own_name: 'a^b' }":                        "di[0].hl7.own_name : les séparateurs",

@@ -20,14 +20,14 @@ import (
 type technical struct {
 	meaning string // French
 	do      string // French
-	// optional is set when a replacement or deletion is refused as a kind of message that
-	// the DI does not know: documents still arrive, so that its queue need not stop.
-	optional bool
+	// kind is set when it may be that the DI does not take replacements, or deletions, at
+	// all: a setting then has them left to a person (DI.Events).
+	kind bool
 }
 
 const (
 	fixSettings = "Vérifier les réglages hl7 de ce DI avec son éditeur, puis reprendre."
-	fixHand     = "Faire ce changement à la main dans le DI, puis classer le document."
+	fixKind     = "Si ce DI ne prend pas les %s (%s), le dire dans hl7.events : une personne les fera à la main. Puis reprendre."
 )
 
 var technicals = map[string]technical{
@@ -37,8 +37,8 @@ var technicals = map[string]technical{
 	"103": {meaning: "valeur inconnue du DI, par exemple le type de document", do: "Faire ajouter cette valeur aux tables du DI, puis reprendre."},
 	"198": {meaning: "nombre de répétitions", do: fixSettings},
 	"199": {meaning: "autre erreur de syntaxe", do: fixSettings},
-	"200": {meaning: "type de message non pris en charge", do: fixSettings, optional: true},
-	"201": {meaning: "événement non pris en charge", do: fixSettings, optional: true},
+	"200": {meaning: "type de message non pris en charge", do: fixSettings, kind: true},
+	"201": {meaning: "événement non pris en charge", do: fixSettings, kind: true},
 	"202": {meaning: "environnement (MSH-11) refusé", do: "Vérifier le réglage processing et l'adresse : ce DI est-il le bon ? Puis reprendre."},
 	"203": {meaning: "version de HL7 refusée", do: fixSettings},
 	"204": {meaning: "objet inconnu du DI", do: fixSettings},
@@ -88,12 +88,13 @@ func readACK(a hl7.ACK, d Delivery) Result {
 	if fields := places(a.Errors); fields != "" {
 		what += " au champ " + fields
 	}
-	stops := true
-	if row.optional && d.Action != greffe.ActionNew {
-		row.do, stops = fixHand, false
+	if row.kind && d.Action == greffe.ActionReplace {
+		row.do = fmt.Sprintf(fixKind, "remplacements", hl7.Replace)
+	} else if row.kind && d.Action == greffe.ActionDelete {
+		row.do = fmt.Sprintf(fixKind, "suppressions", hl7.Delete)
 	}
 	o.Text = fmt.Sprintf("Le DI signale %s : %s. %s", what, row.meaning, row.do)
-	return Result{Outcome: o, Stops: stops}
+	return Result{Outcome: o, Stops: true}
 }
 
 // code returns what a DI gives as a code when it looks like one. It goes into logs and
@@ -181,6 +182,16 @@ func whyUnanswered(err error) string {
 		return "Le DI ferme la connexion dès le début : TLS est-il attendu, le certificat client est-il admis ?"
 	}
 	return "Le DI ne peut pas être joint."
+}
+
+// untaken is the result of a message that the DI is known not to take (DI.Events).
+func untaken(e hl7.Event) Result {
+	o := greffe.Outcome{State: greffe.StateTodo, Code: "hl7.events"}
+	o.Text = "Ce DI ne prend pas les remplacements par HL7 : mettre la nouvelle version à la place de l'ancienne à la main dans le DI, puis classer le document."
+	if e == hl7.Delete {
+		o.Text = "L'émetteur supprime ce document et ce DI ne prend pas les suppressions par HL7 : le retirer à la main dans le DI, puis classer."
+	}
+	return Result{Outcome: o}
 }
 
 // unwritable is the result of a document that cannot go in a message to this DI: a

@@ -73,6 +73,10 @@ type DI struct {
 	// HL7 are the other settings of the volet's open points. Sending, Receiving,
 	// Processing and Charset above go before the ones in it.
 	HL7 hl7.Settings
+	// Events are the HL7 events that the DI takes: T02, and T10 and T04 unless it is known
+	// not to (ERR-3 200 or 201). A replacement or deletion that it does not take is left to
+	// a person and not sent. Empty: all three.
+	Events []hl7.Event
 
 	FHIR FHIR
 }

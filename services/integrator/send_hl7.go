@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 	_ "time/tzdata" // messages carry local time; a minimal image has no time zones
 
@@ -19,6 +20,7 @@ type mllpSender struct {
 	client   *hl7.Client
 	settings hl7.Settings
 	zone     *time.Location
+	events   []hl7.Event // empty: all
 }
 
 func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
@@ -32,6 +34,9 @@ func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
 	}
 	if err := s.Check(); err != nil {
 		return nil, err
+	}
+	if len(d.Events) > 0 && !slices.Contains(d.Events, hl7.First) {
+		return nil, fmt.Errorf("events %v: a DI that does not take %s takes nothing", d.Events, hl7.First)
 	}
 	host, _, err := net.SplitHostPort(d.MLLP.Address)
 	if err != nil {
@@ -60,7 +65,7 @@ func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
 		client: hl7.NewClient(hl7.ClientConfig{
 			Address: d.MLLP.Address, TLS: tc, Connections: connections, AckTimeout: d.MLLP.Timeout,
 		}),
-		settings: s, zone: zone,
+		settings: s, zone: zone, events: d.Events,
 	}, nil
 }
 
@@ -77,6 +82,9 @@ func (s *mllpSender) Send(ctx context.Context, d Delivery) (Result, error) {
 		m.Event, m.Parent = hl7.Replace, d.Parent
 	case greffe.ActionDelete:
 		m.Event, m.Parent = hl7.Delete, d.Facts.Replaces
+	}
+	if len(s.events) > 0 && !slices.Contains(s.events, m.Event) {
+		return untaken(m.Event), nil
 	}
 	var ack hl7.ACK
 	f, err := d.Open() // before a connection is taken: what cannot be read is not sent
