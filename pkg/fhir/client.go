@@ -40,8 +40,12 @@ func (e *Error) Duplicate() bool {
 	return e.Status == http.StatusConflict || e.Status == http.StatusPreconditionFailed || e.Has("duplicate", "multiple-matches")
 }
 
-// maxAnswer is the longest answer that is read, in bytes.
-const maxAnswer = 4 << 20
+// maxAnswer is the longest answer, in bytes, once long texts are left out (brief), maxRead
+// before that. What is longer counts as no answer.
+const (
+	maxAnswer = 4 << 20
+	maxRead   = 512 << 20
+)
 
 // Config says how a server is reached.
 type Config struct {

@@ -128,7 +128,7 @@ func (c *Client) once(ctx context.Context, r request, token string) (answer, err
 		return answer{}, fmt.Errorf("%w: %w", ErrNoAnswer, withoutURL(err))
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	b, err := io.ReadAll(io.LimitReader(&brief{r: io.LimitReader(resp.Body, maxRead)}, maxAnswer+1))
 	if err != nil {
 		if ctx.Err() != nil {
 			return answer{}, ctx.Err()
