@@ -49,8 +49,10 @@ const (
 
 // Config says how a server is reached.
 type Config struct {
-	Base    string        // address of the service, http(s)://host/path
-	TLS     *tls.Config   // nil: the system's authorities, no client certificate
+	Base string // address of the service, http(s)://host/path
+	// TLS returns what a new connection over TLS needs, as it is now: certificates are
+	// renewed. nil: the system's authorities, no client certificate.
+	TLS     func() (*tls.Config, error)
 	Token   string        // path of a file with a bearer token, read for each request; empty: none
 	OAuth   *OAuth        // how access tokens are had; nil: no such thing. Not beside Token
 	Timeout time.Duration // without progress on one request; 0 means 60 s
@@ -88,13 +90,15 @@ func New(cfg Config) (*Client, error) {
 	}
 	tr := &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:       cfg.TLS,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: timeout, // counted from the end of the request body
 		MaxConnsPerHost:       conns,
 		MaxIdleConnsPerHost:   conns,
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
+	}
+	if cfg.TLS != nil {
+		tr.DialTLSContext = dialTLS(cfg.TLS)
 	}
 	c := &Client{
 		base: base, token: cfg.Token, tr: tr, timeout: timeout, slots: make(chan struct{}, conns),
@@ -114,6 +118,20 @@ func New(cfg Config) (*Client, error) {
 		c.tokens = newTokens(*cfg.OAuth, c.http, timeout)
 	}
 	return c, nil
+}
+
+// dialTLS makes each connection with the settings of its moment.
+func dialTLS(settings func() (*tls.Config, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		tc, err := settings()
+		if err != nil {
+			return nil, err
+		}
+		tc.NextProtos = []string{"h2", "http/1.1"}
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: tc}).DialContext(ctx, network, address)
+	}
 }
 
 // Close gives idle connections up.

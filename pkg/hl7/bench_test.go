@@ -37,7 +37,7 @@ func BenchmarkSend(b *testing.B) {
 				}
 				return WriteFrame(w, Answer(msh, ACK{Code: "AA", ID: "1"}, time.Now()))
 			})
-			c := client(b, ClientConfig{Address: addr, TLS: caller, Connections: 4, AckTimeout: time.Minute})
+			c := client(b, ClientConfig{Address: addr, TLS: always(caller), Connections: 4, AckTimeout: time.Minute})
 			var next atomic.Int64
 			b.SetBytes(int64(len(document)))
 			b.ReportAllocs()

@@ -36,8 +36,10 @@ var ErrClosed = errors.New("hl7: client closed")
 
 // ClientConfig says how a receiver is reached.
 type ClientConfig struct {
-	Address     string        // host:port
-	TLS         *tls.Config   // nil: plain TCP
+	Address string // host:port
+	// TLS returns what a new connection over TLS needs, as it is now: certificates are
+	// renewed. nil: plain TCP.
+	TLS         func() (*tls.Config, error)
 	Connections int           // at once, each with one message in flight; 0 means 1
 	DialTimeout time.Duration // including the TLS handshake; 0 means 10 s
 	AckTimeout  time.Duration // from the end of the message to its answer; 0 means 60 s
@@ -190,7 +192,10 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 	var conn net.Conn
 	var err error
 	if c.cfg.TLS != nil {
-		conn, err = (&tls.Dialer{NetDialer: d, Config: c.cfg.TLS}).DialContext(dctx, "tcp", c.cfg.Address)
+		var tc *tls.Config
+		if tc, err = c.cfg.TLS(); err == nil {
+			conn, err = (&tls.Dialer{NetDialer: d, Config: tc}).DialContext(dctx, "tcp", c.cfg.Address)
+		}
 	} else {
 		conn, err = d.DialContext(dctx, "tcp", c.cfg.Address)
 	}

@@ -389,12 +389,20 @@ func TestBrokenContentNeverArrives(t *testing.T) {
 	}
 }
 
+// always is for settings that do not change; nil for none.
+func always(cfg *tls.Config) func() (*tls.Config, error) {
+	if cfg == nil {
+		return nil
+	}
+	return func() (*tls.Config, error) { return cfg, nil }
+}
+
 func TestClientWithMutualTLS(t *testing.T) {
 	t.Parallel()
 	cert, pool := certificate(t)
 	server := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	addr := receiver(t, server, accept)
-	good := client(t, ClientConfig{Address: addr, TLS: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: "di.example"}})
+	good := client(t, ClientConfig{Address: addr, TLS: always(&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}, ServerName: "di.example"})})
 	for _, id := range []string{"G1", "G2"} {
 		if a, err := good.Send(t.Context(), id, message(id)); err != nil || a.Code != "AA" {
 			t.Fatalf("%+v, %v", a, err)
@@ -405,7 +413,7 @@ func TestClientWithMutualTLS(t *testing.T) {
 		"no client certificate": {ServerName: "di.example", RootCAs: pool},
 		"other name":            {ServerName: "other.example", RootCAs: pool, Certificates: []tls.Certificate{cert}},
 	} {
-		c := client(t, ClientConfig{Address: addr, TLS: cfg})
+		c := client(t, ClientConfig{Address: addr, TLS: always(cfg)})
 		if _, err := c.Send(t.Context(), "G1", message("G1")); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("%s: %v", name, err)
 		}

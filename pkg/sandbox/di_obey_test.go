@@ -205,11 +205,13 @@ func TestDIOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := hl7.ClientConfig{Address: d.MLLPSAddr(), AckTimeout: 20 * time.Second, TLS: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}}
+	cfg := hl7.ClientConfig{Address: d.MLLPSAddr(), AckTimeout: 20 * time.Second, TLS: func() (*tls.Config, error) { return &tls.Config{RootCAs: pool}, nil }}
 	if _, err := deliverTo(t, cfg, 1); !errors.Is(err, hl7.ErrNoAnswer) {
 		t.Errorf("without a certificate: %v", err)
 	}
-	cfg.TLS.Certificates = []tls.Certificate{cert}
+	cfg.TLS = func() (*tls.Config, error) {
+		return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{cert}}, nil
+	}
 	if a, err := deliverTo(t, cfg, 1); err != nil || a.Code != "AA" || len(d.Documents()) != 1 {
 		t.Errorf("%+v, %v", a, err)
 	}

@@ -111,7 +111,7 @@ type Console struct {
 	tokenRates    rates         // of scripts
 	oidc          *provider     // nil when none is configured
 	hashing       chan struct{} // one slot per password hash computed at once
-	di            []diCredential
+	di            *renewed[[]diCredential]
 	live          *hub
 	boxes         map[string]string // opaque key of a mailbox -> address
 	listener      net.Listener
@@ -155,7 +155,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if c.pages, err = loadPages(c.wall); err != nil {
 		return nil, fmt.Errorf("load pages: %w", err)
 	}
-	if c.di, err = loadDI(cfg.DI); err != nil {
+	if c.di, err = watchDI(cfg.DI, c.log); err != nil {
 		return nil, err
 	}
 	if err := c.loadMetrics(); err != nil {
@@ -176,16 +176,18 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	var tlsConfig *tls.Config
 	if cfg.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.Certificate, cfg.Key)
+		pair, err := newRenewed(c.log, func() (tls.Certificate, error) { return tls.LoadX509KeyPair(cfg.Certificate, cfg.Key) }, cfg.Certificate, cfg.Key)
 		if err != nil {
 			return nil, fmt.Errorf("console certificate: %w", err)
 		}
-		tlsConfig = &tls.Config{
-			MinVersion:   tls.VersionTLS12,
-			Certificates: []tls.Certificate{pair},
-			NextProtos:   []string{"h2", "http/1.1"},
-		}
-		askForDI(tlsConfig, c.di)
+		tlsConfig = askingForDI(&tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				now := pair.get()
+				return &now, nil
+			},
+			NextProtos: []string{"h2", "http/1.1"},
+		}, c.di)
 	}
 	if c.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("console listen: %w", err)

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -28,6 +29,19 @@ type diCredential struct {
 	hasToken     bool
 	test         bool
 	certificates []*x509.Certificate
+}
+
+// watchDI is loadDI, again when a file has changed.
+func watchDI(list []DIAccess, log *slog.Logger) (*renewed[[]diCredential], error) {
+	var paths []string
+	for _, d := range list {
+		for _, path := range []string{d.TokenFile, d.CertificateFile} {
+			if path != "" {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return newRenewed(log, func() ([]diCredential, error) { return loadDI(list) }, paths...)
 }
 
 func loadDI(list []DIAccess) ([]diCredential, error) {
@@ -79,19 +93,23 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
-// askForDI lets the server ask for the client certificates of the record systems.
+// askingForDI lets the server ask for the client certificates of the record systems.
 // Which of them it takes is decided by dossier, certificate by certificate: no
 // authority can make another one. The names of their issuers are given so that the
 // browser of a person with a card of another authority does not ask her for it.
-func askForDI(cfg *tls.Config, list []diCredential) {
-	issuers := x509.NewCertPool()
-	for _, k := range list {
-		for _, c := range k.certificates {
-			cfg.ClientAuth = tls.RequestClientCert
-			issuers.AddCert(&x509.Certificate{Raw: c.RawIssuer, RawSubject: c.RawIssuer}) // names are all that is read of it
+func askingForDI(cfg *tls.Config, di *renewed[[]diCredential]) *tls.Config {
+	cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		own, issuers := cfg.Clone(), x509.NewCertPool()
+		for _, k := range di.get() {
+			for _, c := range k.certificates {
+				own.ClientAuth = tls.RequestClientCert
+				issuers.AddCert(&x509.Certificate{Raw: c.RawIssuer, RawSubject: c.RawIssuer}) // names are all that is read of it
+			}
 		}
+		own.ClientCAs = issuers
+		return own, nil
 	}
-	cfg.ClientCAs = issuers
+	return cfg
 }
 
 // dossier returns the name of the record system whose certificate, or token (RFC 6750
@@ -100,7 +118,7 @@ func askForDI(cfg *tls.Config, list []diCredential) {
 func (c *Console) dossier(r *http.Request, now time.Time) string {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		leaf := r.TLS.PeerCertificates[0]
-		for _, d := range c.di {
+		for _, d := range c.di.get() {
 			for _, known := range d.certificates {
 				if known.Equal(leaf) && now.Before(leaf.NotAfter) && !now.Before(leaf.NotBefore) {
 					return d.name
@@ -114,7 +132,7 @@ func (c *Console) dossier(r *http.Request, now time.Time) string {
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	name := ""
-	for _, d := range c.di {
+	for _, d := range c.di.get() {
 		if d.hasToken && subtle.ConstantTimeCompare(d.token[:], sum[:]) == 1 {
 			name = d.name
 		}
@@ -186,7 +204,7 @@ func (c *Console) serveDI(w http.ResponseWriter, r *http.Request, v *visit) erro
 // there, or was given. What waits for a person is on its way again once she decided: the
 // index knows that before the reference is sent.
 func (c *Console) referenced(ctx context.Context, d index.Document, di string) (bool, error) {
-	for _, k := range c.di {
+	for _, k := range c.di.get() {
 		if k.name == di && k.test { // it gets what others got, and leaves no trace of it
 			return d.State != greffe.StateTodo && d.State != greffe.StateDismissed, nil
 		}

@@ -71,7 +71,8 @@ func TestDIFetchesByReference(t *testing.T) {
 		t.Errorf("a document that went elsewhere: status %d", r.StatusCode)
 	}
 	// A test DI is sent past days again without a delivery of its own in the index.
-	w.console.di[0].name, w.console.di[0].test = "essai", true
+	dis := w.console.di.get()
+	dis[0].name, dis[0].test = "essai", true
 	if r := v.get("/di/documents/"+string(a.Documents[2]), token...); r.StatusCode != http.StatusOK {
 		t.Errorf("a document for the test DI: status %d", r.StatusCode)
 	}
@@ -117,6 +118,46 @@ func TestDITokensAreChecked(t *testing.T) {
 
 // A certificate is taken as it is: another one of the same authority is not, nor is
 // one that has ended, and a person's browser is asked for none of another authority.
+// A token that was renewed is taken at once, and the one before no more.
+func TestDITokenIsRenewed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.receive(mail{subject: "x", docs: []doc{{facts: cda1("1", 1, "Lettre", maelle), bytes: []byte("<a/>")}}})
+	w.given(a.Documents[0], "")
+	path := filepath.Join(t.TempDir(), "dpi.token")
+	write := func(token string) {
+		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first, then = "premier-jeton-du-dpi-0123", "second-jeton-du-dpi-01234"
+	write(first)
+	var err error
+	if w.console.di, err = watchDI([]DIAccess{{Name: "dpi", TokenFile: path}}, w.console.log); err != nil {
+		t.Fatal(err)
+	}
+	takes := func(token string) bool {
+		return w.visitor().get("/di/documents/"+string(a.Documents[0]), "Authorization", "Bearer "+token).StatusCode == http.StatusOK
+	}
+	if !takes(first) || takes(then) {
+		t.Error("the first token")
+	}
+	write(then + "5") // another length: a clock that ticks slowly hides nothing
+	if takes(first) || !takes(then+"5") {
+		t.Error("the renewed token")
+	}
+	write("court")
+	if !takes(then + "5") {
+		t.Error("a token that is none took its place")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if !takes(then + "5") {
+		t.Error("without the file")
+	}
+}
+
 func TestDIShowsItsCertificate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,12 +170,13 @@ func TestDIShowsItsCertificate(t *testing.T) {
 	known := filepath.Join(dir, "dpi.pem")
 	writePEM(t, known, dpi.Leaf, ended.Leaf)
 	var err error
-	if w.console.di, err = loadDI([]DIAccess{{Name: "dpi", CertificateFile: known}}); err != nil {
+	if w.console.di, err = watchDI([]DIAccess{{Name: "dpi", CertificateFile: known}}, w.console.log); err != nil {
 		t.Fatal(err)
 	}
+	lender := httptest.NewTLSServer(nil) // of its certificate
 	server := httptest.NewUnstartedServer(w.console.Handler())
-	server.TLS = &tls.Config{}
-	askForDI(server.TLS, w.console.di)
+	server.TLS = askingForDI(&tls.Config{Certificates: lender.TLS.Certificates}, w.console.di)
+	lender.Close()
 	server.StartTLS()
 	defer server.Close()
 	get := func(own *tls.Certificate) (status, asked int) {
@@ -170,6 +212,22 @@ func TestDIShowsItsCertificate(t *testing.T) {
 	}
 	if !w.journalled("dpi", "fetched", string(a.Documents[0]), "ok") {
 		t.Error("the fetch is not in the journal")
+	}
+	// Renewed, by another authority: the new one is asked for and taken, the old one is not.
+	// What is half written changes nothing.
+	next := newAuthority(t).issue(t, now.Add(time.Hour))
+	writePEM(t, known, next.Leaf)
+	if status, asked := get(next); status != 200 || asked != 1 {
+		t.Errorf("renewed: status %d, asked %d", status, asked)
+	}
+	if status, asked := get(dpi); status != 401 || asked != 0 {
+		t.Errorf("the one before: status %d, asked %d", status, asked)
+	}
+	if err := os.WriteFile(known, []byte("-----BEGIN CERTIF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := get(next); status != 200 {
+		t.Errorf("while it is written: status %d", status)
 	}
 	for name, content := range map[string]string{"vide": "", "clé": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "abîmé": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
 		path := filepath.Join(dir, name)

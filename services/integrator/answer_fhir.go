@@ -26,6 +26,8 @@ func readFHIRError(err error) Result {
 		if e, ok := errors.AsType[*fhir.TokenError](err); ok {
 			r.After = e.RetryAfter
 		}
+	case errors.Is(err, errFile):
+		r.Code, r.Text = "no answer", textFiles+" Nouvel essai automatique."
 	case errors.Is(err, fhir.ErrNoAnswer):
 		r.Code, r.Text = "no answer", textUnreachable
 	default:

@@ -145,6 +145,8 @@ func places(errs []hl7.ACKError) string {
 	return strings.Join(out, ", ")
 }
 
+const textFiles = "Le certificat client ou le fichier de l'autorité de ce DI ne se lit plus : vérifier les deux fichiers de la configuration."
+
 // unanswered is the result of a message that the DI did not answer: whether it has
 // the document is not known, so that the repeat has to say the same.
 func unanswered(err error) Result {
@@ -162,6 +164,8 @@ func whyUnanswered(err error) string {
 		op   *net.OpError
 	)
 	switch {
+	case errors.Is(err, errFile):
+		return textFiles
 	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
 		return "Le DI refuse la connexion TLS (" + short(op.Err.Error()) + ") : vérifier le certificat client et ce que le DI en attend."
 	case errors.Is(err, hl7.ErrForeign):

@@ -143,30 +143,37 @@ func (d DI) open(cfg Config) (Sender, error) {
 	return s, nil
 }
 
-// tlsConfig reads authorities now and the client certificate at each handshake,
-// so that a renewed one is used without a restart.
-func tlsConfig(ca, certificate string) (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read authorities: %w", err)
+// errFile marks an error of reading the files of a TLS connection, which may be renewed
+// while Greffe runs.
+var errFile = errors.New("read TLS files")
+
+// tlsConfig reads the authorities and the client certificate, now and for each connection,
+// so that renewed ones are used without a restart.
+func tlsConfig(ca, certificate string) (func() (*tls.Config, error), error) {
+	read := func() (*tls.Config, error) {
+		cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+		if ca != "" {
+			pem, err := os.ReadFile(ca)
+			if err != nil {
+				return nil, fmt.Errorf("%w: authorities: %w", errFile, err)
+			}
+			cfg.RootCAs = x509.NewCertPool()
+			if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("%w: authorities: %s holds no certificate", errFile, ca)
+			}
 		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read authorities: %s holds no certificate", ca)
+		if certificate != "" {
+			pair, err := tls.LoadX509KeyPair(certificate, certificate)
+			if err != nil {
+				return nil, fmt.Errorf("%w: client certificate: %w", errFile, err)
+			}
+			// Whatever authorities the DI names: some name none of theirs.
+			cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 		}
+		return cfg, nil
 	}
-	if certificate != "" {
-		if _, err := tls.LoadX509KeyPair(certificate, certificate); err != nil {
-			return nil, fmt.Errorf("read client certificate: %w", err)
-		}
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(certificate, certificate)
-			return &c, err
-		}
-	}
-	return cfg, nil
+	_, err := read()
+	return read, err
 }
 
 // Check is one thing that was tried.

@@ -39,7 +39,11 @@ func TestFHIRServer(t *testing.T) {
 		Base: base, TokenFile: os.Getenv("GREFFE_TEST_FHIR_TOKEN"), Patch: os.Getenv("GREFFE_TEST_FHIR_PATCH"), Deletion: "entered-in-error",
 		CA: os.Getenv("GREFFE_TEST_FHIR_CA"), Certificate: os.Getenv("GREFFE_TEST_FHIR_CERTIFICATE"), SourceID: "1.2.250.1.999.2", Timeout: time.Minute,
 	}}
-	tc, err := tlsConfig(s.settings.CA, s.settings.Certificate)
+	read, err := tlsConfig(s.settings.CA, s.settings.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tc, err := read()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type fhirSender struct {
 }
 
 func newFHIRSender(d DI, cfg Config) (*fhirSender, error) {
-	var tc *tls.Config
+	var tc func() (*tls.Config, error)
 	var err error
 	if d.FHIR.CA != "" || d.FHIR.Certificate != "" {
 		if tc, err = tlsConfig(d.FHIR.CA, d.FHIR.Certificate); err != nil {

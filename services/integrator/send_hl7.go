@@ -38,7 +38,7 @@ func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
 	if len(d.Events) > 0 && !slices.Contains(d.Events, hl7.First) {
 		return nil, fmt.Errorf("events %v: a DI that does not take %s takes nothing", d.Events, hl7.First)
 	}
-	host, _, err := net.SplitHostPort(d.MLLP.Address)
+	_, _, err := net.SplitHostPort(d.MLLP.Address)
 	if err != nil {
 		return nil, fmt.Errorf("mllp address %q: want host:port", d.MLLP.Address)
 	}
@@ -50,12 +50,11 @@ func newMLLPSender(d DI, cfg Config) (*mllpSender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("time zone: %w", err)
 	}
-	var tc *tls.Config
+	var tc func() (*tls.Config, error)
 	if d.MLLP.TLS {
 		if tc, err = tlsConfig(d.MLLP.CA, d.MLLP.Certificate); err != nil {
 			return nil, err
 		}
-		tc.ServerName = host
 	}
 	connections := d.MLLP.Connections
 	if connections == 0 {
