@@ -112,7 +112,7 @@ func TestIndependentReceiver(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			addr, next := pythonReceiver(t, c.args...)
-			cl := client(t, ClientConfig{Address: addr, TLS: c.tls, Connections: 4, AckTimeout: time.Minute})
+			cl := client(t, ClientConfig{Address: addr, TLS: always(c.tls), Connections: 4, AckTimeout: time.Minute})
 			for n, x := range []struct {
 				event Event
 				size  int
