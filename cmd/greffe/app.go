@@ -251,7 +251,12 @@ func (a *app) build(name string) error {
 		if err != nil {
 			return err
 		}
-		a.storage = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && (a.cfg.Archive.Mode == archive.ModeCompliance || a.cfg.Archive.Encryption.MasterKey != ""), Nightly: nightly(a.cfg)}, a.bus, a.store, a.db, a.log)
+		roots, err := authorities(a.cfg.Journal.Timestamp.CA)
+		if err != nil {
+			return err
+		}
+		a.storage = storage.New(storage.Config{Concurrency: 16, Watched: watched(a.cfg), Zone: a.cfg.zone(), Sealer: a.sealer, Stamper: stamper, Proven: a.cfg.Archive.S3.Endpoint != "" && (a.cfg.Archive.Mode == archive.ModeCompliance || a.cfg.Archive.Encryption.MasterKey != ""), Nightly: nightly(a.cfg), Verify: verifyConfig(a.cfg),
+			Packs: storage.Packs{Dir: a.cfg.dir("packs"), Size: int64(a.cfg.Proofs.Size), Keep: time.Duration(a.cfg.Proofs.Keep), Authorities: roots, By: "greffe " + versionString()}}, a.bus, a.store, a.db, a.log)
 		run = a.storage.Run
 	case "integrator":
 		i, err := integrator.New(integratorConfig(a.cfg), a.bus, a.store, a.db, a.log)
@@ -502,6 +507,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	}
 	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
 		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
+	out.ProofDocuments, out.ProofKeep = cfg.Proofs.Documents, time.Duration(cfg.Proofs.Keep)
 	out.SecondFactor, out.FourEyes = cfg.Console.SecondFactor, cfg.Console.FourEyes
 	out.OIDC = oidcConfig(cfg)
 	for _, s := range cfg.Console.Proxies {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"greffe/pkg/archive"
+	"greffe/pkg/bus"
 	"greffe/pkg/clamd"
 	"greffe/pkg/evidence"
 	"greffe/pkg/mss"
@@ -41,6 +42,7 @@ type Config struct {
 	Index     IndexConfig     `yaml:"index" doc:"Index des files et des recherches. Sans dsn : le fichier SQLite index.db de data_dir."`
 	Journal   JournalConfig   `yaml:"journal" doc:"Journal de preuve : scellé dans l'archive chaque minute, signé, horodaté."`
 	Verify    VerifyConfig    `yaml:"verify" doc:"Vérification que le service storage fait de lui-même, une fois par jour. Son résultat est dans le journal et sur la page Système."`
+	Proofs    ProofsConfig    `yaml:"proofs" doc:"Dossiers de preuve que les auditeurs demandent dans la console (« greffe prove » n'a pas ces limites)."`
 	DI        []DIConfig      `yaml:"di" doc:"Dossiers informatisés qui reçoivent les documents. Vide : les documents sont archivés et montrés, sans envoi."`
 	Retry     []Duration      `yaml:"retry" doc:"Attentes successives quand le DI ne répond pas ou demande de revenir plus tard ; la dernière se répète."`
 	Answers   AnswersConfig   `yaml:"answers" doc:"Réponses aux expéditeurs : accusés (MDN) demandés et avis de refus (KO), depuis les boîtes qui ont un serveur smtp. Une seule réponse par message, jamais à un automate ni à un patient."`
@@ -200,6 +202,13 @@ type VerifyConfig struct {
 	Sample Percent `yaml:"sample" doc:"Part des messages, tirée au hasard chaque jour, dont tous les octets sont relus. 5% : la plupart le sont au moins une fois par mois."`
 }
 
+// ProofsConfig bounds the proof packs that are asked for in the console.
+type ProofsConfig struct {
+	Documents int      `yaml:"documents" doc:"Documents d'un dossier, au plus, de 1 à 10000."`
+	Size      Size     `yaml:"size" doc:"Taille d'un dossier, au plus. Pendant qu'il est fait, il en faut autant dans data_dir du service storage, puis autant sur le bus tant qu'il y attend son demandeur."`
+	Keep      Duration `yaml:"keep" doc:"Durée pendant laquelle un dossier prêt peut être téléchargé par qui l'a demandé, et pendant laquelle une demande attend un second auditeur ; de 1h à 90d. Ensuite il est retiré ; la demande peut être refaite."`
+}
+
 // DIConfig is one record system.
 type DIConfig struct {
 	Name       string     `yaml:"name" doc:"Nom court et définitif : il entre dans les identifiants des envois."`
@@ -291,6 +300,7 @@ func defaults() Config {
 		Bus:       BusConfig{Replicas: 1},
 		Archive:   ArchiveConfig{Retention: Duration(20 * year), Mode: "compliance"},
 		Verify:    VerifyConfig{At: "02:00", Sample: 5},
+		Proofs:    ProofsConfig{Documents: 2000, Size: 2 << 30, Keep: Duration(7 * day)},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
 		Answers:   AnswersConfig{WhiteListShrink: 10, KO: "sender", Sender: "null", PerHour: 60},
 		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
@@ -531,6 +541,15 @@ func (c *Config) validate() []problem {
 	file("bus.certificate", c.Bus.Certificate)
 	if c.Console.Unattended <= 0 {
 		bad("console.unattended", "une durée positive est attendue, par exemple 7d")
+	}
+	if n := c.Proofs.Documents; n < 1 || n > 10_000 {
+		bad("proofs.documents", "un nombre de 1 à 10000 est attendu")
+	}
+	if c.Proofs.Size < 1<<20 {
+		bad("proofs.size", "1MiB au moins")
+	}
+	if k := time.Duration(c.Proofs.Keep); k < time.Hour || k > bus.MaxPackAge {
+		bad("proofs.keep", "une durée de 1h à 90d est attendue")
 	}
 	file("console.metrics_token", c.Console.MetricsToken)
 	// Only processes that open the archive have the file: openStore misses it.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -9,17 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
-	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
-	"greffe/pkg/archive"
 	"greffe/pkg/evidence"
-	"greffe/pkg/greffe"
-	"greffe/pkg/index"
 	"greffe/services/storage"
 )
 
@@ -93,17 +84,29 @@ func runProve(ctx context.Context, c *call) error {
 	defer out.abandon()
 	bar := newProgress(c.err, "preuve")
 	defer bar.done()
-	p := &prover{app: a, selection: &o.selection, key: key, pack: evidence.NewPackWriter(out), now: time.Now().UTC().Truncate(time.Second), progress: bar.update}
-	rec, err := p.prove(ctx)
+	host, _ := os.Hostname()
+	what := storage.Proof{
+		Scope: evidence.Scope{Kind: o.kind(), From: o.from, To: o.to}, By: "greffe " + versionString(),
+		Actor: localActor, From: host, Name: rand.Text(), Progress: bar.update,
+	}
+	if what.Authorities, err = authorities(cfg.Journal.Timestamp.CA); err != nil {
+		return err
+	}
+	n, err := o.each(ctx, a.db, func(m chosen, _, _ int) error {
+		what.Chosen = append(what.Chosen, m.Lean())
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	// Whoever opens it next must find it whole: so do we.
+	if n == 0 {
+		return o.none()
+	}
+	rec, rep, err := storage.NewSealer(a.store, a.db, key, a.log).Prove(ctx, out, what)
+	if err != nil {
+		return err
+	}
 	size, err := out.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	rep, err := evidence.VerifyPack(ctx, out, size, evidence.Trust{Keys: p.keys, Authorities: p.authorities}, nil)
 	if err != nil {
 		return err
 	}
@@ -145,223 +148,4 @@ func printChecks(w io.Writer, checks []evidence.Check) {
 		}
 	}
 	fmt.Fprintf(w, "\n%d contrôles : %d conformes, %d avec réserve, %d en défaut\n", len(checks), n[evidence.StatusOK], n[evidence.StatusWarning], n[evidence.StatusKO])
-}
-
-// prover gathers a proof pack from archive and index.
-type prover struct {
-	*app
-	selection *selection
-	key       *evidence.Key
-	pack      *evidence.PackWriter
-	now       time.Time
-	progress  func(done, total int)
-
-	keyLines []string
-	keys     []note.Verifier
-	proverTrust
-	chosen []chosen
-}
-
-func (p *prover) prove(ctx context.Context) (evidence.Record, error) {
-	var rec evidence.Record
-	n, err := p.selection.each(ctx, p.db, func(c chosen, _, _ int) error {
-		p.chosen = append(p.chosen, c.lean())
-		return nil
-	})
-	if err != nil {
-		return rec, err
-	}
-	if n == 0 {
-		return rec, p.selection.none()
-	}
-	if err := p.note(ctx); err != nil {
-		return rec, err
-	}
-	sealer := storage.NewSealer(p.store, p.db, p.key, p.log)
-	if _, err := sealer.SealAll(ctx); err != nil {
-		return rec, fmt.Errorf("sceller le journal : %w", err)
-	}
-	if p.keyLines, err = storage.KeyLines(ctx, p.store); err != nil {
-		return rec, err
-	}
-	for _, line := range p.keyLines {
-		v, err := evidence.ParsePublicKey(line)
-		if err != nil {
-			return rec, err
-		}
-		p.keys = append(p.keys, v)
-	}
-	if err := p.readAuthorities(); err != nil {
-		return rec, err
-	}
-	for i := range p.chosen {
-		if err := p.message(ctx, &p.chosen[i]); err != nil {
-			return rec, err
-		}
-		p.progress(i+1, n)
-	}
-	journal, err := p.journal(ctx)
-	if err != nil {
-		return rec, err
-	}
-	if err := p.pack.AddJournal(journal); err != nil {
-		return rec, err
-	}
-	return p.pack.Finish(ctx, evidence.Record{
-		Made: p.now, By: "greffe " + versionString(), Journal: p.key.Name(),
-		Scope: evidence.Scope{Kind: p.selection.kind(), From: p.selection.from, To: p.selection.to},
-	}, p.key, evidence.Trust{Keys: p.keys, Authorities: p.authorities})
-}
-
-// lean drops what a proof does not need of a message, so that many can be held at once.
-func (c chosen) lean() chosen {
-	c.Outcomes, c.Decisions, c.History, c.Parsed = nil, nil, nil, nil
-	for _, list := range [][]index.Document{c.Detail.Documents, c.Documents} {
-		for i := range list {
-			d := &list[i]
-			d.Facts = greffe.Document{Part: d.Facts.Part, Body: d.Facts.Body}
-		}
-	}
-	return c
-}
-
-// note journals what leaves the house before anything is written.
-func (p *prover) note(ctx context.Context) error {
-	id := rand.Text()
-	host, _ := os.Hostname()
-	for _, c := range p.chosen {
-		subjects := []string{string(c.ID)}
-		if !c.Whole {
-			subjects = nil
-		}
-		for _, d := range c.Documents {
-			subjects = append(subjects, string(d.ID))
-		}
-		for _, s := range subjects {
-			if err := p.db.Append(ctx, index.Entry{Actor: localActor, Action: "exported", Subject: s, From: host, Result: "ok", Detail: "prove " + id}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// message adds the manifest and the objects of one message.
-func (p *prover) message(ctx context.Context, c *chosen) error {
-	checks := p.pack.Checks
-	if c.ArchivedAt.IsZero() {
-		checks.Warn("archive.manifest", string(c.ID), "ce message n’est pas encore archivé : il n’est pas dans le pack")
-		return nil
-	}
-	b, err := p.bytes(ctx, c.Manifest)
-	if lost(err) {
-		checks.Fail("archive.manifest", string(c.ID), "le manifeste n’est plus dans l’archive tel qu’il a été archivé : le message n’est pas dans le pack")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	m, err := archive.ParseManifest(b)
-	if err != nil {
-		checks.Fail("archive.manifest", string(c.ID), "le manifeste est contradictoire : le message n’est pas dans le pack")
-		return nil
-	}
-	checks.OK("archive.manifest", 1)
-	p.compareIndex(c, m)
-
-	var ids []greffe.DocumentID
-	var documents []evidence.PackDocument
-	for _, d := range c.Documents {
-		ids, documents = append(ids, d.ID), append(documents, evidence.PackDocument{ID: d.ID})
-	}
-	withheld := !c.Whole && evidence.OtherPatients(m, documents)
-	objects := map[greffe.Object]bool{}
-	if withheld {
-		for _, d := range c.Documents {
-			objects[m.Objects[d.Facts.Part]] = true
-			objects[m.Objects[d.Facts.Body]] = true
-		}
-	} else {
-		objects[m.Raw] = true
-		for _, o := range m.Objects {
-			objects[o] = true
-		}
-	}
-	delete(objects, greffe.Object{})
-	for _, o := range slices.SortedFunc(maps.Keys(objects), func(a, b greffe.Object) int { return bytes.Compare([]byte(a.Key), []byte(b.Key)) }) {
-		if err := p.object(ctx, o); err != nil {
-			return err
-		}
-	}
-	return p.pack.AddManifest(b, ids, withheld)
-}
-
-// object copies one object into the pack while it is checked.
-func (p *prover) object(ctx context.Context, o greffe.Object) error {
-	if p.pack.HasObject(o) {
-		return nil
-	}
-	checks := p.pack.Checks
-	r, err := p.store.Open(ctx, o)
-	if err == nil {
-		err = errors.Join(p.pack.AddObject(o, archive.Checked(r, o.Size, o.SHA256)), r.Close())
-	}
-	switch {
-	case lost(err):
-		checks.Fail("archive.object", o.Key, "cet objet n’est plus dans l’archive tel qu’il a été archivé : il n’est pas dans le pack")
-		return nil
-	case err != nil:
-		return err
-	}
-	checks.OK("archive.object", 1)
-	i, err := p.store.Stat(ctx, o.Key)
-	switch {
-	case err != nil && !errors.Is(err, archive.ErrNotFound):
-		return err
-	case i.RetainUntil.After(p.now):
-		checks.OK("archive.lock", 1)
-	default:
-		checks.Warn("archive.lock", o.Key, "rien n’empêche l’effacement de cet objet")
-	}
-	return nil
-}
-
-// lost tells that an object is not in the archive as it was archived.
-func lost(err error) bool {
-	return errors.Is(err, archive.ErrDigest) || errors.Is(err, archive.ErrNotFound) || errors.Is(err, archive.ErrKey)
-}
-
-// bytes reads a small object whole and checks it.
-func (p *prover) bytes(ctx context.Context, o greffe.Object) ([]byte, error) {
-	if o.Size > evidence.MaxSegment {
-		return nil, fmt.Errorf("%s: %w", o.Key, archive.ErrDigest)
-	}
-	r, err := p.store.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(archive.Checked(r, o.Size, o.SHA256))
-}
-
-// compareIndex compares what the index says of a message with its manifest.
-func (p *prover) compareIndex(c *chosen, m *archive.Manifest) {
-	checks := p.pack.Checks
-	if m.Raw != c.Raw || !maps.Equal(m.Objects, c.Objects) {
-		checks.Fail("index.message", string(c.ID), "l’index ne nomme pas les mêmes objets que le manifeste")
-	} else {
-		checks.OK("index.message", 1)
-	}
-	if len(m.Parsed.Documents) != len(c.Detail.Documents) {
-		checks.Fail("index.document", string(c.ID), "%d documents dans le manifeste, %d dans l’index", len(m.Parsed.Documents), len(c.Detail.Documents))
-		return
-	}
-	for i, d := range c.Detail.Documents {
-		f := &m.Parsed.Documents[i]
-		if f.Part != d.Facts.Part || m.Objects[f.Part] != d.Object || m.Objects[f.Body] != d.BodyObject {
-			checks.Fail("index.document", string(d.ID), "l’index ne donne pas à ce document la pièce du manifeste")
-		} else {
-			checks.OK("index.document", 1)
-		}
-	}
 }

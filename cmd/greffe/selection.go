@@ -11,6 +11,7 @@ import (
 	"greffe/pkg/archive"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
+	"greffe/services/storage"
 )
 
 // selection says which messages and documents a command is about.
@@ -86,11 +87,7 @@ func (s *selection) kind() string {
 }
 
 // chosen is one message and which of its documents were selected.
-type chosen struct {
-	index.Detail
-	Whole     bool             // the message itself was selected, with all that it holds
-	Documents []index.Document // in the order of the message
-}
+type chosen = storage.Chosen
 
 // find returns the ids of the messages that are selected, in their order, with the
 // documents that are; nil where the whole message is.

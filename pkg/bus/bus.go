@@ -10,7 +10,7 @@
 // What no attempt could handle waits for a person in a second stream,
 // GREFFE_DEAD, without an age limit. Raw messages travel by claim check in the
 // object store "spool"; events that are too large for a message in "claims", and
-// such letters in "letters".
+// such letters in "letters"; proof packs wait for those who asked for them in "packs".
 // Leases, retry counts and what services say about themselves live in key-value buckets.
 //
 // The bus is transport, never the only copy of anything for long: the archive
@@ -56,6 +56,7 @@ type Bus struct {
 	spool   *objects // raw messages, until dropped
 	letters *objects // large dead letters, until replayed
 	claims  *objects // large events; they age out after the events
+	packs   *objects // proof packs, until removed
 	counts  jetstream.KeyValue
 	leases  jetstream.KeyValue
 

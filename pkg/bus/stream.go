@@ -70,6 +70,10 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	packs, err := b.openObjects(ctx, "packs", MaxPackAge+24*time.Hour, replicas)
+	if err != nil {
+		return err
+	}
 	counts, err := b.keyValue(ctx, "attempts", eventAge+24*time.Hour, jetstream.FileStorage)
 	if err != nil {
 		return err
@@ -87,7 +91,7 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 		}
 	}
 	if b.spool == nil { // handles go by name: those in use stay good when all is made anew
-		b.spool, b.letters, b.claims, b.counts, b.leases, b.standings = spool, letters, claims, counts, leases, standings
+		b.spool, b.letters, b.claims, b.packs, b.counts, b.leases, b.standings = spool, letters, claims, packs, counts, leases, standings
 	}
 	return nil
 }

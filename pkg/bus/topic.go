@@ -38,6 +38,7 @@ var (
 	Triaged   = Topic[greffe.Triaged]{"triaged", func(e greffe.Triaged) string { return e.ID }}
 	Placed    = Topic[greffe.Placed]{"placed", func(e greffe.Placed) string { return e.ID }}
 	Settled   = Topic[greffe.Settled]{"settled", settledID}
+	Wanted    = Topic[greffe.Wanted]{"wanted", func(e greffe.Wanted) string { return e.ID }}
 	Listed    = Topic[greffe.Listed]{"listed", listedID}
 )
 

@@ -79,7 +79,7 @@ type Record struct {
 
 // Scope says what was asked for. The INS of a patient is not repeated.
 type Scope struct {
-	Kind string `json:"kind"` // document, message, patient or period
+	Kind string `json:"kind"` // document, message, patient, period or selection
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 }

@@ -157,6 +157,8 @@ func scopeFrench(s Scope) string {
 		return "un document"
 	case "message":
 		return "un message et ses documents"
+	case "selection":
+		return "des documents choisis un par un ou par une recherche"
 	case "patient":
 		return "les documents d’un patient" + periodFrench(s)
 	}

@@ -192,6 +192,12 @@ type Placed struct {
 	Message MessageID `json:"message"`
 }
 
+// Wanted says that the index holds a request that storage answers: to build a proof pack
+// or to verify a message. Losing one delays the request, no more.
+type Wanted struct {
+	ID string `json:"id"` // of this event
+}
+
 // Settled says that what is configured for a message was done to it in its mailbox. The
 // fetcher publishes it, once more when it does it again; storage notes it in the journal
 // once.

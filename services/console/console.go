@@ -71,6 +71,9 @@ type Config struct {
 	// addressed to them, as index.Everywhere names places.
 	Professionals map[string][]string
 
+	ProofDocuments int           // of a proof pack, at most; 0 means 2,000
+	ProofKeep      time.Duration // for how long one lies ready, told to people; 0 means 7 days
+
 	Zone         *time.Location // of all times that people read and type; nil means Paris
 	DI           []DIAccess     // record systems that may fetch documents by reference
 	Version      string         // shown at the foot of the pages
@@ -137,6 +140,12 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	}
 	if cfg.Unattended <= 0 {
 		cfg.Unattended = 7 * 24 * time.Hour
+	}
+	if cfg.ProofDocuments <= 0 {
+		cfg.ProofDocuments = 2_000
+	}
+	if cfg.ProofKeep <= 0 {
+		cfg.ProofKeep = 7 * 24 * time.Hour
 	}
 	if cfg.Zone == nil {
 		cfg.Zone = paris

@@ -50,6 +50,10 @@ type Config struct {
 	Stamper *Stamper
 	// Nightly is the verification that the service makes by itself.
 	Nightly Nightly
+	// Packs are the proof packs that people ask for; built only with a Sealer.
+	Packs Packs
+	// Verify is what a verification that a person asks for has to know.
+	Verify VerifyOptions
 
 	// Watched are the mailboxes whose days are stated, with their folders; Zone is the
 	// time zone that their days are of, nil for UTC.
@@ -83,6 +87,8 @@ type Storage struct {
 
 	sealing  sealing
 	verified verified
+
+	tidied, forgot time.Time // of the one goroutine that builds packs
 }
 
 // New makes the service; Run starts it. b, store and db stay the caller's.
@@ -93,6 +99,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
+	packDefaults(&cfg.Packs)
 	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second}
 }
 
@@ -125,6 +132,7 @@ func (s *Storage) Run(ctx context.Context) error {
 	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Archived, consumer("storage-drop"), s.onArchived) })
 	if s.cfg.Sealer != nil {
 		g.Go(func() error { s.seals(ctx); return nil })
+		g.Go(func() error { s.answer(ctx); return nil })
 	}
 	if s.cfg.Nightly.On {
 		g.Go(func() error { s.nightly(ctx); return nil })

@@ -1,4 +1,4 @@
-package main
+package storage
 
 import (
 	"context"
@@ -43,7 +43,7 @@ func (p *prover) journal(ctx context.Context) (evidence.PackJournal, error) {
 // entries returns the entries of the index about the chosen messages and documents.
 func (p *prover) entries(ctx context.Context) ([]index.Entry, error) {
 	var list []index.Entry
-	for _, c := range p.chosen {
+	for _, c := range p.what.Chosen {
 		if c.ArchivedAt.IsZero() {
 			continue
 		}

@@ -1,23 +1,12 @@
-package main
+package storage
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 
 	"greffe/pkg/evidence"
 	"greffe/pkg/index"
 )
-
-// proverTrust is whom a proof trusts with time.
-type proverTrust struct {
-	authorities *x509.CertPool // nil when none is configured
-}
-
-func (p *prover) readAuthorities() (err error) {
-	p.proverTrust.authorities, err = authorities(p.cfg.Journal.Timestamp.CA)
-	return err
-}
 
 // anchors returns the checkpoints that the entries are proven in, by size: for each entry
 // the first one with a time stamp, which dates it best, and the newest of all for those

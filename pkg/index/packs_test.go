@@ -1,0 +1,126 @@
+package index
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"greffe/pkg/greffe"
+)
+
+func TestPacks(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		items := []PackItem{{Message: "b"}, {Message: "a", Document: "a-2"}, {Message: "a", Document: "a-1"}, {Message: "b"}}
+		asked := Pack{ID: "p1", Requester: "paul", From: "192.0.2.1", Reason: "réclamation 2026-12", Kind: "selection", Messages: 2, Documents: 2, State: PackWaiting}
+		if err := db.AskPack(t.Context(), asked, items, Entry{Actor: "paul", Action: "pack-asked", Subject: "p1"}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := db.PackItems(t.Context(), "p1")
+		if err != nil || len(got) != 3 || got[0] != (PackItem{"a", "a-1"}) || got[2] != (PackItem{"b", ""}) {
+			t.Errorf("items %v, %v", got, err)
+		}
+		refusal := errors.New("no")
+		for id, want := range map[string]error{"p1": refusal, "nope": ErrNotFound} {
+			if err := db.ChangePack(t.Context(), id, func(p *Pack) ([]Entry, error) { p.State = PackReady; return nil, refusal }); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", id, err, want)
+			}
+		}
+		later := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+		change := func(f func(p *Pack)) {
+			t.Helper()
+			err := db.ChangePack(t.Context(), "p1", func(p *Pack) ([]Entry, error) {
+				f(p)
+				return []Entry{{Actor: "storage", Action: "pack-built", Subject: p.ID}}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(func(p *Pack) {
+			p.State, p.Noted, p.Size, p.SHA256, p.CoverKey, p.Stored, p.Built, p.Expires = PackReady, true, 12, greffe.DigestOf(nil), "key", true, later, later
+			p.Requester, p.Reason = "mallory", "" // stay as they were asked
+		})
+		p, err := db.Pack(t.Context(), "p1")
+		if err != nil || p.State != PackReady || !p.Noted || p.Requester != "paul" || p.Reason != asked.Reason || p.From != asked.From || p.CoverKey != "key" || !p.Expires.Equal(later) || !p.Ended.IsZero() || p.Asked.IsZero() {
+			t.Errorf("%+v, %v", p, err)
+		}
+		if list, err := db.PacksIn(t.Context(), PackReady, 10); err != nil || len(list) != 1 {
+			t.Errorf("%d ready, %v", len(list), err)
+		}
+		// The end takes the key and the list away; the bytes are still to go.
+		change(func(p *Pack) { p.State = PackExpired })
+		p, err = db.Pack(t.Context(), "p1")
+		if err != nil || p.CoverKey != "" || p.Ended.IsZero() || !p.Stored {
+			t.Errorf("at its end: %+v, %v", p, err)
+		}
+		if got, err := db.PackItems(t.Context(), "p1"); err != nil || len(got) != 0 {
+			t.Errorf("items of what ended: %v, %v", got, err)
+		}
+		if list, err := db.PacksToRemove(t.Context(), 10); err != nil || len(list) != 1 {
+			t.Errorf("%d to remove, %v", len(list), err)
+		}
+		if err := db.ForgetPacks(t.Context(), later); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Pack(t.Context(), "p1"); err != nil {
+			t.Errorf("forgotten with bytes on the bus: %v", err)
+		}
+		change(func(p *Pack) { p.Stored = false })
+		if err := db.ForgetPacks(t.Context(), later); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Pack(t.Context(), "p1"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("after months: %v", err)
+		}
+		for i := range MaxPacks + 1 {
+			err := db.AskPack(t.Context(), Pack{ID: "many" + strconv.Itoa(i), Requester: "paul", State: PackQueued}, nil)
+			if want := i == MaxPacks; errors.Is(err, ErrPending) != want || !want && err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+		if list, err := db.Packs(t.Context(), "paul", 3); err != nil || len(list) != 3 {
+			t.Errorf("%d of paul, %v", len(list), err)
+		}
+	})
+}
+
+func TestCheckups(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		if _, err := db.NextCheckup(t.Context()); !errors.Is(err, ErrNotFound) {
+			t.Errorf("none waits: %v", err)
+		}
+		first, err := db.AskCheckup(t.Context(), Checkup{ID: "c1", Message: "m", Requester: "paul"})
+		again, err2 := db.AskCheckup(t.Context(), Checkup{ID: "c2", Message: "m", Requester: "paul"})
+		other, err3 := db.AskCheckup(t.Context(), Checkup{ID: "c3", Message: "m", Requester: "jo"})
+		if errors.Join(err, err2, err3) != nil || first != "c1" || again != "c1" || other != "c3" {
+			t.Errorf("%s %s %s: %v %v %v", first, again, other, err, err2, err3)
+		}
+		if c, err := db.NextCheckup(t.Context()); err != nil || c.ID != "c1" || !c.Done.IsZero() || c.Asked.IsZero() {
+			t.Errorf("next %+v, %v", c, err)
+		}
+		for _, report := range []string{"{}", "changed"} {
+			if err := db.EndCheckup(t.Context(), "c1", "", report, Entry{Actor: "paul", Action: "verified", Subject: "m", Result: "ok"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if list, err := db.SearchJournal(t.Context(), JournalFilter{Action: "verified"}); err != nil || len(list) != 1 {
+			t.Errorf("%d entries, %v", len(list), err)
+		}
+		if c, err := db.NextCheckup(t.Context()); err != nil || c.ID != "c3" {
+			t.Errorf("next %+v, %v", c, err)
+		}
+		if err := db.EndCheckup(t.Context(), "c3", "L’archive ne répond pas.", ""); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := db.LastCheckup(t.Context(), "m"); err != nil || c.Done.IsZero() {
+			t.Errorf("last %+v, %v", c, err)
+		}
+		for i := range maxCheckups + 1 {
+			_, err := db.AskCheckup(t.Context(), Checkup{ID: "x" + strconv.Itoa(i), Message: greffe.MessageID(strconv.Itoa(i)), Requester: "paul"})
+			if want := i == maxCheckups; errors.Is(err, ErrPending) != want || !want && err != nil {
+				t.Errorf("request %d: %v", i, err)
+			}
+		}
+	})
+}
