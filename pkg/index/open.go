@@ -93,7 +93,7 @@ func (db *DB) openPostgres(ctx context.Context, dsn string) error {
 	}
 	// Enough for the services of one process; writers take turns anyway.
 	pool.SetMaxOpenConns(16)
-	pool.SetMaxIdleConns(8)
+	pool.SetMaxIdleConns(16) // a new one has every statement to prepare again
 	db.read, db.write, db.postgres = pool, pool, true
 
 	// Held by a connection of its own while the migrations run on another.

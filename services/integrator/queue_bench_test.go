@@ -138,7 +138,7 @@ func inUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse)
+	return int64(m.HeapAlloc)
 }
 
 // resident is the memory of the process that is in no file: the heap with what is not

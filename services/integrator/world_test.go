@@ -3,11 +3,14 @@ package integrator
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -92,7 +95,39 @@ func testLog(t testing.TB) *slog.Logger {
 
 // newWorld opens everything but the integrator. protocol is hl7v2, reference or mhd.
 func newWorld(t testing.TB, protocol string) *world {
-	return newWorldOn(t, protocol, premises{Bus: bus.Config{Dir: t.TempDir()}, Archive: t.TempDir(), Index: t.TempDir() + "/index.db"})
+	return newWorldOn(t, protocol, premises{Bus: bus.Config{Dir: t.TempDir()}, Archive: t.TempDir(), Index: indexOf(t)})
+}
+
+// indexOf is where the index of a test is: in a file, or, for a benchmark with
+// GREFFE_TEST_POSTGRES, in a schema of its own on that server.
+func indexOf(t testing.TB) string {
+	t.Helper()
+	address := os.Getenv("GREFFE_TEST_POSTGRES")
+	if _, measured := t.(*testing.B); !measured || address == "" {
+		return t.TempDir() + "/index.db"
+	}
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := "bench_" + strings.ToLower(rand.Text()[:12])
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
+			t.Error(err)
+		}
+		db.Close()
+	})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // premises are where a world keeps what it knows.
