@@ -50,7 +50,7 @@ type call struct {
 	in     io.Reader
 }
 
-var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, selftestCommand, verifyCommand, reindexCommand, retainCommand, completenessCommand, proveCommand, exportCommand, replayCommand, keysCommand, usersCommand, versionCommand}
+var commands = []command{demoCommand, runCommand, checkCommand, configCommand, inspectCommand, rulesCommand, selftestCommand, verifyCommand, reindexCommand, retainCommand, completenessCommand, proveCommand, exportCommand, replayCommand, keysCommand, usersCommand, tokensCommand, versionCommand}
 
 func main() {
 	pdf.ServeIfWorker() // the PDF worker is this program, started again by the parser

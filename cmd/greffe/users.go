@@ -89,6 +89,9 @@ func runUsers(ctx context.Context, c *call) error {
 	}
 	switch c.args[0] {
 	case "add":
+		if index.IsTokenActor(login) {
+			return fmt.Errorf("%w : un identifiant ne commence pas par « jeton: »", errUsage)
+		}
 		if exists {
 			return fmt.Errorf("le compte %q existe déjà ; « users password » change son mot de passe, « users change » le reste", login)
 		}
@@ -158,19 +161,28 @@ func (o *usersOptions) apply(cfg *Config, u *index.User) error {
 		}
 	}
 	if o.mailboxes != nil {
-		u.Places = nil
-		for _, p := range strings.Split(*o.mailboxes, ",") {
-			if p = strings.TrimSpace(p); p == "" {
-				continue
-			}
-			known, ok := cfg.place(p)
-			if !ok {
-				return fmt.Errorf("%w : --mailboxes : %s n'est pas une boîte configurée", errUsage, p)
-			}
-			u.Places = append(u.Places, known)
+		places, err := cfg.places(*o.mailboxes)
+		if err != nil {
+			return err
 		}
+		u.Places = places
 	}
 	return nil
+}
+
+// places reads the value of --mailboxes.
+func (c *Config) places(list string) (places []string, err error) {
+	for p := range strings.SplitSeq(list, ",") {
+		if p = strings.TrimSpace(p); p == "" {
+			continue
+		}
+		known, ok := c.place(p)
+		if !ok {
+			return nil, fmt.Errorf("%w : --mailboxes : %s n'est pas une boîte configurée", errUsage, p)
+		}
+		places = append(places, known)
+	}
+	return places, nil
 }
 
 // place returns a place as the configuration writes its mailbox; false when there is no

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"greffe/pkg/index"
 )
 
 // OIDCRule gives rights to the persons for whom a claim has a value.
@@ -113,7 +115,7 @@ func loginOf(s string) string {
 		return ""
 	}
 	s = strings.ToLower(strings.TrimSpace(s))
-	if s == "" || utf8.RuneCountInString(s) > maxLoginName ||
+	if s == "" || utf8.RuneCountInString(s) > maxLoginName || index.IsTokenActor(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
 		return ""
 	}

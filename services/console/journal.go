@@ -98,6 +98,8 @@ var sentences = map[string]string{
 	"user-change":           "a modifié le compte",
 	"user-second-factor":    "a retiré le second facteur du compte",
 	"user-removed":          "a supprimé le compte",
+	"token-add":             "a créé le jeton",
+	"token-revoked":         "a révoqué le jeton",
 	"started":               "a démarré",
 	"stopped":               "s’est arrêté",
 	"configured":            "a pris en compte une configuration modifiée",
@@ -144,7 +146,7 @@ func sentence(e index.Entry) historyLine {
 		text += map[string]string{"read": " le document", "archived": " le document"}[e.Action]
 	case e.Action == "read":
 		what, _, _ := strings.Cut(e.Detail, " ")
-		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes"}[what]
+		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes", "tokens": " la liste des jetons", "health": " l’état du système"}[what]
 	}
 	switch {
 	case e.Action == "login" && e.Result == "refused":

@@ -70,6 +70,8 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /recherche/recherche.csv", "/recherche/recherche.csv" + auditorName, paul, "exported", "", "search name"},
 		{"POST /journal/patient", "", nil, "-", "", ""},
 		{"GET /systeme", "/systeme", root, "read", "", "system"},
+		{"GET /systeme/jetons", "/systeme/jetons", root, "read", "", "tokens"},
+		{"POST /systeme/jetons", "", nil, "-", "", ""}, {"POST /systeme/jetons/{jeton}/revocation", "", nil, "-", "", ""}, // TestTokensPage
 		{"GET /systeme/boites", "/systeme/boites", root, "read", "", "mailboxes"},
 		{"GET /tableau", "/tableau", root, "read", "", "dashboard"},
 		{"POST /systeme/incidents/rejouer", "", nil, "-", "", ""}, // TestReplay…

@@ -110,6 +110,10 @@ func (c *Console) routes() []route {
 		{"POST /systeme/comptes/{compte}", admin, false, c.changeUser},
 		{"POST /systeme/comptes/{compte}/{acte}", admin, false, c.actOnUser},
 
+		{"GET /systeme/jetons", admin, false, c.showTokens},
+		{"POST /systeme/jetons", admin, false, c.addToken},
+		{"POST /systeme/jetons/{jeton}/revocation", admin, false, c.revokeToken},
+
 		{"GET /tableau", everyone, false, c.showDashboard},
 		{"GET /systeme/boites", admin, false, c.showMailboxes},
 		{"POST /systeme/incidents/rejouer", admin, false, c.replayAll},
