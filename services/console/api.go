@@ -214,12 +214,20 @@ func decodeJSON(r io.Reader, v any) error {
 	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return errors.Join(errBadInput, err)
+		return badBody(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errBadInput
 	}
 	return nil
+}
+
+// badBody is what ends a request whose body could not be read: too large, or no JSON.
+func badBody(err error) error {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return err
+	}
+	return errors.Join(errBadInput, err)
 }
 
 // apiSpec gives the description of the API itself: it holds nothing of anybody.

@@ -102,7 +102,7 @@ func (c *Console) beginDecision(r *http.Request, v *visit, item string) (k keyed
 		return k, nil, errKey
 	}
 	if k.body, err = io.ReadAll(r.Body); err != nil {
-		return k, nil, errors.Join(errBadInput, err)
+		return k, nil, badBody(err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(k.body))
 	if err := readJSON(r, &k.decision); err != nil {

@@ -2,10 +2,13 @@ package console
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -236,4 +239,35 @@ func (s *script) refused(status int, code, method, path string, body any, header
 		s.w.t.Errorf("%s %s: status %d, %+v, want %d %s", method, path, a.StatusCode, p, status, code)
 	}
 	return p
+}
+
+// exec changes the index as only a test does.
+func (w *world) exec(query string) {
+	w.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, "index.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(w.t.Context(), "PRAGMA busy_timeout = 10000; "+query); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// spoil changes the bytes of an archived object of the same length, as somebody with
+// access to the disk may.
+func (w *world) spoil(key string) {
+	w.t.Helper()
+	path := filepath.Join(w.dir, "archive", filepath.FromSlash(key))
+	b, err := os.ReadFile(path)
+	if err == nil {
+		b[len(b)/2] ^= 1
+		err = os.Chmod(path, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
