@@ -2,7 +2,8 @@
 // messages, the documents, the search and the journal, as pages in French for
 // secretaries and auditors, the state of the machine for administrators, and the
 // endpoint from which a record system fetches the documents it was given a
-// reference to.
+// reference to. What the pages do, scripts do by a JSON API with tokens
+// (api/openapi.yaml).
 //
 // It reads the index and the archive and writes neither: a person's decision is an
 // event on the bus (bus.Decided) like any other, and every look is an entry of the
