@@ -55,6 +55,9 @@ const (
 	FormatUnknown Format = "unknown" // kept, shown, decided by a person
 )
 
+// Formats lists every format, the richest first.
+var Formats = []Format{FormatCDA3, FormatCDA1, FormatPDF, FormatHPRIM, FormatText, FormatImage, FormatUnknown}
+
 // Person is an author, a signer or a recipient.
 type Person struct {
 	ID           OID    `json:"id,omitzero"` // root 1.2.250.1.71.4.2.1 for a national id (IDNPS)

@@ -250,9 +250,9 @@ func (c *comparison) names(ctx context.Context, db *DB, p *greffe.Parsed) error 
 	want := map[[4]string]bool{}
 	for i := range p.Documents {
 		id := greffe.NewDocumentID(p.Received.ID, i+1)
-		list := nameRows(id, &p.Documents[i].Patient, "", 0)
+		list := nameRows(id, &p.Documents[i].Patient, "", "", 0)
 		if chosen[id] != nil {
-			list = append(list, nameRows(id, chosen[id], "", 0)...)
+			list = append(list, nameRows(id, chosen[id], "", "", 0)...)
 		}
 		families := map[any]bool{}
 		for _, r := range list {

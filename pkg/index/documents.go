@@ -23,8 +23,11 @@ func (t *tx) insertDocument(p *greffe.Parsed, i int, at time.Time, objects map[s
 	if _, err := t.exec(insertDocuments+values(1, len(row)), row...); err != nil {
 		return err
 	}
+	if err := t.insert(insertKeys, [][]any{keyRow(p, i, at)}, ``); err != nil {
+		return err
+	}
 	mailbox := clean(p.Received.Origin.Mailbox, 320)
-	if err := t.insertNames(id, &d.Patient, mailbox, millis(p.Received.At)); err != nil {
+	if err := t.insertNames(id, &d.Patient, mailbox, mailbox, millis(p.Received.At)); err != nil {
 		return err
 	}
 	t.count("document", mailbox, greffe.StateArchived, 1)
@@ -54,20 +57,20 @@ func documentRow(p *greffe.Parsed, i int, at time.Time, objects map[string]greff
 }
 
 // insertNames writes the family names of a patient with all given names.
-func (t *tx) insertNames(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) error {
-	return t.insert(insertNames, nameRows(id, p, mailbox, received), ` ON CONFLICT DO NOTHING`)
+func (t *tx) insertNames(id greffe.DocumentID, p *greffe.Patient, mailbox, desk string, received int64) error {
+	return t.insert(insertNames, nameRows(id, p, mailbox, desk, received), ` ON CONFLICT DO NOTHING`)
 }
 
-const insertNames = `INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) VALUES `
+const insertNames = `INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, desk, received_at) VALUES `
 
-func nameRows(id greffe.DocumentID, p *greffe.Patient, mailbox string, received int64) [][]any {
+func nameRows(id greffe.DocumentID, p *greffe.Patient, mailbox, desk string, received int64) [][]any {
 	givens := " " + clean(normalise(p.Givens+" "+p.FirstGiven+" "+p.UsedGiven), 300) + " "
 	birth := clean(normalise(p.BirthFamily), 120)
 	used := clean(normalise(p.UsedFamily), 120)
 	var rows [][]any
 	for i, family := range []string{birth, used} {
 		if family != "" && (i == 0 || family != birth) {
-			rows = append(rows, []any{string(id), family, givens, clean(p.BirthDate, 8), mailbox, received})
+			rows = append(rows, []any{string(id), family, givens, clean(p.BirthDate, 8), mailbox, desk, received})
 		}
 	}
 	return rows

@@ -128,6 +128,7 @@ func (t *tx) eliminate(e Elimination, by string, id greffe.MessageID) error {
 		`DELETE FROM outcomes WHERE document_id ` + its,
 		`DELETE FROM deliveries WHERE document_id ` + its,
 		`DELETE FROM document_names WHERE document_id ` + its,
+		`DELETE FROM document_keys WHERE document_id ` + its,
 		`DELETE FROM asked WHERE item = $1 OR item ` + its,
 		`DELETE FROM triages WHERE message_id = $1`,
 		`DELETE FROM takings WHERE message_id = $1`,
@@ -135,6 +136,9 @@ func (t *tx) eliminate(e Elimination, by string, id greffe.MessageID) error {
 		`DELETE FROM answers WHERE message_id = $1`,
 		`DELETE FROM message_words WHERE message_id = $1`,
 		`DELETE FROM message_facts WHERE message_id = $1`,
+		// Who sends nothing any more is forgotten.
+		`DELETE FROM sender_words WHERE sender_key = (SELECT sender_key FROM messages WHERE id = $1)
+			AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.sender_key = sender_words.sender_key AND m.id <> $1)`,
 		`DELETE FROM messages WHERE id = $1`,
 	} {
 		if _, err := t.exec(query, string(id)); err != nil {

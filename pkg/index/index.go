@@ -107,7 +107,8 @@ type MessageFilter struct {
 	Text     string    // words of subject, sender, patient name or document title, accents ignored
 	FollowUp bool      // a person has to look after an answer to the sender
 	From, To time.Time
-	Before   string // cursor of the next page, as returned
+	Before   string // cursor: what comes after it, as Messages returns
+	After    string // cursor: the page that ends before it; not with Before
 	Limit    int    // 0 means 50, at most 200
 }
 
@@ -117,9 +118,19 @@ type DocumentFilter struct {
 	Name      string    // beginning of birth or used family name, then of a given name; accents, case and hyphens ignored; at least 2 letters
 	BirthDate string    // YYYYMMDD
 	From, To  time.Time // received; From included, To excluded
-	Places    []string  // as of MessageFilter
-	Before    string
+	Places    []string  // where the document was taken from or passed to, else as of MessageFilter
+	Sender    string    // beginnings of words of the sender's name or address
+	Type      string    // code of its type, see DB.Types
+	Format    greffe.Format
+	State     greffe.State
+	MessageID string // Message-ID of its mail, with or without <>
+	Before    string // cursors, as of MessageFilter
+	After     string
 	Limit     int // 0 means 50, at most 200
+
+	// The day that the document itself gives, whatever its zone, as midnight UTC; and the
+	// time of archiving. To is excluded.
+	DatedFrom, DatedTo, ArchivedFrom, ArchivedTo time.Time
 }
 
 // Entry is one line of the journal.

@@ -118,14 +118,14 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 		ID: id, Origin: p.Received.Origin, Manifest: manifest, Documents: documents,
 		State: greffe.Summary(p.Message.Kind, states), At: t.now(),
 	}
-	before := greffe.StateReceived
+	before, received := greffe.StateReceived, millis(p.Received.At)
 	var archived int64
 	fresh, err := t.insertReceived(p.Received, raw)
 	if err != nil {
 		return a, err
 	}
 	if !fresh || p.Received.Refused != nil {
-		err := t.row([]any{&archived, &before}, `SELECT archived_at, state FROM messages WHERE id = $1`, string(id))
+		err := t.row([]any{&archived, &before, &received}, `SELECT archived_at, state, received_at FROM messages WHERE id = $1`, string(id))
 		if err != nil {
 			return a, err
 		}
@@ -154,7 +154,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 		clean(m.Subject, 2000), clean(sender, 500), clean(header, 1000), string(cause), kind, SenderKey(m)); err != nil {
 		return a, err
 	}
-	if err := t.insertDoctype(&p); err != nil {
+	if err := t.insertDoctypes(&p); err != nil {
 		return a, err
 	}
 	if _, err := t.exec(`UPDATE message_facts SET raw_json=$2, parsed_json=$3, manifest_json=$4, objects_json=$5 WHERE message_id=$1`,
@@ -171,10 +171,7 @@ func (t *tx) saveArchived(p greffe.Parsed, manifest, raw greffe.Object, objects 
 			return a, fmt.Errorf("document %d: %w", i+1, err)
 		}
 	}
-	if err := t.insertWords(&p); err != nil {
-		return a, err
-	}
-	return a, nil
+	return a, errors.Join(t.insertWords(&p, received), t.insertSender(m))
 }
 
 // shown returns the sender and the Message-ID as the queue shows them.
@@ -213,15 +210,16 @@ func (t *tx) archivedBefore(a greffe.Archived, at time.Time) (greffe.Archived, e
 }
 
 // insertWords writes the words that the queue's text filter finds the message by.
-func (t *tx) insertWords(p *greffe.Parsed) error {
+// received is the time in its row, which is its place among the others.
+func (t *tx) insertWords(p *greffe.Parsed, received int64) error {
 	var rows [][]any
 	for _, w := range messageWords(p) {
-		rows = append(rows, []any{w, string(p.Received.ID)})
+		rows = append(rows, []any{w, received, string(p.Received.ID)})
 	}
 	return t.insert(insertWords, rows, ` ON CONFLICT DO NOTHING`)
 }
 
-const insertWords = `INSERT INTO message_words (word, message_id) VALUES `
+const insertWords = `INSERT INTO message_words (word, received_at, message_id) VALUES `
 
 func messageWords(p *greffe.Parsed) []string {
 	texts := []string{p.Message.Subject}

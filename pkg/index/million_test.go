@@ -90,18 +90,36 @@ type table struct {
 // message returns the rows of the i-th message.
 func (c *crowd) message(tb testing.TB, i int) []table {
 	mailbox := fmt.Sprintf("%d@ch.example", c.r.IntN(20))
+	desk := mailbox
+	if c.r.IntN(500) == 0 {
+		desk = "19@ch.example" // passed on
+	}
 	at := c.at(i)
 	o := greffe.Origin{Mailbox: mailbox, Folder: "INBOX", UIDValidity: 1, UID: uint32(i + 1), InternalDate: at}
 	raw := greffe.DigestOf(fmt.Append(nil, i))
 	id := greffe.NewMessageID(o, raw)
 	doc := greffe.NewDocumentID(id, 1)
 	state, cause := greffe.StateDelivered, ""
-	if c.r.IntN(1000) == 0 {
+	switch n := c.r.IntN(1000); {
+	case n == 0:
 		state, cause = greffe.StateTodo, string(greffe.CauseNoINS)
+	case n < 30:
+		state = greffe.StateDuplicate
 	}
 	family, given, birth, ins := c.family(), c.syllables(2), c.birth(), c.ins()
 	d := document(strconv.Itoa(i), 1, patient(strings.ToUpper(family), "", strings.ToUpper(given), birth, ins))
-	d.Part, d.SHA256 = "1", raw
+	d.Part, d.SHA256, d.Created = "1", raw, at.Format("20060102150405")
+	sender := fmt.Sprintf("sender%d@cabinet.example", c.r.IntN(3000))
+	d.Type = greffe.Code{Code: "11488-4", Label: "CR de consultation"}
+	switch n := c.r.IntN(1000); {
+	case n < 200: // one laboratory sends a fifth, and nothing but results
+		sender = "sender0@cabinet.example"
+		d.Type = greffe.Code{Code: "11502-2", Label: "CR de biologie"}
+	case n < 400:
+		d.Type, d.Format = greffe.Code{Code: "18748-4", Label: "CR d’imagerie"}, greffe.FormatCDA3
+	case n == 999:
+		d.Type, d.Format = greffe.Code{Code: "34133-9", Label: "Synthèse"}, greffe.FormatPDF
+	}
 	facts, err := encode(d)
 	if err != nil {
 		tb.Fatal(err)
@@ -114,12 +132,14 @@ func (c *crowd) message(tb testing.TB, i int) []table {
 	return []table{
 		{"messages", "id,mailbox,folder,uidvalidity,uid,internal_date,received_at,archived_at,state,verdict,kind,size,subject,sender,header_id,desk,tray,cause,doctype,sender_key", [][]any{{
 			string(id), mailbox, "INBOX", int64(1), int64(i + 1), ms, ms, ms, string(state), string(greffe.VerdictOK), string(greffe.KindDelivery),
-			int64(1000), "Compte rendu " + strconv.Itoa(i), "Dr Yvon MARTEL", fmt.Sprintf("m%d@cabinet.example", i), mailbox, "INBOX", cause, d.Type.Code, greffe.MailboxKey(fmt.Sprint("sender", i%3000))}}},
-		{"message_words", "word,message_id", [][]any{{family, string(id)}, {"compte", string(id)}}},
+			int64(1000), "Compte rendu " + strconv.Itoa(i), "Dr Yvon MARTEL", fmt.Sprintf("m%d@cabinet.example", i), desk, "INBOX", cause, d.Type.Code, greffe.MailboxKey(sender)}}},
+		{"message_words", "word,received_at,message_id", [][]any{{family, ms, string(id)}, {given, ms, string(id)}, {"compte", ms, string(id)}, {"rendu", ms, string(id)}}},
 		{"documents", "id,message_id,number,mailbox,received_at,archived_at,decided_at,identity,lineage,unique_id,ins,birth_date,state,reason,duplicate_of,outcome_json,facts_json,object_json,body_json", [][]any{{
 			string(doc), string(id), int64(1), mailbox, ms, ms, ms, d.Identity(), d.Lineage(), uniqueKey(d.UniqueID), ins, birth, string(state), "", "", "", facts, object, ""}}},
-		{"document_names", "document_id,family,givens,birth_date,mailbox,received_at", [][]any{{
-			string(doc), family, " " + given + " ", birth, mailbox, ms}}},
+		{"document_keys", "document_id,received_at,archived_at,dated_at,mailbox,folder,desk,tray,state,doctype,format,sender_key", [][]any{{
+			string(doc), ms, ms, millis(at.Truncate(24 * time.Hour)), mailbox, "INBOX", desk, "INBOX", string(state), d.Type.Code, string(d.Format), greffe.MailboxKey(sender)}}},
+		{"document_names", "document_id,family,givens,birth_date,mailbox,desk,received_at", [][]any{{
+			string(doc), family, " " + given + " ", birth, mailbox, desk, ms}}},
 		{"journal", "seq,at,actor,action,subject,origin,result,detail,prev,hash", [][]any{{
 			int64(i + 1), ms, []string{"storage", "claire", "paul"}[i%3], []string{"received", "read", "archived", "searched"}[i%4], string(id), "::1", "ok", "", string(raw), string(raw)}}},
 	}
@@ -182,9 +202,16 @@ func (c *crowd) load(tb testing.TB, db *DB) {
 	for _, query := range ddl {
 		exec(query)
 	}
-	for _, kind := range []string{"message", "document"} {
-		exec(`INSERT INTO tallies (kind, mailbox, state, n) SELECT '` + kind + `', mailbox, state, COUNT(*) FROM ` + kind + `s GROUP BY mailbox, state`)
+	for kind, box := range map[string]string{"message": "desk", "document": "mailbox"} {
+		exec(`INSERT INTO tallies (kind, mailbox, state, n) SELECT '` + kind + `', ` + box + `, state, COUNT(*) FROM ` + kind + `s GROUP BY ` + box + `, state`)
 	}
+	for i := range 3000 {
+		s := fmt.Sprintf("sender%d@cabinet.example", i)
+		for _, w := range searchWords(s) {
+			exec(`INSERT INTO sender_words (word, sender_key) VALUES ($1, $2)`, w, greffe.MailboxKey(s))
+		}
+	}
+	exec(`INSERT INTO doctypes (code, label) VALUES ('11488-4', 'CR de consultation'), ('11502-2', 'CR de biologie'), ('18748-4', 'CR d’imagerie'), ('34133-9', 'Synthèse')`)
 	if db.postgres {
 		exec(`ANALYZE`) // as autovacuum does
 	} else {
@@ -290,7 +317,7 @@ var looks = []look{
 		return MessageFilter{States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Cause: greffe.CauseNoINS, Due: time.Now(), Places: []string{"3@ch.example"}}
 	}),
 	queueLook("queue, a sender", func(c *crowd) MessageFilter {
-		return MessageFilter{Sender: greffe.MailboxKey(fmt.Sprint("sender", c.r.IntN(3000))), States: []greffe.State{greffe.StateDelivered}}
+		return MessageFilter{Sender: greffe.MailboxKey(fmt.Sprintf("sender%d@cabinet.example", c.r.IntN(3000))), States: []greffe.State{greffe.StateDelivered}}
 	}),
 	queueLook("queue, a type of a mailbox", func(c *crowd) MessageFilter {
 		return MessageFilter{Type: "11488-4", States: []greffe.State{greffe.StateDelivered}, Places: []string{"3@ch.example"}}

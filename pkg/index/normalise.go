@@ -10,7 +10,7 @@ import (
 
 // normVersion is the version of normalise and of the columns that the queue is filtered
 // by. Change it with them: Open then writes these columns again.
-const normVersion = "2"
+const normVersion = "3"
 
 // Letters that Unicode does not decompose, in lower case.
 var ligatures = map[rune]string{

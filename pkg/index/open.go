@@ -31,6 +31,7 @@ type DB struct {
 	path     string // of the SQLite file
 	host     string // From of the journal entries that services cause
 	log      *slog.Logger
+	reach    reach // of the pages of lists
 
 	turns      turns    // of the writers in this process
 	queries    sync.Map // prepared on the read connections of SQLite: text to *sql.Stmt
@@ -70,7 +71,7 @@ func openDB(ctx context.Context, dsn string, log *slog.Logger) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
-	db := &DB{host: host, log: log}
+	db := &DB{host: host, log: log, reach: defaultReach}
 	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
 		err = db.openPostgres(ctx, dsn)
 	} else {

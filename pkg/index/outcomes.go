@@ -101,6 +101,9 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if o.State == state {
 		return message, t.recause(id.Message())
 	}
+	if _, err := t.exec(`UPDATE document_keys SET state=$2 WHERE document_id=$1`, string(id), string(o.State)); err != nil {
+		return "", err
+	}
 	t.count("document", mailbox, state, -1)
 	t.count("document", mailbox, o.State, 1)
 	states, err := t.documentStates(id.Message())
@@ -244,9 +247,9 @@ func (t *tx) choose(id greffe.DocumentID, p greffe.Patient) error {
 	if err != nil {
 		return err
 	}
-	var mailbox, text string
+	var mailbox, desk, text string
 	var received int64
-	if err := t.row([]any{&mailbox, &received, &text}, `SELECT mailbox, received_at, facts_json FROM documents WHERE id = $1`, string(id)); err != nil {
+	if err := t.row([]any{&mailbox, &desk, &received, &text}, `SELECT d.mailbox, m.desk, d.received_at, d.facts_json`+fromDocuments+`WHERE d.id = $1`, string(id)); err != nil {
 		return err
 	}
 	var facts greffe.Document
@@ -260,10 +263,10 @@ func (t *tx) choose(id greffe.DocumentID, p greffe.Patient) error {
 	if _, err := t.exec(`DELETE FROM document_names WHERE document_id=$1`, string(id)); err != nil {
 		return err
 	}
-	if err := t.insertNames(id, &facts.Patient, mailbox, received); err != nil {
+	if err := t.insertNames(id, &facts.Patient, mailbox, desk, received); err != nil {
 		return err
 	}
-	return t.insertNames(id, &p, mailbox, received)
+	return t.insertNames(id, &p, mailbox, desk, received)
 }
 
 // searched returns the matricule and birth date that a document is found by: its own, else

@@ -56,12 +56,8 @@ func apart(places []string) []string {
 	return list
 }
 
-// columns say where a row stands: the column of the mailbox, and the condition that it
-// comes from the folder whose name stands behind a placeholder.
-type columns struct {
-	mailbox string
-	folder  func(mark string) string
-}
+// columns say where a row stands.
+type columns struct{ mailbox, folder string }
 
 // placeConditions returns one condition for each place.
 func placeConditions(a *arguments, places []string, c columns) []string {
@@ -70,7 +66,7 @@ func placeConditions(a *arguments, places []string, c columns) []string {
 		mailbox, name := SplitPlace(p)
 		where := c.mailbox + " = " + a.add(mailbox)
 		if name != "" {
-			where += " AND " + c.folder(a.add(name))
+			where += " AND " + c.folder + " = " + a.add(name)
 		}
 		list = append(list, where)
 	}
@@ -104,14 +100,16 @@ func inPlaces(a *arguments, places []string, in columns) string {
 // Where the rows of each table stand. A message stands in the queue of its desk and
 // tray: the mailbox and folder it was taken from, until a person passes it on.
 var (
-	messagePlace = columns{"desk", func(mark string) string { return "tray = " + mark }}
-	hiddenPlace  = columns{"(desk || '')", func(mark string) string { return "tray = " + mark }}
+	messagePlace = columns{"desk", "tray"}
+	originPlace  = columns{"mailbox", "folder"}
 	tally        = columns{mailbox: "mailbox"} // whole mailboxes only
-
-	documentPlace = columns{"mailbox", func(mark string) string {
-		return "EXISTS (SELECT 1 FROM messages s WHERE s.id = documents.message_id AND s.folder = " + mark + ")"
-	}}
-	namePlace = columns{"mailbox", func(mark string) string {
-		return "EXISTS (SELECT 1 FROM documents x JOIN messages s ON s.id = x.message_id WHERE x.id = document_names.document_id AND s.folder = " + mark + ")"
-	}}
 )
+
+// inEither is inPlaces for where a document was taken from or where it was passed to.
+func inEither(a *arguments, places []string) string {
+	from := strings.TrimPrefix(inPlaces(a, places, originPlace), " AND ")
+	if from == "" {
+		return ""
+	}
+	return " AND (" + from + " OR " + strings.TrimPrefix(inPlaces(a, places, messagePlace), " AND ") + ")"
+}

@@ -9,23 +9,11 @@ import (
 	"greffe/pkg/greffe"
 )
 
-// rareWord is how many messages may hold a word of the text filter for the
-// search to start from the word. For a commoner one the queue is read from its
-// newest message, and a page is soon full. Two common words need not stand
-// together anywhere near, so that with several words the limit is higher.
-const (
-	rareWord    = 5_000
-	rareOfWords = 50_000
-)
-
-// fewInState is how many messages may be in the states of a filter for the queue to be
-// read through its states; with more of them it is read through the sender or the type
-// that is asked for.
-const fewInState = 20_000
-
-// Messages returns a page of the queue, newest first (by the time Greffe took
-// them), and the cursor of the next one ("" at the end). From is included, To
-// is not. ErrCursor when f.Before is not a cursor.
+// Messages returns a page of the queue, newest first (by the time Greffe took them), and
+// the cursor to go on with, "" at the end. From is included, To is not. A page may hold
+// fewer messages than f.Limit, even none, and have a cursor: no page takes long, see
+// Reached. With f.After it is the page before. ErrCursor when f.Before or f.After is not a
+// cursor.
 func (db *DB) Messages(ctx context.Context, f MessageFilter) ([]Message, string, error) {
 	list, next, err := db.queue(ctx, f)
 	if err != nil {
@@ -35,146 +23,149 @@ func (db *DB) Messages(ctx context.Context, f MessageFilter) ([]Message, string,
 }
 
 func (db *DB) queue(ctx context.Context, f MessageFilter) ([]Message, string, error) {
-	n := pageSize(f.Limit)
+	for _, cursor := range []string{f.Before, f.After} {
+		if _, err := parseCursor(cursor); cursor != "" && err != nil {
+			return nil, "", err
+		}
+	}
 	words := searchWords(clean(f.Text, 200))
-	rare := ""
-	if len(words) > 0 {
-		var found bool
+	forms := make([][]string, len(words))
+	for i, word := range words {
 		var err error
-		if rare, found, err = db.rarest(ctx, words); err != nil || !found {
+		if forms[i], err = db.formsOf(ctx, word); err != nil || len(forms[i]) == 0 {
 			return nil, "", err
 		}
 	}
-	many := true
-	if f.leads() && len(f.States) > 0 {
-		counts, err := db.Counts(ctx, f.Places)
-		if err != nil {
-			return nil, "", err
-		}
-		total := 0
-		for _, s := range f.States {
-			total += counts[s]
-		}
-		many = total > fewInState
+	page, next, err := db.page(ctx, f.walk(words, forms))
+	if err != nil || len(page) == 0 {
+		return nil, next, err
 	}
-	query, a, err := queueQuery(f, words, rare, many, n+1)
+	ids := make([]greffe.MessageID, len(page))
+	for i, p := range page {
+		ids[i] = greffe.MessageID(p.id)
+	}
+	var a arguments
+	list, err := db.messages(ctx, `SELECT `+messageColumns+` FROM messages m WHERE m.id IN (`+marks(&a, ids)+`) ORDER BY m.received_at DESC, m.id DESC`, a...)
 	if err != nil {
 		return nil, "", err
-	}
-	list, err := db.messages(ctx, query, a...)
-	if err != nil {
-		return nil, "", err
-	}
-	next := ""
-	if len(list) > n {
-		next = position{millis(list[n-1].ReceivedAt), string(list[n-1].ID)}.cursor()
-		list = list[:n]
 	}
 	return list, next, db.addAnswers(ctx, list)
 }
 
-// leads reports whether the filter names something that has an index of its own.
-func (f MessageFilter) leads() bool { return f.Sender != "" || f.Type != "" }
-
-// queueQuery returns the query for n rows of the queue: from the messages that hold
-// the rare word, when there is one, or whose answers a person has to look after, else
-// from the newest on. many: so many messages are
-// in the states of f that another of its conditions has to lead.
-func queueQuery(f MessageFilter, words []string, rare string, many bool, n int) (string, arguments, error) {
+// MessagesNamed returns the messages with a Message-ID (with or without <>) that were
+// taken from these places or passed to them (none: all), newest first, at most 50.
+func (db *DB) MessagesNamed(ctx context.Context, name string, places []string) ([]Message, error) {
 	var a arguments
-	in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
+	list, err := db.messages(ctx, `SELECT `+messageColumns+` FROM messages m WHERE m.header_id = `+a.add(mailID(name))+
+		inEither(&a, places)+` ORDER BY m.received_at DESC, m.id DESC LIMIT 50`, a...)
 	if err != nil {
-		return "", nil, err
+		return nil, fmt.Errorf("read messages of one name: %w", err)
 	}
-	for _, w := range words {
-		if w != rare || f.FollowUp {
-			in += " AND EXISTS (SELECT 1 FROM message_words w WHERE w.message_id = messages.id AND w.word >= " +
-				a.add(w) + " AND w.word < " + a.add(after(w)) + ")"
-		}
-	}
-	in += f.narrow(&a)
-	var with, page string
-	switch {
-	case rare != "", f.FollowUp:
-		from := `answers WHERE state IN ('asked', 'failed')`
-		if !f.FollowUp {
-			from = `message_words WHERE word >= ` + a.add(rare) + ` AND word < ` + a.add(after(rare))
-		}
-		with = `WITH rare AS MATERIALIZED (SELECT DISTINCT message_id FROM ` + from + `) `
-		in += f.lead(&a) + f.where(&a)
-		// CROSS JOIN keeps SQLite from turning the join round.
-		page = fmt.Sprintf(`SELECT id, received_at FROM rare CROSS JOIN messages WHERE messages.id = rare.message_id%s
-			ORDER BY received_at DESC, id DESC LIMIT %d`, in, n)
-	case f.leads() && many:
-		in += f.hidden(&a)
-		page = newest("messages", []string{strings.TrimPrefix(f.lead(&a), " AND ")}, in, n)
-	default:
-		in += f.lead(&a)
-		page = newest("messages", queueBranches(&a, f.States, f.Places), in, n)
-	}
-	return with + `SELECT ` + messageColumns + ` FROM (` + page + `) AS q CROSS JOIN messages m
-		WHERE m.id = q.id ORDER BY q.received_at DESC, q.id DESC`, a, nil
+	return list, nil
 }
 
-// lead returns the conditions that lead into an index of their own.
-func (f MessageFilter) lead(a *arguments) string {
-	var b strings.Builder
+// mailID returns a Message-ID as its column holds it.
+func mailID(s string) string { return clean(strings.Trim(s, "<> "), 1000) }
+
+// Cursor returns the cursor of a message in the queue.
+func (m *Message) Cursor() string { return position{millis(m.ReceivedAt), string(m.ID)}.cursor() }
+
+// manyForms is how many words may begin with what was typed for the messages of each to
+// be read in their order.
+const manyForms = 40
+
+// formsOf returns the words that begin like one, at most one more than manyForms.
+func (db *DB) formsOf(ctx context.Context, word string) (list []string, err error) {
+	rows, err := db.query(ctx, fmt.Sprintf(`WITH RECURSIVE t(w) AS (
+			SELECT MIN(word) FROM message_words WHERE word >= $1 AND word < $2
+			UNION ALL SELECT (SELECT MIN(word) FROM message_words WHERE word > t.w AND word < $2) FROM t WHERE t.w IS NOT NULL)
+		SELECT w FROM t WHERE w IS NOT NULL LIMIT %d`, manyForms+1), word, after(word))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var w string
+		if err := rows.Scan(&w); err != nil {
+			return nil, err
+		}
+		list = append(list, w)
+	}
+	return list, rows.Err()
+}
+
+// walk is the page of the queue as a walk over messages. forms are the words that begin
+// like each of words.
+func (f MessageFilter) walk(words []string, forms [][]string) walk {
+	w := walk{table: "messages", id: "id", at: "received_at", from: f.From, to: f.To, before: f.Before, after: f.After, n: pageSize(f.Limit)}
+	add := func(by string, where ...condition) {
+		w.leads = append(w.leads, lead{by: by, table: w.table, id: w.id, at: w.at, ordered: true, where: where})
+	}
+	must := func(by string, where condition) { w.tests = append(w.tests, test{by, where}) }
+	for _, c := range [][2]string{{"cause", string(f.Cause)}, {"assignee", f.Assignee}, {"sender_key", f.Sender}, {"doctype", f.Type}} {
+		if c[1] != "" {
+			must(c[0], equal("r."+c[0], c[1]))
+		}
+	}
 	if f.Sender != "" {
-		b.WriteString(" AND sender_key = " + a.add(f.Sender))
+		add("sender_key", equal("sender_key", f.Sender))
 	}
 	if f.Type != "" {
-		b.WriteString(" AND doctype = " + a.add(f.Type))
+		add("doctype", equal("doctype", f.Type))
 	}
-	return b.String()
-}
-
-// where returns the conditions on state and place.
-func (f MessageFilter) where(a *arguments) string {
-	where := ""
+	if standing := standings(f.States, f.Places); len(standing) > 0 {
+		add("standing", standing...)
+	}
+	if len(apart(f.Places)) > 0 {
+		must("standing", func(a *arguments) string { return strings.TrimPrefix(inPlaces(a, f.Places, messagePlace), " AND ") })
+	}
 	if len(f.States) > 0 {
-		where += " AND state IN (" + marks(a, f.States) + ")"
-	}
-	return where + inPlaces(a, f.Places, messagePlace)
-}
-
-// hidden is where, written so that no index on state and place is led into by it.
-func (f MessageFilter) hidden(a *arguments) string {
-	where := ""
-	if len(f.States) > 0 {
-		where += " AND (state || '') IN (" + marks(a, f.States) + ")"
-	}
-	return where + inPlaces(a, f.Places, hiddenPlace)
-}
-
-// narrow returns the conditions that lead nowhere.
-func (f MessageFilter) narrow(a *arguments) string {
-	where := ""
-	if f.Cause != "" {
-		where += " AND cause = " + a.add(string(f.Cause))
-	}
-	if f.Assignee != "" {
-		where += " AND assignee = " + a.add(f.Assignee)
+		must("standing", func(a *arguments) string { return "r.state IN (" + marks(a, f.States) + ")" })
 	}
 	if !f.Due.IsZero() {
-		where += " AND later_at <= " + a.add(millis(f.Due))
+		must("due", func(a *arguments) string { return "r.later_at <= " + a.add(millis(f.Due)) })
 	}
 	if !f.Later.IsZero() {
-		where += " AND later_at > " + a.add(millis(f.Later))
+		must("later", func(a *arguments) string { return "r.later_at > " + a.add(millis(f.Later)) })
 	}
-	return where
+	if f.FollowUp {
+		w.leads = append(w.leads, lead{by: "answers", table: "answers", id: "message_id", where: []condition{func(*arguments) string { return followed }}})
+		must("answers", func(*arguments) string {
+			return "EXISTS (SELECT 1 FROM answers x WHERE x.message_id = r.id AND x." + followed + ")"
+		})
+	}
+	for i, word := range words {
+		by := fmt.Sprint("word ", i)
+		l := lead{by: by, table: "message_words", id: "message_id", at: w.at, where: []condition{func(a *arguments) string { return begins(a, "word", word) }}}
+		if len(forms[i]) <= manyForms {
+			l.ordered, l.where = true, nil
+			for _, form := range forms[i] {
+				l.where = append(l.where, equal("word", form))
+			}
+		}
+		w.leads = append(w.leads, l)
+		must(by, func(a *arguments) string {
+			return "EXISTS (SELECT 1 FROM message_words x WHERE x.message_id = r.id AND " + begins(a, "x.word", word) + ")"
+		})
+	}
+	return w
 }
 
-// queueBranches returns the conditions that lead into the indexes on state and on
-// place and state.
-func queueBranches(a *arguments, states []greffe.State, places []string) []string {
+// followed is the condition of the index on answers that a person looks after.
+const followed = `state IN ('asked', 'failed')`
+
+// begins is the condition that a column begins with a text.
+func begins(a *arguments, column, text string) string {
+	return column + " >= " + a.add(text) + " AND " + column + " < " + a.add(after(text))
+}
+
+// standings returns the conditions that lead into the indexes on state and on place and
+// state; none for no states and places, or for so many that most rows will do.
+func standings(states []greffe.State, places []string) (list []condition) {
 	places = apart(places)
 	if len(places) == 0 {
-		if len(states) == 0 {
-			return []string{"1 = 1"}
-		}
-		var list []string
 		for _, s := range states {
-			list = append(list, "state = "+a.add(string(s)))
+			list = append(list, equal("state", string(s)))
 		}
 		return list
 	}
@@ -182,41 +173,16 @@ func queueBranches(a *arguments, states []greffe.State, places []string) []strin
 		states = greffe.States
 	}
 	if len(states)*len(places) > 100 {
-		// Many mailboxes of many: most rows will do, the queue is read from its end.
-		return []string{"state IN (" + marks(a, states) + ")" + inPlaces(a, places, messagePlace)}
+		return nil
 	}
-	var list []string
-	for _, place := range placeConditions(a, places, messagePlace) {
+	for _, p := range places {
 		for _, s := range states {
-			list = append(list, place+" AND state = "+a.add(string(s)))
+			list = append(list, func(a *arguments) string {
+				return placeConditions(a, []string{p}, messagePlace)[0] + " AND state = " + a.add(string(s))
+			})
 		}
 	}
 	return list
-}
-
-// rarest returns the word that the fewest messages hold, or "" when all are
-// common; false when no message can hold them all.
-func (db *DB) rarest(ctx context.Context, words []string) (string, bool, error) {
-	limit := rareWord
-	if len(words) > 1 {
-		limit = rareOfWords
-	}
-	best, least := "", limit+1
-	for _, w := range words {
-		var n int
-		err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM message_words WHERE word >= $1 AND word < $2 LIMIT $3) AS c`,
-			w, after(w), limit+1).Scan(&n)
-		if err != nil {
-			return "", false, err
-		}
-		if n == 0 {
-			return "", false, nil
-		}
-		if n < least {
-			best, least = w, n
-		}
-	}
-	return best, true, nil
 }
 
 // Counts returns how many messages of the places (none: all) are in each state.
@@ -331,7 +297,6 @@ func (db *DB) Waiting(ctx context.Context, places []string, login string, at tim
 type Choice struct {
 	Key   string
 	Label string
-	Of    string // mailbox of a folder
 	N     int
 }
 
@@ -340,17 +305,12 @@ type Choice struct {
 func (db *DB) Senders(ctx context.Context, places []string) ([]Choice, error) {
 	var a arguments
 	where := waiting + inPlaces(&a, places, messagePlace)
-	return db.choices(ctx, `SELECT sender_key, MIN(sender), '', COUNT(*) FROM messages WHERE `+where+` AND sender_key <> '' GROUP BY sender_key ORDER BY 4 DESC, 2 LIMIT 100`, a...)
+	return db.choices(ctx, `SELECT sender_key, MIN(sender), COUNT(*) FROM messages WHERE `+where+` AND sender_key <> '' GROUP BY sender_key ORDER BY 3 DESC, 2 LIMIT 100`, a...)
 }
 
 // Types returns the types of document that were received, by name, at most 300.
 func (db *DB) Types(ctx context.Context) ([]Choice, error) {
-	return db.choices(ctx, `SELECT code, label, '', 0 FROM doctypes ORDER BY label, code LIMIT 300`)
-}
-
-// Folders returns the folders that were compared with their server, at most 500.
-func (db *DB) Folders(ctx context.Context) ([]Choice, error) {
-	return db.choices(ctx, `SELECT mailbox || '/' || folder, folder, mailbox, 0 FROM compared ORDER BY mailbox, folder LIMIT 500`)
+	return db.choices(ctx, `SELECT code, label, 0 FROM doctypes ORDER BY label, code LIMIT 300`)
 }
 
 func (db *DB) choices(ctx context.Context, query string, args ...any) ([]Choice, error) {
@@ -362,7 +322,7 @@ func (db *DB) choices(ctx context.Context, query string, args ...any) ([]Choice,
 	var list []Choice
 	for rows.Next() {
 		var c Choice
-		if err := rows.Scan(&c.Key, &c.Label, &c.Of, &c.N); err != nil {
+		if err := rows.Scan(&c.Key, &c.Label, &c.N); err != nil {
 			return nil, fmt.Errorf("read choices: %w", err)
 		}
 		list = append(list, c)

@@ -39,7 +39,7 @@ func (db *DB) rebuilding(ctx context.Context) (bool, error) {
 // rebuilt are the tables that the archive gives back, those that refer to others
 // first. What is in no other place stays: accounts, answers to senders, holds and
 // eliminations.
-var rebuilt = []string{"message_words", "document_names", "triages", "asked", "takings", "outcomes", "deliveries", "decisions", "claims", "documents", "message_facts", "messages", "tallies"}
+var rebuilt = []string{"message_words", "sender_words", "document_keys", "document_names", "triages", "asked", "takings", "outcomes", "deliveries", "decisions", "claims", "documents", "message_facts", "messages", "tallies"}
 
 // rebuiltJournal are those of them that are read while they are written anew.
 var rebuiltJournal = []string{"stamps", "journal_tiles", "journal_facts", "seals", "journal"}

@@ -66,13 +66,13 @@ func (t *tx) refreshMessage(d *Detail) error {
 	if _, err := t.exec(`UPDATE messages SET doctype=$2, sender_key=$3 WHERE id=$1`, string(d.ID), code, SenderKey(&d.Parsed.Message)); err != nil {
 		return err
 	}
-	if err := errors.Join(t.insertDoctype(d.Parsed), t.recause(d.ID)); err != nil {
+	if err := errors.Join(t.insertDoctypes(d.Parsed), t.recause(d.ID), t.refreshKeys(d)); err != nil {
 		return err
 	}
 	if _, err := t.exec(`DELETE FROM message_words WHERE message_id = $1`, string(d.ID)); err != nil {
 		return err
 	}
-	if err := t.insertWords(d.Parsed); err != nil {
+	if err := t.insertWords(d.Parsed, millis(d.ReceivedAt)); err != nil {
 		return err
 	}
 	for i := range d.Parsed.Documents {
@@ -80,9 +80,9 @@ func (t *tx) refreshMessage(d *Detail) error {
 		if _, err := t.exec(`DELETE FROM document_names WHERE document_id = $1`, string(id)); err != nil {
 			return err
 		}
-		err := t.insertNames(id, &d.Parsed.Documents[i].Patient, clean(d.Origin.Mailbox, 320), millis(d.Parsed.Received.At))
+		err := t.insertNames(id, &d.Parsed.Documents[i].Patient, clean(d.Origin.Mailbox, 320), clean(d.Queue.Mailbox, 320), millis(d.Parsed.Received.At))
 		if i < len(d.Documents) && d.Documents[i].Chosen != nil && err == nil {
-			err = t.insertNames(id, d.Documents[i].Chosen, clean(d.Origin.Mailbox, 320), millis(d.Parsed.Received.At))
+			err = t.insertNames(id, d.Documents[i].Chosen, clean(d.Origin.Mailbox, 320), clean(d.Queue.Mailbox, 320), millis(d.Parsed.Received.At))
 		}
 		if err != nil {
 			return err

@@ -115,9 +115,9 @@ func (db *DB) stories(ctx context.Context, first, last greffe.MessageID) (map[gr
 
 // batch gathers the rows of messages.
 type batch struct {
-	t                                                                                                     *tx
-	messages, facts, words, doctypes, listed, unstated, documents, names, outcomes, deliveries, decisions [][]any
-	again                                                                                                 []event // done again after the rows are there
+	t                                                                                                                    *tx
+	messages, facts, words, senders, keys, doctypes, listed, unstated, documents, names, outcomes, deliveries, decisions [][]any
+	again                                                                                                                []event // done again after the rows are there
 }
 
 func (b *batch) message(m *Restored, s *story) error {
@@ -149,15 +149,14 @@ func (b *batch) message(m *Restored, s *story) error {
 	}
 	row := receivedRow(&first)
 	sender, header := shown(&p.Message)
-	code, label := doctype(p)
+	code, _ := doctype(p)
 	state := greffe.Summary(p.Message.Kind, states)
 	row[7], row[8], row[9], row[10] = millis(at), string(state), string(p.Verdict), string(p.Message.Kind)
 	row[12], row[13], row[14] = clean(p.Message.Subject, 2000), clean(sender, 500), clean(header, 1000)
 	row[17], row[18], row[19] = string(causeOf(state, p.Message.Kind, states, outcomes)), code, SenderKey(&p.Message)
 	b.messages = append(b.messages, row)
-	if code != "" && label != "" {
-		b.doctypes = append(b.doctypes, []any{code, label})
-	}
+	b.doctypes = append(b.doctypes, doctypeRows(p)...)
+	b.senders = append(b.senders, senderWordRows(&p.Message)...)
 	received, err1 := encode(first)
 	raw, err2 := encode(m.Raw)
 	parsed, err3 := encode(p)
@@ -171,7 +170,7 @@ func (b *batch) message(m *Restored, s *story) error {
 	b.listed = append(b.listed, seen)
 	b.unstated = append(b.unstated, []any{seen[0], hour, b.t.now().UnixMilli()})
 	for _, w := range messageWords(p) {
-		b.words = append(b.words, []any{w, string(id)})
+		b.words = append(b.words, []any{w, millis(first.At), string(id)})
 	}
 	return nil
 }
@@ -268,14 +267,17 @@ func (b *batch) document(m *Restored, i int, at time.Time, life []event) (greffe
 		b.deliveries = append(b.deliveries, []any{string(id), o.DI, string(o.State), millis(o.At), millis(dueAfter(o)), 0, "", outcome})
 	}
 	own := m.Parsed.Documents[i].Patient
-	names := nameRows(id, &own, row[3].(string), row[4].(int64))
+	names := nameRows(id, &own, row[3].(string), row[3].(string), row[4].(int64))
 	if chosen != nil {
 		if row[19], err = encode(chosen); err != nil {
 			return "", nil, err
 		}
 		row[10], row[11] = searched(own, chosen)
-		names = append(names, nameRows(id, chosen, row[3].(string), row[4].(int64))...)
+		names = append(names, nameRows(id, chosen, row[3].(string), row[3].(string), row[4].(int64))...)
 	}
+	key := keyRow(&m.Parsed, i, at)
+	key[8] = string(state)
+	b.keys = append(b.keys, key)
 	b.documents = append(b.documents, row)
 	b.names = append(b.names, unlike(names, 2)...)
 	return state, last, nil
@@ -332,7 +334,9 @@ func (b *batch) write() error {
 		{insertFacts, b.facts, ""},
 		{insertDocuments, b.documents, ""},
 		{insertNames, b.names, " ON CONFLICT DO NOTHING"},
+		{insertKeys, b.keys, ""},
 		{insertWords, b.words, " ON CONFLICT DO NOTHING"},
+		{insertSenderWords, unlike(b.senders, 2), " ON CONFLICT DO NOTHING"},
 		{insertDoctypes, unlike(b.doctypes, 1), " ON CONFLICT (code) DO NOTHING"},
 		{insertOutcomes, b.outcomes, ""},
 		{insertDeliveries, b.deliveries, ""},

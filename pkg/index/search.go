@@ -1,9 +1,11 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,23 +64,13 @@ func window(a *arguments, received, id string, from, to time.Time, before string
 	return b.String(), nil
 }
 
-// newest returns a query for the ids of the newest n rows of a table for which
-// one of the conditions holds. Each condition must lead into an index that ends
-// with received_at and id: each is read as far as a page needs and no further,
-// whatever the planner thinks of OR.
-func newest(table string, conditions []string, window string, n int) string {
-	parts := make([]string, len(conditions))
-	for i, c := range conditions {
-		parts[i] = fmt.Sprintf(`SELECT id, received_at FROM (SELECT id, received_at FROM %s WHERE %s%s ORDER BY received_at DESC, id DESC LIMIT %d) AS p%d`,
-			table, c, window, n, i)
-	}
-	return `SELECT id, received_at FROM (` + strings.Join(parts, ` UNION ALL `) +
-		fmt.Sprintf(`) AS p ORDER BY received_at DESC, id DESC LIMIT %d`, n)
-}
-
-// Documents returns a page of documents, newest first (by the time Greffe took
-// their message), and the cursor of the next one. ErrTooShort when the name or
-// matricule is too short, ErrCursor when f.Before is not a cursor.
+// Documents returns a page of documents, newest first (by the time Greffe took their
+// message; by the day of the document or the time of archiving where the search is for
+// a range of these), and the cursor to go on with, "" at the end. A page may hold fewer
+// documents than f.Limit, even none, and have a cursor: no page takes long, see Reached.
+// With f.After it is the page before, and the cursor goes on in that direction.
+// ErrTooShort when the name or matricule is too short, ErrCursor when f.Before or f.After
+// is not a cursor.
 func (db *DB) Documents(ctx context.Context, f DocumentFilter) ([]Document, string, error) {
 	list, next, err := db.search(ctx, f)
 	if err != nil {
@@ -87,71 +79,255 @@ func (db *DB) Documents(ctx context.Context, f DocumentFilter) ([]Document, stri
 	return list, next, nil
 }
 
+// Reached returns how far back a list was looked through that goes on at a cursor.
+func Reached(cursor string) (time.Time, bool) {
+	p, err := parseCursor(cursor)
+	return moment(p.at), err == nil
+}
+
+// Cursor returns the cursor of a document that the search found: the page after it goes
+// on from there, and the page before it ends there.
+func (f DocumentFilter) Cursor(d *Document) string {
+	at := millis(d.ReceivedAt)
+	switch f.order() {
+	case "dated_at":
+		at = millis(dayOf(d.Facts.Created))
+	case "archived_at":
+		at = millis(d.ArchivedAt)
+	}
+	return position{at, string(d.ID)}.cursor()
+}
+
+// order is the column of document_keys in whose order a search gives its documents.
+func (f DocumentFilter) order() string {
+	switch {
+	case !f.From.IsZero() || !f.To.IsZero():
+	case !f.DatedFrom.IsZero() || !f.DatedTo.IsZero():
+		return "dated_at"
+	case !f.ArchivedFrom.IsZero() || !f.ArchivedTo.IsZero():
+		return "archived_at"
+	}
+	return "received_at"
+}
+
 func (db *DB) search(ctx context.Context, f DocumentFilter) ([]Document, string, error) {
-	n := pageSize(f.Limit)
 	words := strings.Fields(normalise(clean(f.Name, 200)))
 	parts := nameParts(words[:min(len(words), 6)])
 	if ins := insKey(f.INS); ins != "" && len(ins) < 13 || f.Name != "" && len(parts) == 0 {
 		return nil, "", ErrTooShort
 	}
-	if insKey(f.INS) == "" && f.BirthDate == "" {
-		if err := db.weigh(ctx, f, parts); err != nil {
+	senders, found, err := db.sendersOf(ctx, f.Sender)
+	if err != nil || !found {
+		return nil, "", err
+	}
+	w := f.walk(parts, senders)
+	for _, cursor := range []string{f.Before, f.After} {
+		if _, err := parseCursor(cursor); cursor != "" && err != nil {
 			return nil, "", err
 		}
 	}
-	query, a, err := documentQuery(f, parts, n+1)
+	page, next, err := db.page(ctx, w)
+	if err != nil || len(page) == 0 {
+		return nil, next, err
+	}
+	ids := make([]greffe.DocumentID, len(page))
+	place := make(map[greffe.DocumentID]int, len(page))
+	for i, p := range page {
+		ids[i] = greffe.DocumentID(p.id)
+		place[ids[i]] = i
+	}
+	var a arguments
+	list, err := db.documents(ctx, `SELECT `+documentColumns+fromDocuments+`WHERE d.id IN (`+marks(&a, ids)+`)`, a...)
 	if err != nil {
 		return nil, "", err
 	}
-	list, err := db.documents(ctx, query, a...)
-	if err != nil || len(list) <= n {
-		return list, "", err
-	}
-	last := list[n-1]
-	return list[:n], position{millis(last.ReceivedAt), string(last.ID)}.cursor(), nil
+	slices.SortFunc(list, func(a, b Document) int { return cmp.Compare(place[a.ID], place[b.ID]) })
+	return list, next, nil
 }
 
-// documentQuery returns the query for the newest n documents of a search.
-func documentQuery(f DocumentFilter, parts []namePart, n int) (string, arguments, error) {
-	var a arguments
-	var page string
-	ins := insKey(f.INS)
-	switch {
-	case ins == "" && len(parts) > 0:
-		narrow, err := narrowed(&a, f, "document_id")
-		if err != nil {
-			return "", nil, err
-		}
-		// A document is found at most twice (two family names) by each part: that many
-		// rows hold enough different ones.
-		page = fmt.Sprintf(`SELECT DISTINCT document_id AS id, received_at FROM (%s) AS p ORDER BY received_at DESC, id DESC LIMIT %d`,
-			namesQuery(&a, parts, narrow, 2*n), n)
-	case ins == "" && f.BirthDate == "" && len(apart(f.Places)) > 0: // one index range for each mailbox
-		in, err := window(&a, "received_at", "id", f.From, f.To, f.Before)
-		if err != nil {
-			return "", nil, err
-		}
-		page = newest("documents", placeConditions(&a, f.Places, documentPlace), in, n)
-	default:
-		narrow, err := narrowed(&a, f, "id")
-		if err != nil {
-			return "", nil, err
-		}
-		where := "1 = 1"
-		switch {
-		case len(ins) == 13: // without its key
-			where = "ins >= " + a.add(ins) + " AND ins < " + a.add(after(ins))
-		case ins != "":
-			where = "ins = " + a.add(ins)
-		}
-		if ins != "" && len(parts) > 0 {
-			where += " AND id IN (SELECT document_id FROM (" + namesQuery(&a, parts, "", 0) + ") AS h)"
-		}
-		page = newest("documents", []string{where}, narrow, n)
+// manySenders is how many senders a text may find for each to be looked up by itself.
+const manySenders = 20
+
+// sendersOf returns the keys of the senders whose name or address holds words that begin
+// like those of a text, none when these are many; false when there is no such sender.
+func (db *DB) sendersOf(ctx context.Context, text string) (keys []string, found bool, err error) {
+	if text == "" {
+		return nil, true, nil
 	}
-	return `WITH page AS MATERIALIZED (` + page + `) SELECT ` + documentColumns +
-		` FROM page CROSS JOIN documents d CROSS JOIN messages m WHERE d.id = page.id AND m.id = d.message_id
-		ORDER BY page.received_at DESC, page.id DESC`, a, nil
+	var a arguments
+	rows, err := db.query(ctx, `SELECT DISTINCT sender_key FROM sender_words s WHERE `+strings.TrimPrefix(sentBy(&a, text, "s.sender_key"), " AND ")+
+		fmt.Sprintf(` LIMIT %d`, manySenders+1), a...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, false, err
+		}
+		keys = append(keys, key)
+	}
+	found = len(keys) > 0
+	if len(keys) > manySenders {
+		keys = nil
+	}
+	return keys, found, rows.Err()
+}
+
+// sentBy returns the conditions that a sender has words that begin like those of a text.
+func sentBy(a *arguments, text, column string) string {
+	words := searchWords(clean(text, 200))
+	where := ""
+	for _, word := range words[:min(len(words), 6)] {
+		where += " AND " + column + " IN (SELECT sender_key FROM sender_words WHERE " + begins(a, "word", word) + ")"
+	}
+	if where == "" {
+		where = " AND 1 = 0"
+	}
+	return where
+}
+
+// equal is the condition that a column has a value.
+func equal(column, value string) condition {
+	return func(a *arguments) string { return column + " = " + a.add(value) }
+}
+
+// walk is the search as a walk over document_keys. senders are the keys of those that
+// f.Sender finds, when they are few.
+func (f DocumentFilter) walk(parts []namePart, senders []string) walk {
+	by := f.order()
+	w := walk{table: "document_keys", id: "document_id", at: by, before: f.Before, after: f.After, n: pageSize(f.Limit)}
+	ranges := map[string][2]time.Time{"received_at": {f.From, f.To}, "dated_at": {f.DatedFrom, f.DatedTo}, "archived_at": {f.ArchivedFrom, f.ArchivedTo}}
+	w.from, w.to = ranges[by][0], ranges[by][1]
+	ins, birth := insKey(f.INS), clean(f.BirthDate, 8)
+
+	add := func(by, table, id string, where ...condition) {
+		l := lead{by: by, table: table, id: id, where: where}
+		if by := w.at; by == "received_at" {
+			l.at, l.ordered = by, true
+		}
+		w.leads = append(w.leads, l)
+	}
+	same := func(column, value string) {
+		if value != "" {
+			w.tests = append(w.tests, test{column, equal("r."+column, value)})
+			add(column, w.table, w.id, equal(column, value))
+		}
+	}
+	there := func(by, table, key string, where condition) {
+		w.tests = append(w.tests, test{by, func(a *arguments) string {
+			return "EXISTS (SELECT 1 FROM " + table + " x WHERE x." + key + " = r.document_id AND " + where(a) + ")"
+		}})
+	}
+	if where := inEither(new(arguments), f.Places); where != "" {
+		w.tests = append(w.tests, test{"place", func(a *arguments) string { return strings.TrimPrefix(inEither(a, f.Places), " AND ") }})
+	}
+	same("state", string(f.State))
+	same("doctype", clean(f.Type, 60))
+	same("format", string(f.Format))
+	if f.Sender != "" {
+		where := func(a *arguments) string { return strings.TrimPrefix(sentBy(a, f.Sender, "r.sender_key"), " AND ") }
+		if len(senders) > 0 {
+			where = func(a *arguments) string { return "r.sender_key IN (" + marks(a, senders) + ")" }
+			each := make([]condition, len(senders))
+			for i, s := range senders {
+				each[i] = equal("sender_key", s)
+			}
+			add("sender", w.table, w.id, each...)
+		}
+		w.tests = append(w.tests, test{"sender", where})
+	}
+	for _, column := range []string{"received_at", "dated_at", "archived_at"} {
+		if between := ranges[column]; column != by && (!between[0].IsZero() || !between[1].IsZero()) {
+			w.tests = append(w.tests, test{column, func(a *arguments) string {
+				in, _ := window(a, "r."+column, "", between[0], between[1], "") // fails for a cursor only
+				return strings.TrimPrefix(in, " AND ")
+			}})
+		}
+	}
+	if boxes := mailboxesOf(f.Places); len(boxes) > 0 && len(boxes) <= 4 {
+		by := "place"
+		if !slices.Equal(boxes, apart(f.Places)) {
+			by = "mailbox" // and the folder is still to be looked at
+		}
+		var each []condition
+		for _, m := range boxes {
+			each = append(each, equal("mailbox", m), func(a *arguments) string { return "desk = " + a.add(m) + " AND desk <> mailbox" })
+		}
+		add(by, w.table, w.id, each...)
+	}
+	if ins != "" {
+		where := equal("ins", ins)
+		if len(ins) == 13 { // without its key
+			where = func(a *arguments) string { return begins(a, "ins", ins) }
+		}
+		there("ins", "documents", "id", where)
+		add("ins", "documents", "id", where)
+		l := &w.leads[len(w.leads)-1]
+		l.ordered = l.ordered && len(ins) > 13
+	}
+	if name := mailID(f.MessageID); name != "" {
+		where := func(a *arguments) string {
+			return "message_id IN (SELECT m.id FROM messages m WHERE m.header_id = " + a.add(name) + ")"
+		}
+		there("message-id", "documents", "id", where)
+		w.leads = append(w.leads, lead{by: "message-id", table: "documents", id: "id", where: []condition{where}})
+	}
+	if birth != "" && len(parts) == 0 {
+		there("birth", "documents", "id", equal("birth_date", birth))
+		add("birth", "documents", "id", equal("birth_date", birth))
+	}
+	if len(parts) > 0 {
+		// The birth date goes with the name: a document has those of its own patient and
+		// those of whom a person chose.
+		for i := range parts {
+			parts[i].birth = birth
+		}
+		there("name", "document_names", "document_id", func(a *arguments) string { return anyOf(a, parts) })
+		names := lead{by: "name", table: "document_names", id: "document_id", sift: func(a *arguments) string { return f.near(a) }}
+		for _, p := range parts {
+			names.where = append(names.where, p.where)
+		}
+		if by == "received_at" {
+			names.at = by
+		}
+		w.leads = append(w.leads, names)
+		if by == "received_at" { // so many are called so that the newest are found faster from the newest on
+			names.ordered, names.last, names.where = true, true, []condition{anything}
+			names.sift = func(a *arguments) string { return anyOf(a, parts) + " AND " + f.near(a) }
+			w.leads = append(w.leads, names)
+		}
+	}
+	return w
+}
+
+// mailboxesOf returns the mailboxes of places, each once; none for everywhere.
+func mailboxesOf(places []string) (list []string) {
+	for _, p := range apart(places) {
+		if mailbox, _ := SplitPlace(p); !slices.Contains(list, mailbox) {
+			list = append(list, mailbox)
+		}
+	}
+	return list
+}
+
+// near returns the condition that a row of document_names is of the mailboxes of a search.
+func (f DocumentFilter) near(a *arguments) string {
+	boxes := mailboxesOf(f.Places)
+	if len(boxes) == 0 {
+		return "1 = 1"
+	}
+	return "(mailbox IN (" + marks(a, boxes) + ") OR desk IN (" + marks(a, boxes) + "))"
+}
+
+// anyOf returns the condition that a name can be read in one of the ways.
+func anyOf(a *arguments, parts []namePart) string {
+	list := make([]string, len(parts))
+	for i, p := range parts {
+		list[i] = "(" + p.where(a) + ")"
+	}
+	return "(" + strings.Join(list, " OR ") + ")"
 }
 
 // namePart is one way to read the words of a name: the first are the beginning of a
@@ -159,7 +335,7 @@ func documentQuery(f DocumentFilter, parts []namePart, n int) (string, arguments
 type namePart struct {
 	family string
 	givens []string
-	common bool // so many are called so that the newest are found faster from the newest on
+	birth  string // YYYYMMDD; "" for any
 }
 
 // nameParts returns each way to read the words.
@@ -172,72 +348,17 @@ func nameParts(words []string) (parts []namePart) {
 	return parts
 }
 
-// where returns the conditions of a part. Of a common one they lead into no index on
-// names, whatever the planner thinks: the rows are then walked from the newest.
+// where returns the conditions of a part.
 func (p namePart) where(a *arguments) string {
-	column := "family"
-	if p.common {
-		column = "(family || '')"
-	}
-	where := column + " >= " + a.add(p.family) + " AND " + column + " < " + a.add(after(p.family))
+	where := begins(a, "family", p.family)
 	for _, given := range p.givens {
 		// Within the range of the family name. Normalised words hold no % or _.
 		where += " AND givens LIKE " + a.add("% "+given+"%")
 	}
+	if p.birth != "" {
+		where += " AND birth_date = " + a.add(p.birth)
+	}
 	return where
-}
-
-// namesQuery returns a query for the documents that some part finds, with their time,
-// and for each part at most the newest n (0: all).
-func namesQuery(a *arguments, parts []namePart, and string, n int) string {
-	list := make([]string, len(parts))
-	for i, p := range parts {
-		list[i] = "SELECT document_id, received_at FROM document_names WHERE " + p.where(a) + and
-		if n > 0 {
-			list[i] = fmt.Sprintf("SELECT document_id, received_at FROM (%s ORDER BY received_at DESC, document_id DESC LIMIT %d) AS n%d", list[i], n, i)
-		}
-	}
-	return strings.Join(list, " UNION ALL ")
-}
-
-// commonName is how many documents a name must find to be common. Sorting that many
-// takes some milliseconds, as does walking past the others until a page is full.
-const commonName = 4_000
-
-// weigh finds out which parts of a search by name are common.
-func (db *DB) weigh(ctx context.Context, f DocumentFilter, parts []namePart) error {
-	for i := range parts {
-		var a arguments
-		and, err := narrowed(&a, f, "document_id")
-		if err != nil {
-			return err
-		}
-		var n int
-		err = db.read.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM document_names WHERE %s%s LIMIT %d) AS c`,
-			parts[i].where(&a), and, commonName+1), a...).Scan(&n)
-		if err != nil {
-			return err
-		}
-		parts[i].common = n > commonName
-	}
-	return nil
-}
-
-// narrowed returns the conditions of a search other than who the patient is.
-func narrowed(a *arguments, f DocumentFilter, id string) (string, error) {
-	narrow, err := window(a, "received_at", id, f.From, f.To, f.Before)
-	if err != nil {
-		return "", err
-	}
-	place := documentPlace
-	if id == "document_id" {
-		place = namePlace
-	}
-	narrow += inPlaces(a, f.Places, place)
-	if f.BirthDate != "" {
-		narrow += " AND birth_date = " + a.add(clean(f.BirthDate, 8))
-	}
-	return narrow, nil
 }
 
 // Tally returns how many messages and documents are in each state.

@@ -68,7 +68,10 @@ func (t *tx) saveTriage(d greffe.Triaged) (bool, error) {
 	case d.Verb == greffe.VerbPass:
 		_, err = t.exec(`UPDATE messages SET assignee=$2, later_at=0 WHERE id=$1`, string(d.Message), clean(d.To, 200))
 	case d.Verb == greffe.VerbMove && d.To != "" && d.To != desk:
-		_, err = t.exec(`UPDATE messages SET desk=$2, tray='INBOX', assignee='', later_at=0 WHERE id=$1`, string(d.Message), clean(d.To, 320))
+		_, err1 := t.exec(`UPDATE messages SET desk=$2, tray='INBOX', assignee='', later_at=0 WHERE id=$1`, string(d.Message), clean(d.To, 320))
+		_, err2 := t.exec(`UPDATE document_keys SET desk=$2, tray='INBOX' WHERE document_id IN (SELECT id FROM documents WHERE message_id = $1)`, string(d.Message), clean(d.To, 320))
+		_, err3 := t.exec(`UPDATE document_names SET desk=$2 WHERE document_id IN (SELECT id FROM documents WHERE message_id = $1)`, string(d.Message), clean(d.To, 320))
+		err = errors.Join(err1, err2, err3)
 		t.count("message", desk, state, -1)
 		t.count("message", clean(d.To, 320), state, 1)
 	}
@@ -104,14 +107,19 @@ func (t *tx) recause(id greffe.MessageID) error {
 	return err
 }
 
-// insertDoctype remembers the name of a type of document.
-func (t *tx) insertDoctype(p *greffe.Parsed) error {
-	code, label := doctype(p)
-	if code == "" || label == "" {
-		return nil
+// insertDoctypes remembers the names of the types of document.
+func (t *tx) insertDoctypes(p *greffe.Parsed) error {
+	return t.insert(insertDoctypes, unlike(doctypeRows(p), 1), ` ON CONFLICT (code) DO NOTHING`)
+}
+
+// doctypeRows are the types of the documents of a message with their names.
+func doctypeRows(p *greffe.Parsed) (rows [][]any) {
+	for i := range p.Documents {
+		if code, label := doctypeOf(&p.Documents[i]); code != "" && label != "" {
+			rows = append(rows, []any{code, label})
+		}
 	}
-	_, err := t.exec(insertDoctypes+`($1,$2) ON CONFLICT (code) DO NOTHING`, code, label)
-	return err
+	return rows
 }
 
 const insertDoctypes = `INSERT INTO doctypes (code, label) VALUES `
@@ -122,7 +130,10 @@ func doctype(p *greffe.Parsed) (code, label string) {
 	if len(p.Documents) == 0 {
 		return "", ""
 	}
-	d := &p.Documents[0]
+	return doctypeOf(&p.Documents[0])
+}
+
+func doctypeOf(d *greffe.Document) (code, label string) {
 	if d.Type.Code != "" {
 		if label = d.Type.Label; label == "" {
 			label = d.Type.Code

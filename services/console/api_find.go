@@ -65,14 +65,14 @@ func (c *Console) apiSearch(w http.ResponseWriter, r *http.Request, v *visit) er
 	}
 	one := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	k := criteria{INS: strings.ReplaceAll(one(q.INS), " ", ""), Name: one(q.Name), Birth: one(q.Birth), From: one(q.From), To: one(q.To)}
-	f, bad := k.filter(c.wall)
+	f, bad := c.documentFilter(v, k)
 	if q.Limit < 0 || q.Limit > 200 {
 		bad["limit"] = "Un nombre de 1 à 200 est attendu."
 	}
 	if len(bad) > 0 {
 		return questionErrors(bad)
 	}
-	f.Places, f.Limit, f.Before = v.places, q.Limit, q.Cursor
+	f.Limit, f.Before = q.Limit, q.Cursor
 	list, next, err := c.db.Documents(r.Context(), f)
 	switch {
 	case errors.Is(err, index.ErrCursor):

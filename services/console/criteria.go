@@ -17,6 +17,18 @@ type criteria struct {
 	From  string `json:"from,omitempty"`
 	To    string `json:"to,omitempty"`
 
+	// Of the search alone.
+	DatedFrom    string `json:"dated_from,omitempty"`
+	DatedTo      string `json:"dated_to,omitempty"`
+	ArchivedFrom string `json:"archived_from,omitempty"`
+	ArchivedTo   string `json:"archived_to,omitempty"`
+	Sender       string `json:"sender,omitempty"`
+	Type         string `json:"type,omitempty"`   // code
+	Format       string `json:"format,omitempty"` // greffe.Format
+	Box          string `json:"box,omitempty"`    // key of a mailbox or folder
+	State        string `json:"state,omitempty"`  // slug
+	MessageID    string `json:"message_id,omitempty"`
+
 	// Of the journal: a login may be somebody's name.
 	Actor   string `json:"actor,omitempty"`
 	Action  string `json:"action,omitempty"`

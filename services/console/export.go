@@ -17,11 +17,11 @@ func (c *Console) exportSearch(w http.ResponseWriter, r *http.Request, v *visit)
 		http.Redirect(w, r, "/recherche?q=inconnu", http.StatusSeeOther)
 		return nil
 	}
-	f, bad := k.filter(c.wall)
+	f, bad := c.documentFilter(v, k)
 	if len(bad) > 0 {
 		return errBadInput
 	}
-	f.Places, f.Limit = v.places, 200
+	f.Limit = 200
 	list, next, err := c.db.Documents(r.Context(), f)
 	if errors.Is(err, index.ErrTooShort) {
 		return errors.Join(errBadInput, err)

@@ -55,7 +55,7 @@ func (c *Console) readsFilter(w http.ResponseWriter, r *http.Request, v *visit) 
 		return errors.Join(errBadInput, err)
 	}
 	k := criteria{INS: strings.ToUpper(strings.ReplaceAll(strings.Join(strings.Fields(r.PostForm.Get("ins")), ""), " ", ""))}
-	_, bad := k.filter(c.wall)
+	_, bad := c.documentFilter(v, k)
 	if k.INS == "" {
 		bad = map[string]string{"ins": "Saisissez le matricule INS du patient."}
 	}

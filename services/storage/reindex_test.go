@@ -19,7 +19,7 @@ import (
 )
 
 // compared are the tables that a rebuilt index has to have as the lost one had them.
-var compared = []string{"messages", "message_facts", "message_words", "documents", "document_names", "claims", "outcomes", "decisions", "triages", "answers", "deliveries", "dis", "tallies",
+var compared = []string{"messages", "message_facts", "message_words", "sender_words", "doctypes", "documents", "document_keys", "document_names", "claims", "outcomes", "decisions", "triages", "answers", "deliveries", "dis", "tallies",
 	"journal", "journal_facts", "journal_tiles", "seals", "stamps", "listed"}
 
 // rowsOf returns the rows of a table, sorted, each as one text; of the journal those

@@ -75,7 +75,7 @@ func TestVerifyNamesTheDamage(t *testing.T) {
 			h.sql(t, `DROP TRIGGER journal_no_delete; DELETE FROM journal WHERE seq = 1`)
 		}, []CheckID{CheckChain, CheckEntries}, []CheckID{CheckChain, CheckEntries}},
 		"a name changed in the index": {func(t *testing.T, h *house, _ greffe.Received) {
-			h.sql(t, `INSERT INTO document_names SELECT id, 'autre', '', '', '', 0 FROM documents`)
+			h.sql(t, `INSERT INTO document_names (document_id, family, givens, birth_date, mailbox, received_at) SELECT id, 'autre', '', '', '', 0 FROM documents`)
 		}, []CheckID{CheckRow}, []CheckID{CheckRow}},
 		"a state changed in the index":     {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `UPDATE documents SET state = 'intégré'`) }, []CheckID{CheckState, CheckTally, CheckTally}, []CheckID{CheckState, CheckTally, CheckTally}},
 		"an identity changed in the index": {func(t *testing.T, h *house, _ greffe.Received) { h.sql(t, `UPDATE documents SET identity = 'autre'`) }, []CheckID{CheckRow}, []CheckID{CheckRow}},
