@@ -157,6 +157,29 @@ func (db *DB) addAnswers(ctx context.Context, messages []Message) error {
 	return nil
 }
 
+// AnsweredSince returns the messages whose answers changed at a moment or later, with the
+// time of the last change, at most 1,000.
+func (db *DB) AnsweredSince(ctx context.Context, at time.Time) (map[greffe.MessageID]time.Time, error) {
+	rows, err := db.query(ctx, `SELECT message_id, at FROM answers WHERE at >= $1 ORDER BY at LIMIT 1000`, millis(at))
+	if err != nil {
+		return nil, fmt.Errorf("read answers: %w", err)
+	}
+	defer rows.Close()
+	list := map[greffe.MessageID]time.Time{}
+	for rows.Next() {
+		var id greffe.MessageID
+		var ms int64
+		if err := rows.Scan(&id, &ms); err != nil {
+			return nil, fmt.Errorf("read answers: %w", err)
+		}
+		list[id] = moment(ms)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read answers: %w", err)
+	}
+	return list, nil
+}
+
 // CountFollowUps counts the messages of places (none: all) whose answers a person has to
 // look after: asked for, or not arrived.
 func (db *DB) CountFollowUps(ctx context.Context, places []string) (int, error) {

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +150,39 @@ func (f MessageFilter) walk(words []string, forms [][]string) walk {
 		})
 	}
 	return w
+}
+
+// Facet is what the queue is filtered by of one message.
+type Facet struct {
+	message Message
+	doctype string
+	words   []string
+}
+
+// FacetOf returns the facet of a message as it is now.
+func FacetOf(d *Detail) Facet {
+	f := Facet{message: d.Message}
+	if d.Parsed != nil {
+		f.doctype, _ = doctype(d.Parsed)
+		f.words = messageWords(d.Parsed)
+	}
+	f.message.Documents = nil // nothing asks for them
+	return f
+}
+
+// Keeps reports whether the filter, whatever its page, keeps a message, as Messages does.
+func (f MessageFilter) Keeps(x Facet) bool {
+	m := &x.message
+	for _, word := range searchWords(clean(f.Text, 200)) {
+		if !slices.ContainsFunc(x.words, func(w string) bool { return strings.HasPrefix(w, word) }) {
+			return false
+		}
+	}
+	follow := slices.ContainsFunc(m.Answers, func(a greffe.Answer) bool { return a.State == greffe.AnswerAsked || a.State == greffe.AnswerFailed })
+	return Within(f.Places, m.Queue) && (len(f.States) == 0 || slices.Contains(f.States, m.State)) && (!f.FollowUp || follow) &&
+		(f.Cause == "" || f.Cause == m.Cause) && (f.Type == "" || f.Type == x.doctype) && (f.Sender == "" || f.Sender == m.Sender) &&
+		(f.Assignee == "" || f.Assignee == m.Assignee) && (f.Due.IsZero() || !m.Later.After(f.Due)) && (f.Later.IsZero() || m.Later.After(f.Later)) &&
+		(f.From.IsZero() || !m.ReceivedAt.Before(f.From)) && (f.To.IsZero() || m.ReceivedAt.Before(f.To))
 }
 
 // followed is the condition of the index on answers that a person looks after.

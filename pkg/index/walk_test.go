@@ -204,6 +204,16 @@ func TestWalksFindTheSame(t *testing.T) {
 						break
 					}
 				}
+				q.Before = ""
+				for _, d := range all {
+					m, err := db.Message(t.Context(), d.message)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if kept := q.Keeps(FacetOf(&m)); kept != slices.Contains(queue, string(d.message)) {
+						t.Errorf("queue %+v keeps %s: %v", q, d.message, kept)
+					}
+				}
 				if !slices.Equal(got, queue) {
 					t.Errorf("reach %v, queue %+v: found %d messages, want %d", reach, q, len(got), len(queue))
 				}

@@ -43,7 +43,7 @@ const (
 type update struct {
 	seq   uint64
 	row   row
-	cause greffe.Cause
+	facet index.Facet
 	rev   int    // grows with each outcome and decision
 	html  string // a row of the table
 	line  string // a line of the list beside an item
@@ -76,6 +76,49 @@ type hub struct {
 	closed  chan struct{}
 	once    sync.Once
 	taken   map[greffe.MessageID]index.Taking // as last read
+}
+
+// answersPoll is how often answers to senders are looked at: they are given by another
+// service, which publishes nothing.
+const answersPoll = 700 * time.Millisecond
+
+// watchAnswers looks at what changed of the answers to senders while somebody looks.
+func (h *hub) watchAnswers(ctx context.Context) {
+	t := time.NewTicker(answersPoll)
+	defer t.Stop()
+	// Clocks of several hosts differ a little, and a time is older than its commit.
+	const overlap = 10 * time.Second
+	known := map[greffe.MessageID]time.Time{}
+	from := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		h.mu.Lock()
+		idle := len(h.clients) == 0
+		h.mu.Unlock()
+		if idle {
+			continue
+		}
+		list, err := h.c.db.AnsweredSince(ctx, from.Add(-overlap))
+		if err != nil {
+			if ctx.Err() == nil {
+				h.c.log.Warn("answers not read", slog.Any("error", err))
+			}
+			continue
+		}
+		for id, at := range list {
+			if !at.Equal(known[id]) {
+				h.changed(id)
+			}
+			if at.After(from) {
+				from = at
+			}
+		}
+		known = list
+	}
 }
 
 // watchTakings looks every few seconds at who has what open: in another process, or no
@@ -149,6 +192,7 @@ func (h *hub) run(ctx context.Context) error {
 	})
 	g.Go(func() error { h.spread(ctx); return nil })
 	g.Go(func() error { h.watchTakings(ctx); return nil })
+	g.Go(func() error { h.watchAnswers(ctx); return nil })
 	g.Go(func() error { h.c.standings.follow(ctx, h.c.bus, h.c.expected(), h.c.log); return nil })
 	return g.Wait()
 }
@@ -255,7 +299,7 @@ func (h *hub) look(ctx context.Context, id greffe.MessageID, tries int) {
 		}
 		return
 	}
-	u := update{row: h.c.newRow(d.Message), cause: d.Cause, rev: revision(d)}
+	u := update{row: h.c.newRow(d.Message), facet: index.FacetOf(&d), rev: revision(d)}
 	h.mu.Lock()
 	u.row.Taken, u.row.Rev = h.taken[id].Name, u.rev
 	h.mu.Unlock()
@@ -356,12 +400,15 @@ type changeEvent struct {
 	HTML    string `json:"html"`
 }
 
-// belongs reports whether a message is what a filter keeps, as far as its line tells.
-func belongs(f index.MessageFilter, u update, now time.Time) bool {
-	r := u.row
-	return index.Within(f.Places, r.Queue) && (len(f.States) == 0 || slices.Contains(f.States, r.State)) &&
-		(f.Cause == "" || f.Cause == u.cause) && (f.Assignee == "" || f.Assignee == r.Assignee) &&
-		(f.Due.IsZero() || !r.Later.After(now)) && (f.Later.IsZero() || r.Later.After(now)) && (f.Sender == "" || f.Sender == r.Sender)
+// keeps reports whether a message is what a filter keeps now.
+func keeps(f index.MessageFilter, x index.Facet, now time.Time) bool {
+	if !f.Due.IsZero() {
+		f.Due = now
+	}
+	if !f.Later.IsZero() {
+		f.Later = now
+	}
+	return f.Keeps(x)
 }
 
 // stream sends live updates as server-sent events: "ligne" for a changed message,
@@ -465,7 +512,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			if !index.Within(f.Places, u.row.Queue) && !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
 				continue
 			}
-			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: belongs(f, *u, time.Now())}
+			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: keeps(f, u.facet, time.Now())}
 			e.Match = announce && only == "" && e.Belongs
 			if lines {
 				e.HTML = u.line

@@ -219,12 +219,12 @@ func (c *Console) readList(r *http.Request, v *visit, f filter, path string) (li
 		l.First = f.with(func(*filter) {}).on(path)
 	}
 	s := f
-	s.Before, s.Q = "", ""
+	s.Before = ""
 	q := s.values()
 	q.Set("depuis", place)
-	// A page that is not the newest, or that is narrowed by what a line does not tell,
-	// still follows the state of its rows but announces no new ones.
-	if f.Before != "" || f.Q != "" || f.Type != "" || f.Age != "" || f.Tab == followUp {
+	// A page that is not the newest still follows the state of its rows but announces no
+	// new ones.
+	if f.Before != "" {
 		q.Set("nouveaux", "0")
 	}
 	l.Stream = "/file/flux?" + q.Encode()
