@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/net/html"
 
 	"greffe/pkg/archive"
@@ -25,8 +24,6 @@ import (
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	cardio   = "cardiologie@ch-exemple.mssante.example"

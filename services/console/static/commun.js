@@ -23,16 +23,17 @@ function leave() {
 export { leave };
 
 // What was typed and not sent: fields of forms without a password that are not as the
-// page came.
+// page came. Several forms of a page may have fields of one name, so the id says which.
 function typed() {
   const data = new URLSearchParams();
+  const key = (f) => "b." + (f.id || f.name);
   for (const form of document.querySelectorAll("main form")) {
     if (form.querySelector("input[type=password]")) continue;
     for (const f of form.elements) {
       if (!f.name || f.type === "hidden" || f.type === "submit" || f.type === "button") continue;
-      if (f.type === "radio" || f.type === "checkbox") { if (f.checked && !f.defaultChecked) data.append("b." + f.name, f.value); continue; }
-      if (f.tagName === "SELECT") { const o = f.selectedOptions[0]; if (o && !o.defaultSelected && f.selectedIndex > 0) data.append("b." + f.name, f.value); continue; }
-      if (f.value !== f.defaultValue) data.append("b." + f.name, f.value);
+      if (f.type === "radio" || f.type === "checkbox") { if (f.checked && !f.defaultChecked) data.append(key(f), f.value); continue; }
+      if (f.tagName === "SELECT") { const o = f.selectedOptions[0]; if (o && !o.defaultSelected && f.selectedIndex > 0) data.append(key(f), f.value); continue; }
+      if (f.value !== f.defaultValue) data.append(key(f), f.value);
     }
   }
   return data;
@@ -105,8 +106,13 @@ if (idle > 0) {
 // What had been typed before the screen was locked is put back.
 const draft = document.body.dataset.brouillon;
 if (draft) {
-  for (const [name, values] of Object.entries(JSON.parse(draft))) {
-    for (const f of document.querySelectorAll(`main form [name="${CSS.escape(name)}"]`)) {
+  const kept = JSON.parse(draft);
+  // A form that was sent too late is kept by the names of its fields, with its decision.
+  const sent = (f) => !kept.decision || f.form.elements.decision?.value === kept.decision[0];
+  for (const [name, values] of Object.entries(kept)) {
+    const one = document.getElementById(name);
+    const fields = one?.form ? [one] : [...document.querySelectorAll(`main form [name="${CSS.escape(name)}"]`)];
+    for (const f of fields.filter(sent)) {
       if (f.form.querySelector("input[type=password]") || f.type === "hidden") continue;
       if (f.type === "radio" || f.type === "checkbox") f.checked = values.includes(f.value);
       else f.value = values[0];
