@@ -509,6 +509,13 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
 	out.ProofDocuments, out.ProofKeep = cfg.Proofs.Documents, time.Duration(cfg.Proofs.Keep)
 	out.SecondFactor, out.FourEyes = cfg.Console.SecondFactor, cfg.Console.FourEyes
+	out.Contact = cfg.Console.Contact
+	if a := cfg.Console.Audit; a.By != "" {
+		out.Audit = console.Audit{By: a.By, Rate: a.Rate / 100}
+		if out.Audit.Date, err = time.ParseInLocation(time.DateOnly, a.Date, out.Zone); err != nil {
+			return console.Config{}, fmt.Errorf("accessibility audit: %w", err)
+		}
+	}
 	out.OIDC = oidcConfig(cfg)
 	for _, s := range cfg.Console.Proxies {
 		p, err := parseProxy(s)

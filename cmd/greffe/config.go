@@ -260,7 +260,16 @@ type ConsoleConfig struct {
 	MetricsToken string     `yaml:"metrics_token" doc:"Fichier d'un jeton d'au moins 20 caractères, à présenter en « Authorization: Bearer » pour lire /metrics (Prometheus). Vide : pas de /metrics."`
 	FourEyes     bool       `yaml:"four_eyes" doc:"true : un auditeur n'ouvre les documents d'un patient qu'avec l'accord d'un second auditeur, valable 24 heures. Les listes restent visibles. À n'activer qu'avec deux auditeurs au moins."`
 	SecondFactor []string   `yaml:"second_factor" doc:"Rôles dont les comptes propres à Greffe doivent avoir un second facteur : secretary | professional | auditor | admin. Les autres peuvent en mettre un en place."`
+	Contact      string     `yaml:"contact" doc:"À qui écrire quand une page ne peut pas être lue ou utilisée : référent accessibilité, adresse ou téléphone. Montré dans la déclaration d'accessibilité. Vide : personne n'y est nommé."`
+	Audit        Audit      `yaml:"accessibility_audit" doc:"Dernier audit d'accessibilité (RGAA 4.1) en cours de validité. Sans audit, la console se déclare non conforme, comme le RGAA le veut."`
 	OIDC         OIDCConfig `yaml:"oidc" doc:"Fournisseur d'identité OpenID Connect : Pro Santé Connect, Keycloak ou un autre. Les comptes propres à Greffe restent."`
+}
+
+// Audit is what the declaration of accessibility says of an audit.
+type Audit struct {
+	By   string  `yaml:"by" doc:"Qui l'a mené. Vide : aucun audit."`
+	Date string  `yaml:"date" doc:"Jour de sa fin : 2027-01-31"`
+	Rate float64 `yaml:"rate" doc:"Critères respectés, de 0 à 100. 100 : totalement conforme ; à partir de 50 : partiellement."`
 }
 
 // OIDCConfig says who vouches for persons and what its claims mean.
@@ -675,6 +684,17 @@ func (c *Config) validate() []problem {
 	}
 	if c.Console.Lifetime < c.Console.Idle || c.Console.Lifetime > Duration(day) {
 		bad("console.lifetime", "une durée d'au moins console.idle et de 24h au plus est attendue")
+	}
+	if a := c.Console.Audit; a != (Audit{}) {
+		if _, err := time.Parse(time.DateOnly, a.Date); err != nil {
+			bad("console.accessibility_audit.date", "le jour de la fin de l'audit est attendu, par exemple 2027-01-31")
+		}
+		if a.By == "" {
+			bad("console.accessibility_audit.by", "le nom de qui a mené l'audit est attendu")
+		}
+		if !(a.Rate >= 0 && a.Rate <= 100) {
+			bad("console.accessibility_audit.rate", "une part de 0 à 100 est attendue")
+		}
 	}
 	for i, r := range c.Console.SecondFactor {
 		oneOf(fmt.Sprintf("console.second_factor[%d]", i), r, console.Roles...)

@@ -79,6 +79,8 @@ type Config struct {
 	DI           []DIAccess     // record systems that may fetch documents by reference
 	Version      string         // shown at the foot of the pages
 	Rules        []greffe.Rule  // what findings refer to, explained in the help
+	Contact      string         // whom people write to who cannot read or use a page; shown in the declaration of accessibility; empty: nobody is named
+	Audit        Audit          // of the accessibility; the zero value: none was made
 	Unattended   time.Duration  // a mailbox where messages wait and that nobody looked into for so long is told of; 0 means 7 days
 	MetricsToken string         // path of a file with the bearer token of GET /metrics, of at least 20 characters; empty: no such route
 }

@@ -54,6 +54,8 @@ type page struct {
 	Can      can
 	Undo     *undo
 	Here     string
+	Help     string      // address of what explains this page
+	Access   string      // how accessible the console may say it is
 	Keys     string      // single keys and what they do, as JSON
 	Commands []keyChoice // the same for people
 }
@@ -67,7 +69,7 @@ type errorPage struct {
 	Text    string
 }
 
-var mimes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+var mimes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".webp": "image/webp"}
 
 func loadPages(at wall) (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}, assets: map[string]asset{}}
@@ -83,7 +85,7 @@ func loadPages(at wall) (*pages, error) {
 		sum := sha256.Sum256(b)
 		p.assets[f.Name()] = asset{body: b, mime: mimes[path.Ext(f.Name())], version: hex.EncodeToString(sum[:6])}
 	}
-	base, err := template.New("layout.html").Funcs(p.funcs(at)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	base, err := template.New("layout.html").Funcs(p.funcs(at)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/aide-communs.html")
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func loadPages(at wall) (*pages, error) {
 	}
 	for _, f := range files {
 		name := strings.TrimSuffix(f.Name(), ".html")
-		if name == "layout" || name == "parts" {
+		if name == "layout" || name == "parts" || name == "aide-communs" {
 			continue
 		}
 		t, err := base.Clone()
@@ -184,7 +186,10 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, v *visit, statu
 			p.Commands = k.list()
 		}
 	}
-	p.Version = c.cfg.Version
+	p.Version, p.Access = c.cfg.Version, c.cfg.Audit.conformity()
+	if v != nil {
+		p.Help = helpFor(v.role, name)
+	}
 	var b bytes.Buffer
 	if err := c.pages.byName[name].ExecuteTemplate(&b, "layout.html", p); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)
@@ -206,8 +211,10 @@ func (c *Console) menu(v *visit, p *page) bool {
 
 // renderError writes an error page; quiet routes have no session to read a flash from.
 func (c *Console) renderError(w http.ResponseWriter, r *http.Request, v *visit, e errorPage) {
-	p := page{Title: e.Heading, Data: e, Version: c.cfg.Version}
-	c.menu(v, &p)
+	p := page{Title: e.Heading, Data: e, Version: c.cfg.Version, Access: c.cfg.Audit.conformity()}
+	if c.menu(v, &p) {
+		p.Help = helpFor(v.role, "erreur")
+	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", c.policy())
 	h.Del("Content-Disposition")

@@ -122,6 +122,7 @@ func (c *Console) routes() []route {
 		{"POST /raccourcis", everyone, false, c.saveKeys},
 		{"GET /aide", everyone, false, c.showHelp},
 		{"GET /aide/regles", everyone, false, c.showRules},
+		{"GET /accessibilite", anyone, false, c.showAccessibility},
 
 		{"GET /di/documents/{id}", machine, true, c.serveDI},
 		{"GET /static/{file}", anyone, true, c.static},
@@ -130,6 +131,9 @@ func (c *Console) routes() []route {
 		{"GET /readyz", anyone, true, c.readyz},
 	}
 	list = append(list, c.apiRoutes()...)
+	for _, h := range helpRoles {
+		list = append(list, route{"GET /aide/" + h.Slug, everyone, false, c.showRoleHelp(h.Slug, h.Name)})
+	}
 	if c.cfg.FourEyes {
 		list = append(list,
 			route{"GET /accords", auditor, false, c.showApprovals},

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	cdp "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -77,6 +80,10 @@ func (w *world) screen(t *testing.T) *screen {
 	s := &screen{t: t, w: w, complaints: watchConsole(ctx)}
 	s.ctx, cancel = context.WithTimeout(ctx, 8*time.Minute)
 	t.Cleanup(cancel)
+	// A page of which the browser thinks that nobody looks at it shows no focus.
+	if _, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
 	s.size(1366, 768)
 	return s
 }
@@ -128,6 +135,14 @@ func (s *screen) click(selector string) {
 	s.t.Helper()
 	s.there(selector)
 	s.do(chromedp.Click(selector))
+}
+
+// before makes each page run a script of the test before its own.
+func (s *screen) before(js string) {
+	s.t.Helper()
+	if _, err := chromedp.Call(s.ctx, cdp.AddScriptToEvaluateOnNewDocument, cdp.AddScriptToEvaluateOnNewDocumentParams{Source: js}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // run is eval for what returns nothing.
@@ -223,15 +238,20 @@ func (s *screen) narrow(what string) {
 
 // quiet fails when the browser complained: an exception, a violation of the policy, a
 // request that failed.
-func (s *screen) quiet() {
+func (s *screen) quiet() { s.t.Helper(); s.quietBut() }
+
+// quietBut is quiet where pages were asked for that have these statuses.
+func (s *screen) quietBut(statuses ...string) {
 	s.t.Helper()
-	if got := s.complaints(); len(got) > 0 {
-		s.t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	for _, c := range s.complaints() {
+		if !slices.ContainsFunc(statuses, func(status string) bool { return strings.Contains(c, "status of "+status) }) {
+			s.t.Errorf("the browser complains: %s", c)
+		}
 	}
 }
 
 // watchConsole gathers what the browser writes on its console: errors of scripts,
-// violations of the policy, failed requests (but the error pages that are asked for).
+// violations of the policy, failed requests.
 func watchConsole(ctx context.Context) func() []string {
 	list := make(chan string, 1000)
 	entries := chromedp.Events(ctx, log.EntryAdded)
@@ -247,9 +267,7 @@ func watchConsole(ctx context.Context) func() []string {
 			if err != nil {
 				return
 			}
-			if !strings.Contains(e.Entry.URL, askedFor) {
-				say(fmt.Sprintf("%s %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
-			}
+			say(fmt.Sprintf("%s %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
 		}
 	}()
 	go func() {
@@ -271,9 +289,6 @@ func watchConsole(ctx context.Context) func() []string {
 		}
 	}
 }
-
-// askedFor is part of the addresses whose error page a test wants to see.
-const askedFor = "/messages/000000"
 
 // waitPDF waits until the PDF viewer of the browser runs: it is an extension with a
 // page of its own.
@@ -303,4 +318,9 @@ func (s *screen) tabTo(js string) {
 		s.press("\t")
 	}
 	s.failed("the Tab key never comes to: " + js)
+}
+
+// typeInto fills in a field and sends its form by Enter.
+func typeInto(selector, value string) chromedp.Action[chromedp.Void] {
+	return chromedp.SendKeys(selector, value+"\r")
 }

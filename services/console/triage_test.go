@@ -205,6 +205,10 @@ func TestBulk(t *testing.T) {
 		all = append(all, w.receive(mail{subject: "x" + strconv.Itoa(i), docs: []doc{{facts: cda1(strconv.Itoa(i), 1, "Refusé", maelle), bytes: []byte("<a>" + strconv.Itoa(i) + "</a>"), outcomes: []greffe.Outcome{unknownPatient}}}}))
 	}
 	v := w.as("claire")
+	bare := w.receive(mail{subject: "Sans titre", kind: greffe.KindText, body: "x"})
+	if r := v.post("/file/groupe", url.Values{"m": {string(bare.ID)}}); r.StatusCode != http.StatusOK || !strings.Contains(r.body, "Sans titre") {
+		t.Errorf("a message without a document: status %d", r.StatusCode)
+	}
 	page := parse(t, v.post("/file/groupe", url.Values{"filtre": {"etat=a-traiter&motif=unknown"}, "tous": {"1"}}).body)
 	if c := content(page); !strings.Contains(c, "exactement ces 5 messages") || !strings.Contains(c, "Patient inconnu") {
 		t.Errorf("the page says %s", c)

@@ -65,9 +65,10 @@ if (idle > 0) {
   let acted = Date.now();
   let told = Date.now();
   let asking = false;
+  let acting = false; // an act came while the server was being asked
   const hush = () => { if (!warning.hidden) { warning.hidden = true; warning.replaceChildren(); } };
   const answer = async (method) => {
-    if (asking) return;
+    if (asking) { acting ||= method === "POST"; return; }
     asking = true;
     try {
       const r = await fetch("/session", { method, cache: "no-store", redirect: "manual" });
@@ -76,6 +77,7 @@ if (idle > 0) {
       else if (now.etat) lock(false, "inactif");
     } catch { /* no network: asked again */ }
     asking = false;
+    if (acting) { acting = false; answer("POST"); }
   };
   const act = () => {
     acted = Date.now();

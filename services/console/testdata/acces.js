@@ -1,11 +1,12 @@
-// Checks of one page that need no library: names of fields, headings, focus order, and
-// the contrast of each text against what is behind it (WCAG 1.3.1, 2.4.3, 2.4.6, 3.3.2,
-// 1.4.3). It returns what it found, one line each.
+// Checks of one page that need no library: names of fields, landmarks, headings, focus
+// order, a focus that is seen, and the contrast of each text against what is behind it
+// (WCAG 1.3.1, 2.4.3, 2.4.6, 2.4.7, 3.3.2, 1.4.3, 1.4.11). It returns what it found, one
+// line each.
 (() => {
   const found = [];
   const seen = (el) => el.checkVisibility({ checkVisibilityCSS: true }) && el.getClientRects().length > 0;
   const named = (el) => (el.labels && el.labels.length) || el.getAttribute("aria-label") || el.getAttribute("aria-labelledby") || el.title;
-  for (const el of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!named(el)) found.push("field without a label: " + el.outerHTML.slice(0, 80));
+  for (const el of document.querySelectorAll("input:not([type=hidden]):not([hidden]), select, textarea")) if (!named(el)) found.push("field without a label: " + el.outerHTML.slice(0, 80));
   for (const el of document.querySelectorAll("button, a[href], summary")) if (seen(el) && !(el.textContent.trim() || el.getAttribute("aria-label"))) found.push("nothing to read: " + el.outerHTML.slice(0, 80));
   for (const el of document.querySelectorAll("iframe, img")) if (!el.title && !el.alt) found.push("frame without a title: " + el.outerHTML.slice(0, 80));
   for (const el of document.querySelectorAll("[tabindex]")) if (el.tabIndex > 0) found.push("focus order is forced: " + el.outerHTML.slice(0, 80));
@@ -14,6 +15,11 @@
   for (const el of document.querySelectorAll("[aria-labelledby], [aria-describedby], label[for]")) {
     for (const id of `${el.getAttribute("aria-labelledby") || ""} ${el.getAttribute("aria-describedby") || ""} ${el.htmlFor || ""}`.trim().split(/\s+/)) if (id && !document.getElementById(id)) found.push("refers to nothing: " + id);
   }
+  if (document.querySelectorAll("main").length !== 1 || document.querySelectorAll("body > header").length !== 1 || document.querySelectorAll("body > footer").length !== 1) found.push("not one header, one main, one footer");
+  for (const el of document.body.children) if (seen(el) && !el.matches("header, main, footer, dialog, .skip, [role=status], [role=alert], script")) found.push("outside of all landmarks: " + el.outerHTML.slice(0, 80));
+  const navs = [...document.querySelectorAll("nav")].map((n) => n.getAttribute("aria-label") || "");
+  for (const n of navs) if (!n || navs.indexOf(n) !== navs.lastIndexOf(n)) found.push("navigations of one name: " + n);
+  if (!/\S — Greffe$/.test(document.title)) found.push("title: " + document.title);
   if (document.documentElement.lang !== "fr") found.push("no language");
   let level = 0;
   const headings = [...document.querySelectorAll("h1, h2, h3, h4")].filter((h) => seen(h) && !h.closest("dialog"));
@@ -35,5 +41,16 @@
     const key = style.color + " on " + back;
     if (ratio < (big ? 3 : 4.5) && !told.has(key)) { told.add(key); found.push(`contrast ${ratio.toFixed(2)} of "${n.data.trim().slice(0, 30)}" (${key})`); }
   }
+  const had = document.activeElement;
+  for (const el of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")) {
+    if (!seen(el) || el.disabled) continue;
+    el.focus({ focusVisible: true, preventScroll: true });
+    if (document.activeElement !== el) { found.push("takes no focus: " + el.outerHTML.slice(0, 80)); continue; }
+    const style = getComputedStyle(el), inside = parseFloat(style.outlineOffset) < 0;
+    if (style.outlineStyle === "none" || parseFloat(style.outlineWidth) < 2) { found.push("focus is not seen: " + el.outerHTML.slice(0, 80)); continue; }
+    const back = behind(inside ? el : el.parentElement), [a, b] = [light(over(rgb(style.outlineColor), back)), light(back)].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 3) found.push("focus is hardly seen: " + el.outerHTML.slice(0, 80));
+  }
+  if (had && had !== document.body) had.focus({ preventScroll: true }); else document.activeElement.blur();
   return found.join("\n");
 })()
