@@ -99,7 +99,8 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"POST /systeme/incidents/{id}/rejouer", "", nil, "-", "", ""},                     // TestReplay…
 		{"POST /recherche", "", nil, "-", "", ""}, {"POST /journal", "", nil, "-", "", ""}, // lead to the GET
 		{"GET /connexion", "", nil, "-", "", ""}, {"GET /session", "", nil, "-", "", ""}, // nobody's data
-		{"GET /{$}", "", nil, "-", "", ""}, {"GET /aide", "", nil, "-", "", ""}, //
+		{"GET /{$}", "", nil, "-", "", ""}, {"GET /aide", "", nil, "-", "", ""}, {"GET /aide/secretaire", "", nil, "-", "", ""}, {"GET /aide/professionnel", "", nil, "-", "", ""}, {"GET /aide/auditeur", "", nil, "-", "", ""}, //
+		{"GET /aide/administrateur", "", nil, "-", "", ""}, {"GET /accessibilite", "", nil, "-", "", ""}, //
 		{"GET /aide/regles", "", nil, "-", "", ""}, {"GET /static/{file}", "", nil, "-", "", ""}, //
 		{"GET /api/openapi.yaml", "", nil, "-", "", ""}, {"GET /healthz", "", nil, "-", "", ""}, {"GET /readyz", "", nil, "-", "", ""}, //
 	} {
