@@ -306,6 +306,48 @@ var looks = []look{
 		from := c.at(c.r.IntN(c.n))
 		return DocumentFilter{Name: "ma", From: from, To: from.AddDate(0, 0, 7)}
 	}),
+	documentLook("sender", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{Sender: fmt.Sprintf("sender%d@cabinet", c.r.IntN(3000))}
+	}),
+	documentLook("many senders and a type", mark, func(c *crowd) DocumentFilter { return DocumentFilter{Sender: "cabinet", Type: "34133-9"} }),
+	documentLook("sender and type that never meet", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{Sender: "sender0@cabinet.example", Type: "18748-4"}
+	}),
+	documentLook("type of a mailbox", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{Type: "18748-4", Places: []string{"3@ch.example"}}
+	}),
+	documentLook("rare type", mark, func(c *crowd) DocumentFilter { return DocumentFilter{Type: "34133-9", Format: greffe.FormatPDF} }),
+	documentLook("state and format that never meet", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{State: greffe.StateTodo, Format: greffe.FormatHPRIM}
+	}),
+	documentLook("state", mark, func(c *crowd) DocumentFilter { return DocumentFilter{State: greffe.StateDuplicate} }),
+	documentLook("dated, a week, a type", mark, func(c *crowd) DocumentFilter {
+		from := c.at(c.r.IntN(c.n)).Truncate(24 * time.Hour)
+		return DocumentFilter{DatedFrom: from, DatedTo: from.AddDate(0, 0, 7), Type: "11502-2"}
+	}),
+	documentLook("archived, a year, martin, a mailbox", mark, func(c *crowd) DocumentFilter {
+		from := c.at(c.r.IntN(c.n))
+		return DocumentFilter{ArchivedFrom: from, ArchivedTo: from.AddDate(1, 0, 0), Name: "martin", Places: []string{"3@ch.example"}}
+	}),
+	documentLook("martin, a type, a mailbox", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{Name: "martin", Type: "18748-4", Places: []string{"3@ch.example"}}
+	}),
+	documentLook("message-id", mark, func(c *crowd) DocumentFilter {
+		return DocumentFilter{MessageID: fmt.Sprintf("<m%d@cabinet.example>", c.r.IntN(c.n))}
+	}),
+	documentLook("all of it", mark, func(c *crowd) DocumentFilter {
+		at := c.at(c.r.IntN(c.n))
+		return DocumentFilter{Name: "ma", BirthDate: c.birth(), Sender: "cabinet", Type: "11488-4", Format: greffe.FormatCDA1, State: greffe.StateDelivered,
+			Places: []string{"3@ch.example", "4@ch.example/INBOX"}, To: at, DatedFrom: start}
+	}),
+	queueLook("queue, text in a tab of a mailbox", func(c *crowd) MessageFilter {
+		return MessageFilter{Text: "mar", States: []greffe.State{greffe.StateTodo, greffe.StateRefused}, Places: []string{"3@ch.example"}}
+	}),
+	queueLook("queue, a name of a mailbox", func(c *crowd) MessageFilter {
+		return MessageFilter{Text: c.syllables(3), Places: []string{"3@ch.example"}}
+	}),
+	queueLook("queue, words", func(c *crowd) MessageFilter { return MessageFilter{Text: "compte ma " + c.syllables(1)} }),
+	queueLook("queue, no such pair of words", func(c *crowd) MessageFilter { return MessageFilter{Text: "compte martin martin zzz"} }),
 	queueLook("queue", func(c *crowd) MessageFilter { return MessageFilter{} }),
 	queueLook("queue, todo", func(c *crowd) MessageFilter { return MessageFilter{States: []greffe.State{greffe.StateTodo}} }),
 	queueLook("queue, a mailbox", func(c *crowd) MessageFilter { return MessageFilter{Places: []string{"3@ch.example"}} }),

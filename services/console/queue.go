@@ -136,11 +136,12 @@ type list struct {
 	Rows    []row
 	Tabs    []tab
 	Chips   []chip
-	Next    string // address of the next page, "" at the end
-	First   string // back to the newest, when this is not the first page
-	Stream  string // address of the live updates
-	Context string // query of the links
-	Total   int    // of the tab
+	Next    string    // address of the next page, "" at the end
+	Partial time.Time // the page ends before it is full: so far back was looked; zero: it does not
+	First   string    // back to the newest, when this is not the first page
+	Stream  string    // address of the live updates
+	Context string    // query of the links
+	Total   int       // of the tab
 	Text    string
 }
 
@@ -214,6 +215,9 @@ func (c *Console) readList(r *http.Request, v *visit, f filter, path string) (li
 		after := f
 		after.Before = next
 		l.Next = after.on(path)
+		if len(messages) < rowsPerPage {
+			l.Partial, _ = index.Reached(next)
+		}
 	}
 	if f.Before != "" {
 		l.First = f.with(func(*filter) {}).on(path)
