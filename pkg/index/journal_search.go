@@ -14,6 +14,7 @@ import (
 type JournalFilter struct {
 	Actor    string
 	Action   string
+	Result   string
 	Subject  string    // a message id finds the entries of its documents, too
 	From, To time.Time // From included, To excluded
 	Before   int64     // sequence number that all entries come before: the last of the page before
@@ -59,6 +60,9 @@ func (db *DB) searchJournal(ctx context.Context, f JournalFilter) ([]Entry, erro
 	}
 	if f.Action != "" {
 		where += " AND action = " + a.add(clean(f.Action, 256))
+	}
+	if f.Result != "" {
+		where += " AND result = " + a.add(clean(f.Result, 256))
 	}
 	switch subject := clean(f.Subject, 256); {
 	case greffe.MessageID(subject).Valid():

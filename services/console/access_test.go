@@ -74,6 +74,15 @@ var rights = map[string]string{ // letters: p public, s secretary, d professiona
 	"POST /messages/{id}/accuse":              "s",
 	"GET /recherche":                          "sda",
 	"POST /recherche":                         "sda",
+	"POST /preuves/choix":                     "a",
+	"GET /preuves":                            "a",
+	"POST /preuves":                           "a",
+	"GET /preuves/flux":                       "a",
+	"GET /preuves/{dossier}/telechargement":   "a",
+	"POST /preuves/{dossier}/annuler":         "a",
+	"GET /messages/{id}/verification":         "a",
+	"POST /messages/{id}/verification":        "a",
+	"POST /documents/{id}/verification":       "a",
 	"GET /journal":                            "a",
 	"POST /journal":                           "a",
 	"GET /journal/journal.csv":                "a",
@@ -150,6 +159,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.pack("PACKOFPAUL", "paul", mine.ID)
 	path := func(pattern string, m greffe.MessageID) (method, p string) {
 		method, p, _ = strings.Cut(pattern, " ")
 		switch {
@@ -159,7 +169,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 			p = strings.Replace(p, "{id}", "inconnu", 1)
 		}
 		p = strings.NewReplacer("{jeton}", "inconnu", "{id}", string(m), "{n}", "0", "{choix}", "inconnu", "{key}", "inconnue", "{file}", "greffe.css", "{nom}", "dpi", "{$}", "",
-			"{compte}", accountKey("ott"), "{acte}", "activer").Replace(p)
+			"{dossier}", "PACKOFPAUL", "{compte}", accountKey("ott"), "{acte}", "activer").Replace(p)
 		return method, p
 	}
 	people := []struct {

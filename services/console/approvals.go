@@ -111,6 +111,13 @@ type approvalLine struct {
 	Gone bool // granted, and over
 }
 
+// approvalsPage holds what one auditor asks of another: to read, and to take a proof pack.
+type approvalsPage struct {
+	Lines []approvalLine
+	Packs []index.Pack
+	Me    string
+}
+
 // showApprovals lists the requests: those that wait for this person first.
 func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, v *visit) error {
 	list, err := c.db.Approvals(r.Context(), approvalsShown)
@@ -131,8 +138,28 @@ func (c *Console) showApprovals(w http.ResponseWriter, r *http.Request, v *visit
 		}
 		lines = append(lines, approvalLine{a, a.Requester == v.user.Login, a.Granted && time.Now().After(a.Expires)})
 	}
+	var packs []index.Pack
+	waiting, err1 := c.db.PacksIn(r.Context(), index.PackWaiting, approvalsShown)
+	decided, err2 := c.db.PacksDecided(r.Context(), approvalsShown)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	for _, p := range waiting {
+		sees, err := c.seesPack(r, v, p.ID)
+		if err != nil {
+			return err
+		}
+		if sees || p.Requester == v.user.Login {
+			packs = append(packs, p)
+		}
+	}
+	for _, p := range decided {
+		if p.Requester == v.user.Login || p.DecidedBy == v.user.Login {
+			packs = append(packs, p)
+		}
+	}
 	slices.SortStableFunc(lines, func(a, b approvalLine) int { return turnOf(a) - turnOf(b) })
-	return c.render(w, r, v, http.StatusOK, "accords", page{Title: "Accords", Nav: "accords", Data: lines})
+	return c.render(w, r, v, http.StatusOK, "accords", page{Title: "Accords", Nav: "accords", Data: approvalsPage{lines, packs, v.user.Login}})
 }
 
 func turnOf(l approvalLine) int {

@@ -33,6 +33,7 @@ type criteria struct {
 	Actor   string `json:"actor,omitempty"`
 	Action  string `json:"action,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	Result  string `json:"result,omitempty"`
 }
 
 const (

@@ -31,7 +31,7 @@ type documentPage struct {
 	MayFile   bool
 	Sent      bool // a DI has answered, or failed to
 	Unsafe    bool // the antivirus did not call it clean: it is not shown
-	Auditor   bool // the person may take it as evidence all the same
+	Auditor   bool // the person proves: may have it verified, and take it although it is not safe
 	Decides   bool // the person's role decides at all
 	Stream    string
 	Rev       int // of the message

@@ -53,7 +53,14 @@ var sentences = map[string]string{
 	"downloaded":            "a téléchargé",
 	"fetched":               "a récupéré le document par référence",
 	"exported":              "a exporté",
-	"proved":                "a établi un dossier de preuve",
+	"pack-asked":            "a demandé un dossier de preuve",
+	"pack-granted":          "a donné son accord à un dossier de preuve",
+	"pack-refused":          "a refusé un dossier de preuve demandé",
+	"pack-built":            "a fait un dossier de preuve",
+	"pack-failed":           "n’a pas pu faire un dossier de preuve",
+	"pack-downloaded":       "a téléchargé un dossier de preuve",
+	"pack-cancelled":        "a retiré un dossier de preuve",
+	"pack-expired":          "a retiré un dossier de preuve, dont le délai était passé",
 	"login":                 "s’est connecté",
 	"logout":                "s’est déconnecté",
 	"approval-asked":        "a demandé l’accord d’un second auditeur pour lire",
@@ -113,13 +120,13 @@ var serviceWords = map[string]string{
 // resultWords say results that are no states.
 var resultWords = map[string]string{
 	"missing": "il manque des messages", "incomplete": "un dossier n’a pas été rapproché du serveur",
-	"receipt": "l’accusé peut partir", "no-receipt": "rien à envoyer", "refused": "refusé", "failed": "échec", "bad": "anomalies trouvées", "ko": "anomalies trouvées",
+	"receipt": "l’accusé peut partir", "no-receipt": "rien à envoyer", "refused": "refusé", "failed": "échec", "bad": "anomalies trouvées", "ko": "anomalies trouvées", "broken": "anomalies trouvées", "warning": "avec réserve",
 }
 
 // isLook reports whether the action is a person looking, not the life of the item.
 func isLook(action string) bool {
 	switch action {
-	case "read", "shown", "listed", "followed", "searched", "downloaded", "fetched", "exported", "proved", "denied":
+	case "read", "shown", "listed", "followed", "searched", "downloaded", "fetched", "exported", "denied":
 		return true
 	}
 	return false
@@ -140,13 +147,16 @@ func sentence(e index.Entry) historyLine {
 	switch {
 	case greffe.MessageID(e.Subject).Valid():
 		l.Link = "/messages/" + e.Subject
+		if e.Action == "verified" {
+			text = "a vérifié le message"
+		}
 		text += map[string]string{"read": " le message", "archived": " le message et ses pièces"}[e.Action]
 	case greffe.DocumentID(e.Subject).Valid():
 		l.Link = "/documents/" + e.Subject
 		text += map[string]string{"read": " le document", "archived": " le document"}[e.Action]
 	case e.Action == "read":
 		what, _, _ := strings.Cut(e.Detail, " ")
-		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes", "tokens": " la liste des jetons", "health": " l’état du système"}[what]
+		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes", "tokens": " la liste des jetons", "health": " l’état du système", "packs": " ses dossiers de preuve", "approvals": " les demandes d’accord", "statements": " les constats de complétude"}[what]
 	}
 	switch {
 	case e.Action == "login" && e.Result == "refused":
@@ -176,7 +186,7 @@ func sentence(e index.Entry) historyLine {
 		text += " : " + e.Result
 	case e.Result != "" && e.Result != "ok":
 		text += " (" + word(resultWords, e.Result) + ")"
-		l.Grave = e.Result == "missing" || e.Result == "incomplete" || e.Result == "failed" || e.Result == "bad" || e.Result == "ko"
+		l.Grave = e.Result == "missing" || e.Result == "incomplete" || e.Result == "failed" || e.Result == "broken" || e.Result == "bad" || e.Result == "ko"
 	}
 	if l.Who == "" {
 		l.Who = "Personne non identifiée"
@@ -205,6 +215,16 @@ func history(entries []index.Entry) []historyLine {
 	return lines
 }
 
+// journalResults are the results that the filter offers, by what they are called.
+var journalResults = []resultChoice{{"ok", "Fait, conforme"}, {"refused", "Refusé"}, {"locked", "Bloqué après trop d’essais"}, {"failed", "Échec"},
+	{"broken", "Anomalies trouvées"}, {"missing", "Il manque des messages"}, {"incomplete", "Non rapproché du serveur"}}
+
+// resultChoice is one result in the list of the filter.
+type resultChoice struct{ Result, Text string }
+
+// Results are those choices.
+func (journalPage) Results() []resultChoice { return journalResults }
+
 type journalPage struct {
 	Lines    []historyLine
 	Next     string
@@ -230,7 +250,7 @@ func (c *Console) filterJournal(w http.ResponseWriter, r *http.Request, v *visit
 		return errors.Join(errBadInput, err)
 	}
 	field := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
-	k := criteria{Actor: field("qui"), Action: field("fait"), Subject: field("element"), From: field("du"), To: field("au")}
+	k := criteria{Actor: field("qui"), Action: field("fait"), Subject: field("element"), Result: field("resultat"), From: field("du"), To: field("au")}
 	if _, bad := k.journal(c.wall); len(bad) > 0 {
 		return c.render(w, r, v, http.StatusUnprocessableEntity, "journal", page{Title: "Journal des accès — à corriger", Nav: "journal", Data: journalPage{Criteria: k, Actions: actionChoices(k.Action), Filtered: true, Errors: bad}})
 	}
@@ -249,9 +269,9 @@ func (c *Console) filterJournal(w http.ResponseWriter, r *http.Request, v *visit
 // journal turns what was typed into a filter of the journal, or into a sentence for each
 // field that must be corrected.
 func (k criteria) journal(at wall) (index.JournalFilter, map[string]string) {
-	f := index.JournalFilter{Actor: k.Actor, Action: k.Action, Subject: k.Subject}
+	f := index.JournalFilter{Actor: k.Actor, Action: k.Action, Subject: k.Subject, Result: k.Result}
 	bad := map[string]string{}
-	for name, value := range map[string]string{"qui": k.Actor, "fait": k.Action, "element": k.Subject} {
+	for name, value := range map[string]string{"qui": k.Actor, "fait": k.Action, "element": k.Subject, "resultat": k.Result} {
 		if len(value) > maxCriterion {
 			bad[name] = "Ce texte est trop long."
 		}

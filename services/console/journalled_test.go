@@ -63,6 +63,11 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"GET /raccourcis", "", nil, "-", "", ""}, {"POST /raccourcis", "", nil, "-", "", ""}, // nobody's data
 		{"POST /messages/{id}/accuse", "/messages/" + id + "/accuse", claire, "asked", id, ""},
 		{"GET /recherche", "/recherche" + byName, claire, "searched", "", "name"},
+		{"GET /preuves", "/preuves", paul, "read", "", "packs"},
+		{"GET /messages/{id}/verification", "/messages/" + id + "/verification", paul, "read", id, "verification"},
+		{"POST /messages/{id}/verification", "", nil, "-", "", ""}, {"POST /documents/{id}/verification", "", nil, "-", "", ""}, // the storage service notes what came out
+		{"POST /preuves/choix", "", nil, "-", "", ""}, {"POST /preuves", "", nil, "-", "", ""}, {"GET /preuves/flux", "", nil, "-", "", ""}, // TestProof…
+		{"GET /preuves/{dossier}/telechargement", "", nil, "-", "", ""}, {"POST /preuves/{dossier}/annuler", "", nil, "-", "", ""}, // the same
 		{"GET /journal", "/journal", paul, "read", "", "journal"},
 		{"GET /journal/patient", "/journal/patient" + byINS, paul, "read", "", "journal patient"},
 		{"GET /journal/patient/{forme}", "/journal/patient/acces.csv" + byINS, paul, "exported", "", "journal patient"},
@@ -192,6 +197,8 @@ func TestJournalIsFiltered(t *testing.T) {
 		"element":           {url.Values{"element": {string(a.ID)}}, len(about), "a reçu le message"},
 		"element, document": {url.Values{"element": {string(a.Documents[0])}}, 1, "a archivé le document"},
 		"person, action":    {url.Values{"qui": {"claire"}, "fait": {"login"}}, 1, "s’est connecté"},
+		"result":            {url.Values{"qui": {"claire"}, "resultat": {"ok"}}, 2, "s’est connecté"},
+		"other result":      {url.Values{"qui": {"claire"}, "resultat": {"refused"}}, 0, "Aucune entrée pour ce filtre"},
 		"today":             {url.Values{"qui": {"claire"}, "du": {today}, "au": {today}}, 2, "claire"},
 		"tomorrow":          {url.Values{"du": {tomorrow}}, 0, "Aucune entrée pour ce filtre"},
 		"nobody":            {url.Values{"qui": {"personne"}}, 0, "Aucune entrée pour ce filtre"},

@@ -22,7 +22,7 @@ type messagePage struct {
 	Rev        int
 	Body       string // of the message, unless it is not safe
 	Unsafe     bool   // some part is not
-	Auditor    bool   // the person may take what is not safe as evidence
+	Auditor    bool   // the person proves: may have it verified, and take what is not safe as evidence
 	Beside     *beside
 	Taken      takenBy
 	Triage     triageView
@@ -81,11 +81,12 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 			_, kept := m.Objects[part.Path]
 			p.Parts = append(p.Parts, partView{Part: part, N: i, Depth: min(depth(part.Path), 4), Inside: depth(part.Path) > 0, Downloadable: kept, Unsafe: greffe.Unsafe(part.Findings), Original: original(m.Documents, part.TwinOf)})
 		}
-		p.Unsafe, p.Auditor = len(suspicions(m)) > 0, v.role == auditor
+		p.Unsafe = len(suspicions(m)) > 0
 		if p.Body = p.Message.Body; slices.ContainsFunc(p.Parts, func(x partView) bool { return x.Unsafe && (x.Kind == greffe.PartText || x.Kind == greffe.PartHTML) }) {
 			p.Body = ""
 		}
 	}
+	p.Auditor = v.role == auditor
 	if m.Parsed == nil {
 		p.Wait = c.waitReason()
 	}

@@ -91,6 +91,16 @@ func (c *Console) routes() []route {
 		{"POST /recherche", readers, false, c.search},
 		{"GET /recherche/recherche.csv", auditor, true, c.exportSearch},
 
+		{"POST /preuves/choix", auditor, false, c.chooseProof},
+		{"GET /preuves", auditor, false, c.showProofs},
+		{"POST /preuves", auditor, false, c.askProof},
+		{"GET /preuves/flux", auditor, true, c.streamProofs},
+		{"GET /preuves/{dossier}/telechargement", auditor, true, c.takeProof},
+		{"POST /preuves/{dossier}/annuler", auditor, false, c.dropProof},
+		{"GET /messages/{id}/verification", auditor, false, c.showCheckup},
+		{"POST /messages/{id}/verification", auditor, false, c.askCheckup},
+		{"POST /documents/{id}/verification", auditor, false, c.askCheckup},
+
 		{"GET /journal", auditor, false, c.showJournal},
 		{"POST /journal", auditor, false, c.filterJournal},
 		{"GET /journal/journal.csv", auditor, true, c.exportJournal},
@@ -137,6 +147,7 @@ func (c *Console) routes() []route {
 	if c.cfg.FourEyes {
 		list = append(list,
 			route{"GET /accords", auditor, false, c.showApprovals},
+			route{"POST /accords/preuves/{dossier}/{suite}", auditor, false, c.decideProof},
 			route{"POST /accords/{demande}/{suite}", auditor, false, c.decideApproval},
 			route{"POST /messages/{id}/accord", auditor, false, c.askApproval})
 	}

@@ -28,6 +28,7 @@ type searchPage struct {
 	Previous string
 	First    string // back to the newest, when this is not the first page
 	CSV      string // the whole as a table; "" for who may not
+	Q        string // name of the search in this session
 
 	Boxes                  []placeChoice
 	Types, Formats, States []choice
@@ -62,7 +63,7 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 	k, ok := c.recall(r, q)
 	p.Lost = q != "" && !ok
 	if ok {
-		p.Criteria, p.Done = k, true
+		p.Criteria, p.Done, p.Q = k, true, q
 	}
 	if err := c.searchChoices(r.Context(), v, &p); err != nil {
 		return err
@@ -230,7 +231,7 @@ func (k criteria) kinds() string {
 	for _, f := range []struct{ name, value string }{{"ins", k.INS}, {"name", k.Name}, {"birth", k.Birth}, {"from", k.From}, {"to", k.To},
 		{"dated-from", k.DatedFrom}, {"dated-to", k.DatedTo}, {"archived-from", k.ArchivedFrom}, {"archived-to", k.ArchivedTo},
 		{"sender", k.Sender}, {"type", k.Type}, {"format", k.Format}, {"mailbox", k.Box}, {"state", k.State}, {"message-id", k.MessageID},
-		{"actor", k.Actor}, {"action", k.Action}, {"subject", k.Subject}} {
+		{"actor", k.Actor}, {"action", k.Action}, {"subject", k.Subject}, {"result", k.Result}} {
 		if f.value != "" {
 			used = append(used, f.name)
 		}

@@ -189,6 +189,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errApproval):
 		e = errorPage{http.StatusForbidden, "Accord nécessaire",
 			"Un second auditeur doit d’abord donner son accord : ouvrez le message pour le lui demander. La tentative a été inscrite au journal."}
+	case errors.Is(err, errPackOver):
+		e = errorPage{http.StatusGone, "Dossier indisponible",
+			"Ce dossier de preuve n’est pas prêt, ou il a été retiré. La page « Dossiers de preuve » dit où il en est ; la demande peut être refaite."}
 	case errors.Is(err, errSuspect):
 		e = errorPage{http.StatusForbidden, "Pièce suspecte : non remise",
 			"L’antivirus n’a pas jugé ce fichier sain. Il est conservé comme preuve et n’est remis qu’à un auditeur. Prévenez le responsable de la sécurité informatique. La tentative a été inscrite au journal."}
