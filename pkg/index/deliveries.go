@@ -123,7 +123,7 @@ func (db *DB) Postpone(ctx context.Context, id greffe.DocumentID, di string, due
 		more = 1
 	}
 	err := db.update(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE deliveries SET due_at=$3, tries=tries+$4, attempt=CASE WHEN $3=0 THEN '' ELSE attempt END WHERE document_id=$1 AND di=$2`, string(id), di, millis(due), more)
+		_, err := t.exec(`UPDATE deliveries SET due_at=CAST($3 AS BIGINT), tries=tries+$4, attempt=CASE WHEN CAST($3 AS BIGINT)=0 THEN '' ELSE attempt END WHERE document_id=$1 AND di=$2`, string(id), di, millis(due), more)
 		return err
 	})
 	if err != nil {
