@@ -98,7 +98,7 @@ func (db *DB) Route(ctx context.Context, id greffe.DocumentID, identity string, 
 					return err
 				}
 			}
-			_, err := t.exec(insertDeliveries+`($1,$2,$3,$4,$5,0,$6,'')
+			err := t.later(insertDeliveries+`($1,$2,$3,$4,$5,0,$6,'')
 				ON CONFLICT (document_id, di) DO UPDATE SET due_at = excluded.due_at, tries = 0,
 					attempt = CASE WHEN excluded.attempt = '' THEN deliveries.attempt ELSE excluded.attempt END`,
 				string(id), di, string(greffe.StateArchived), millis(t.now()), millis(due), clean(attempt, 200))
@@ -211,11 +211,10 @@ func (t *tx) saveDelivery(id greffe.DocumentID, before, after greffe.Deliveries,
 	if o.State == greffe.StateWaiting {
 		keep = `deliveries.attempt`
 	}
-	_, err := t.exec(insertDeliveries+`($1,$2,$3,$4,$5,0,'',$6)
+	return t.later(insertDeliveries+`($1,$2,$3,$4,$5,0,'',$6)
 		ON CONFLICT (document_id, di) DO UPDATE SET state=excluded.state, at=excluded.at, due_at=excluded.due_at, tries=0, attempt=`+keep+`,
 			outcome_json=excluded.outcome_json`,
 		string(id), o.DI, string(o.State), millis(o.At), millis(due), outcome)
-	return err
 }
 
 // dueAfter is when a machine goes on after an outcome; zero: never.

@@ -66,12 +66,12 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if what == outcomeLate {
 		// Told again, and not the last any more: once is enough.
 		var told int64
-		if err := t.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM outcomes WHERE document_id = $1 AND outcome_json = $2`,
-			string(id), outcome).Scan(&told); err != nil || told > 0 {
+		if err := t.row([]any{&told}, `SELECT COUNT(*) FROM outcomes WHERE document_id = $1 AND outcome_json = $2`,
+			string(id), outcome); err != nil || told > 0 {
 			return message, err
 		}
 	}
-	if _, err := t.exec(`INSERT INTO outcomes (document_id, number, outcome_json)
+	if err := t.later(`INSERT INTO outcomes (document_id, number, outcome_json)
 		SELECT $1, COALESCE(MAX(number), 0) + 1, $2 FROM outcomes WHERE document_id = $1`, string(id), outcome); err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if outcome, err = encode(o); err != nil {
 		return "", err
 	}
-	if _, err := t.exec(`UPDATE documents SET state=$2, reason=$3, duplicate_of=$4, outcome_json=$5, decided_at=$6 WHERE id=$1`,
+	if err := t.later(`UPDATE documents SET state=$2, reason=$3, duplicate_of=$4, outcome_json=$5, decided_at=$6 WHERE id=$1`,
 		string(id), string(o.State), clean(o.Text, 2000), string(duplicateOf), outcome, millis(o.At)); err != nil {
 		return "", err
 	}
@@ -114,12 +114,12 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if then == message {
 		return message, t.recause(id.Message())
 	}
-	if _, err := t.exec(`UPDATE messages SET state=$2 WHERE id=$1`, string(id.Message()), string(then)); err != nil {
+	if err := t.later(`UPDATE messages SET state=$2 WHERE id=$1`, string(id.Message()), string(then)); err != nil {
 		return "", err
 	}
 	if !then.Waits() {
 		// What was put off or passed on is settled; it would be anybody's again.
-		if _, err := t.exec(`UPDATE messages SET assignee='', later_at=0 WHERE id=$1`, string(id.Message())); err != nil {
+		if err := t.later(`UPDATE messages SET assignee='', later_at=0 WHERE id=$1`, string(id.Message())); err != nil {
 			return "", err
 		}
 	}

@@ -103,8 +103,7 @@ func (t *tx) recause(id greffe.MessageID) error {
 			cause = o.Cause()
 		}
 	}
-	_, err := t.exec(`UPDATE messages SET cause=$2 WHERE id=$1 AND cause <> $2`, string(id), string(cause))
-	return err
+	return t.later(`UPDATE messages SET cause=$2 WHERE id=$1 AND cause <> $2`, string(id), string(cause))
 }
 
 // insertDoctypes remembers the names of the types of document.

@@ -24,6 +24,7 @@ type tx struct {
 	counts  map[count]int64
 	missing []string // statements that were not prepared yet
 	at      time.Time
+	pipe    *pipeline // of the transaction; nil: each statement is sent by itself
 }
 
 // now is the one time of all that the transaction writes, in UTC to the millisecond:
@@ -44,6 +45,9 @@ type count struct {
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
+	if t.pipe != nil {
+		return t.pipe.flush(t.ctx, statement{query, args})
+	}
 	var res sql.Result
 	var err error
 	if s := t.prepared(query); s != nil {
@@ -61,6 +65,9 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 func (t *tx) row(dest []any, query string, args ...any) error {
 	if s := t.prepared(query); s != nil {
 		return s.QueryRowContext(t.ctx, args...).Scan(dest...)
+	}
+	if err := t.flush(); err != nil {
+		return err
 	}
 	return t.QueryRowContext(t.ctx, query, args...).Scan(dest...)
 }
@@ -125,7 +132,7 @@ func (t *tx) insert(head string, rows [][]any, tail string) error {
 			// SQLite looks numbered ones up by their names, one after the other.
 			marks = marksOf(n, len(rows[0]))
 		}
-		if _, err := t.exec(head+marks+tail, args...); err != nil {
+		if err := t.later(head+marks+tail, args...); err != nil {
 			return err
 		}
 		rows = rows[n:]

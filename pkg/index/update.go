@@ -88,12 +88,21 @@ func (db *DB) writeGroup(group []*write) (failed []error, err error) {
 	failed = make([]error, len(group))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(group[0].ctx), groupTime)
 	defer cancel()
-	sqlTx, err := db.write.BeginTx(ctx, nil) // SQLite: BEGIN IMMEDIATE
+	begin, pipe := db.write.BeginTx, (*pipeline)(nil) // SQLite: BEGIN IMMEDIATE
+	if db.postgres {
+		conn, err := db.write.Conn(ctx)
+		if err != nil {
+			return failed, fmt.Errorf("begin: %w", err)
+		}
+		defer conn.Close()
+		begin, pipe = conn.BeginTx, &pipeline{conn: conn}
+	}
+	sqlTx, err := begin(ctx, nil)
 	if err != nil {
 		return failed, fmt.Errorf("begin: %w", err)
 	}
 	defer sqlTx.Rollback()
-	turn := &tx{Tx: sqlTx, ctx: ctx, db: db}
+	turn := &tx{Tx: sqlTx, ctx: ctx, db: db, pipe: pipe}
 	if db.postgres {
 		// The key depends on the schema, so that two indexes in one database do not wait for each other.
 		if _, err := turn.exec(`SELECT pg_advisory_xact_lock(hashtext('greffe journal ' || current_schema()))`); err != nil {
@@ -105,7 +114,7 @@ func (db *DB) writeGroup(group []*write) (failed []error, err error) {
 			failed[i] = context.Cause(w.ctx)
 			continue
 		}
-		t := &tx{Tx: sqlTx, ctx: ctx, db: db, counts: map[count]int64{}}
+		t := &tx{Tx: sqlTx, ctx: ctx, db: db, counts: map[count]int64{}, pipe: turn.pipe}
 		if len(group) == 1 {
 			failed[i] = t.run(w.f)
 		} else if failed[i], err = t.runInside(w.f); err != nil {
@@ -116,6 +125,7 @@ func (db *DB) writeGroup(group []*write) (failed []error, err error) {
 	if len(group) == 1 && failed[0] != nil {
 		return failed, nil // rolled back
 	}
+	// What is not sent yet is the release of a savepoint, which the commit does, too.
 	if err := sqlTx.Commit(); err != nil {
 		return failed, fmt.Errorf("commit: %w", err)
 	}
@@ -136,22 +146,26 @@ func (t *tx) run(f func(t *tx) error) error {
 	if err := t.writeEntries(); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	return nil
+	return t.flush()
 }
 
 // runInside does one write of several: failed is its own error, which leaves the
 // others alone; err ends them all. A database may have rolled everything back when a
 // statement failed (a full disk); it then no longer knows the savepoint.
 func (t *tx) runInside(f func(t *tx) error) (failed, err error) {
-	if _, err := t.exec(`SAVEPOINT one`); err != nil {
+	mark := t.pipe.mark()
+	if err := t.later(`SAVEPOINT one`); err != nil {
 		return nil, fmt.Errorf("savepoint: %w", err)
 	}
 	if failed = t.run(f); failed != nil {
+		if t.pipe.forget(mark) {
+			return failed, nil // not even the savepoint was sent
+		}
 		if _, err := t.exec(`ROLLBACK TO SAVEPOINT one`); err != nil {
 			return failed, fmt.Errorf("roll back to savepoint: %w", errors.Join(err, failed))
 		}
 	}
-	if _, err := t.exec(`RELEASE SAVEPOINT one`); err != nil {
+	if err := t.later(`RELEASE SAVEPOINT one`); err != nil {
 		return failed, fmt.Errorf("release savepoint: %w", err)
 	}
 	return failed, nil
