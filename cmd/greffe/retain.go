@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,8 +62,10 @@ l'horodatage qui les suit et les clés publiques. Le journal n'est jamais élimi
 journal, avec --by ou à défaut le compte de la machine. --reason est une référence (numéro de dossier
 ou de procédure), sans nom ni INS : elle entre dans le journal.
 
-« hold off », « eliminate » et « erase » demandent --by et le mot de passe de ce compte de la console, au
-terminal ou sur l'entrée standard. L'élimination ne se défait pas : elle retire de l'archive et de
+« hold off », « eliminate » et « erase » demandent --by, le mot de passe de ce compte de la console et, s'il a
+un second facteur, son code : au terminal, ou sur l'entrée standard (une ligne chacun). --by est toujours
+le compte d'un administrateur (role admin) en service, et complet ; cinq essais refusés en un quart d'heure
+sur cette machine le bloquent, ceux de la page de connexion comptent aussi. L'élimination ne se défait pas : elle retire de l'archive et de
 l'index, et laisse dans l'archive l'ordre et le certificat (identifiants et empreintes seulement,
 eliminations/…). Sur S3, la clé configurée doit avoir s3:DeleteObjectVersion, que la clé du service
 n'a pas à avoir : donnez-la par un --config à part. Si elle est interrompue, la relancer la termine.
@@ -108,7 +111,7 @@ func runRetain(ctx context.Context, c *call) error {
 	if err := errors.Join(a.openArchive(ctx), a.openIndex(ctx)); err != nil {
 		return err
 	}
-	if err := o.identify(ctx, c, a.db, !o.dryRun && (action == "hold off" || o.ask || o.confirm != "")); err != nil {
+	if err := o.identify(ctx, c, a, !o.dryRun && (action == "hold off" || o.ask || o.confirm != "")); err != nil {
 		return err
 	}
 	if action == "eliminate" || action == "erase" {
@@ -388,50 +391,67 @@ func (r *retainResult) print(c *call) {
 // actor is who the journal names.
 func (o *retainOptions) actor() string { return cmp.Or(o.by, localActor) }
 
-// identify checks that --by is an account in use and, when it must be proved, its
-// password.
-func (o *retainOptions) identify(ctx context.Context, c *call, db *index.DB, prove bool) error {
+// retainRoles are those that may hold, release, eliminate and erase.
+var retainRoles = []string{"admin"}
+
+// identify checks that --by is an account in use of a role that may and, when it must be
+// proved, its password and the code of its second factor.
+func (o *retainOptions) identify(ctx context.Context, c *call, a *app, prove bool) error {
 	if o.by == "" {
 		return nil
 	}
 	o.by = strings.ToLower(o.by)
-	user, err := db.User(ctx, o.by)
-	if err != nil && !errors.Is(err, index.ErrNotFound) {
-		return fmt.Errorf("lire le compte: %w", err)
-	}
-	if err != nil || user.Disabled {
-		return fmt.Errorf("le compte %q n'existe pas ou est désactivé ; « greffe users list » les montre", o.by)
-	}
 	if !prove {
+		user, err := a.db.User(ctx, o.by)
+		if err != nil && !errors.Is(err, index.ErrNotFound) {
+			return fmt.Errorf("lire le compte: %w", err)
+		}
+		if err != nil || user.Disabled || !slices.Contains(retainRoles, user.Role) {
+			return fmt.Errorf("le compte %q n'existe pas, est désactivé ou n'est pas celui d'un administrateur ; « greffe users list » les montre", o.by)
+		}
 		return nil
 	}
-	pw, err := readPassword(c, "mot de passe de "+o.by+" : ")
-	if err != nil {
-		return err
+	host, _ := os.Hostname()
+	in := &secrets{c: c}
+	err := console.Identify(ctx, a.db, console.Identity{
+		Login: o.by, From: host, What: "retain", Roles: retainRoles, Factor: a.cfg.Console.SecondFactor,
+		Password: func() (string, error) { return in.read("mot de passe de "+o.by, "le mot de passe") },
+		Code:     func() (string, error) { return in.read("code de connexion de "+o.by, "le code du second facteur") },
+	})
+	switch {
+	case errors.Is(err, console.ErrLockedOut):
+		return errors.New("trop d'essais refusés pour ce compte : attendez un quart d'heure ; rien n'a été fait")
+	case errors.Is(err, console.ErrIdentity):
+		return fmt.Errorf("le mot de passe ou le code n'est pas le bon ; rien n'a été fait (%w)", err)
+	case errors.Is(err, console.ErrAccount):
+		return fmt.Errorf("le compte %q ne peut pas le faire ; --by attend un administrateur (%w)", o.by, err)
 	}
-	if !console.CheckPassword(user.Hash, pw) {
-		host, _ := os.Hostname()
-		err := db.Append(ctx, index.Entry{Actor: o.by, Action: "denied", Subject: o.by, From: host, Result: "refused", Detail: "retain"})
-		return errors.Join(errors.New("le mot de passe n'est pas le bon ; rien n'a été fait"), err)
-	}
-	return nil
+	return err
 }
 
-// readPassword asks for a password that exists, at the terminal or as one line of the
+// secrets are read at the terminal without being shown or, elsewhere, a line each from the
 // standard input.
-func readPassword(c *call, prompt string) (string, error) {
-	if f, ok := c.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(c.err, prompt)
+type secrets struct {
+	c     *call
+	lines *bufio.Scanner
+}
+
+// read asks for one; what says in an error what was expected.
+func (s *secrets) read(prompt, what string) (string, error) {
+	if f, ok := s.c.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(s.c.err, prompt+" : ")
 		b, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(c.err)
+		fmt.Fprintln(s.c.err)
 		if err != nil {
-			return "", fmt.Errorf("lire le mot de passe: %w", err)
+			return "", fmt.Errorf("lire %s: %w", what, err)
 		}
 		return strings.TrimSpace(string(b)), nil
 	}
-	s := bufio.NewScanner(c.in)
-	if !s.Scan() {
-		return "", errors.New("le mot de passe est attendu sur l'entrée standard (une ligne)")
+	if s.lines == nil {
+		s.lines = bufio.NewScanner(s.c.in)
 	}
-	return strings.TrimSpace(s.Text()), nil
+	if !s.lines.Scan() {
+		return "", fmt.Errorf("%s est attendu sur l'entrée standard : le mot de passe sur une ligne, puis le code si le compte a un second facteur", what)
+	}
+	return strings.TrimSpace(s.lines.Text()), nil
 }

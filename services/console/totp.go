@@ -90,8 +90,12 @@ var errCode = errors.New("console: not a code of this person, or used before")
 // takeCode reports whether a person typed the code of now, or a recovery code, and makes
 // it worthless in the same breath: whoever sends it again, even at once, is refused.
 func (c *Console) takeCode(ctx context.Context, login, from, typed string) (bool, error) {
+	return takeCode(ctx, c.db, login, from, typed)
+}
+
+func takeCode(ctx context.Context, db *index.DB, login, from, typed string) (bool, error) {
 	typed = typedCode(typed)
-	err := c.db.ChangeUser(ctx, login, func(u *index.User) ([]index.Entry, error) {
+	err := db.ChangeUser(ctx, login, func(u *index.User) ([]index.Entry, error) {
 		if u.TOTP == "" {
 			return nil, errCode
 		}
