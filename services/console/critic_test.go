@@ -66,7 +66,7 @@ func (c *critic) tab(s *screen, name string) {
   window.reached = [];
   document.addEventListener("focusin", (e) => { window.reached.push(e.target); });
 }`)
-	const left = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, iframe")].filter((e) => {
+	const left = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")].filter((e) => {
   if (e.disabled || e.tabIndex < 0 || window.reached.includes(e) || !e.checkVisibility({ checkVisibilityCSS: true }) || !e.getClientRects().length) return false;
   if (e.type === "radio") return ![...document.getElementsByName(e.name)].some((r) => window.reached.includes(r));
   return e.tagName !== "SUMMARY" || e.parentElement.querySelector("summary") === e;
