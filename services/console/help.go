@@ -26,7 +26,7 @@ var helpAt = map[string]string{
 	"recherche": "recherche", "tableau": "tableau", "raccourcis": "clavier", "regles": "regles", "erreur": "que-faire",
 	"compte": "compte", "facteur": "second-facteur", "accessibilite": "clavier",
 	"journal": "journal", "acces": "qui-a-lu", "accord": "accords", "accords": "accords", "preuve": "suspecte",
-	"systeme": "systeme", "dossiers": "di", "boites": "boites", "comptes": "comptes", "utilisateur": "comptes", "jetons": "jetons",
+	"systeme": "systeme", "dossiers": "di", "boites": "boites", "comptes": "comptes", "utilisateur": "comptes", "jetons": "jetons", "preuves": "preuves", "demande": "preuves", "verification": "integrite",
 }
 
 // helpFor returns the address of the help of a page for a role.
