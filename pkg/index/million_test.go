@@ -213,7 +213,7 @@ func (c *crowd) load(tb testing.TB, db *DB) {
 	}
 	exec(`INSERT INTO doctypes (code, label) VALUES ('11488-4', 'CR de consultation'), ('11502-2', 'CR de biologie'), ('18748-4', 'CR d’imagerie'), ('34133-9', 'Synthèse')`)
 	if db.postgres {
-		exec(`ANALYZE`) // as autovacuum does
+		exec(`VACUUM ANALYZE`) // as autovacuum does
 	} else {
 		exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
 	}

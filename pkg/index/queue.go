@@ -146,7 +146,7 @@ func (f MessageFilter) walk(words []string, forms [][]string) walk {
 		}
 		w.leads = append(w.leads, l)
 		must(by, func(a *arguments) string {
-			return "EXISTS (SELECT 1 FROM message_words x WHERE x.message_id = r.id AND " + begins(a, "x.word", word) + ")"
+			return "(SELECT COUNT(*) FROM message_words x WHERE x.message_id = r.id AND " + begins(a, "x.word", word) + ") > 0" // as in a search
 		})
 	}
 	return w

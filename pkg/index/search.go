@@ -217,7 +217,9 @@ func (f DocumentFilter) walk(parts []namePart, senders []string) walk {
 	}
 	there := func(by, table, key string, where condition) {
 		w.tests = append(w.tests, test{by, func(a *arguments) string {
-			return "EXISTS (SELECT 1 FROM " + table + " x WHERE x." + key + " = r.document_id AND " + where(a) + ")"
+			// A count, where EXISTS would say the same: PostgreSQL may read all the rows of
+			// an EXISTS first, and these are looked up for few.
+			return "(SELECT COUNT(*) FROM " + table + " x WHERE x." + key + " = r.document_id AND " + where(a) + ") > 0"
 		}})
 	}
 	if where := inEither(new(arguments), f.Places); where != "" {

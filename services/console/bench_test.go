@@ -5,10 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
 // BenchmarkPages measures the server time of the pages people wait for, with a full
@@ -38,6 +45,106 @@ func BenchmarkPages(b *testing.B) {
 				}
 				b.ReportMetric(float64(rec.Body.Len()), "B/page")
 			}
+		})
+	}
+}
+
+// keptIndexes are the indexes with many documents that pkg/index leaves behind, by engine
+// (BenchmarkMany there, with GREFFE_BENCH_KEEP and GREFFE_BENCH_DOCUMENTS); none without.
+func keptIndexes(b *testing.B) map[string]string {
+	dir, n := os.Getenv("GREFFE_BENCH_KEEP"), os.Getenv("GREFFE_BENCH_DOCUMENTS")
+	if dir == "" || n == "" {
+		return nil
+	}
+	list := map[string]string{"sqlite": filepath.Join(dir, "many-"+n+".db")}
+	if server := os.Getenv("GREFFE_TEST_POSTGRES"); server != "" {
+		u, err := url.Parse(server)
+		if err != nil {
+			b.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("search_path", "many_"+n)
+		u.RawQuery = q.Encode()
+		list["postgres"] = u.String()
+	}
+	return list
+}
+
+// BenchmarkManyPages is the server time of the pages over an index of many documents:
+// each tab and filter of the queue, searches, documents. The mark is 50 ms at p99 with a
+// million.
+func BenchmarkManyPages(b *testing.B) {
+	kept := keptIndexes(b)
+	if kept == nil {
+		b.Skip("GREFFE_BENCH_KEEP and GREFFE_BENCH_DOCUMENTS are not set")
+	}
+	for engine, dsn := range kept {
+		b.Run(engine, func(b *testing.B) { manyPages(b, dsn) })
+	}
+}
+
+func manyPages(b *testing.B, dsn string) {
+	w := newWorldOn(b, dsn, func(*Config) {})
+	for login, u := range map[string]index.User{"mille": {Role: "secretary", Places: []string{"3@ch.example", "4@ch.example"}}, "tout": {Role: "auditor", Places: []string{index.Everywhere}}} {
+		u.Login, u.Name, u.Hash = login, login, hashed()
+		if err := w.db.SaveUser(b.Context(), u); err != nil {
+			b.Fatal(err)
+		}
+	}
+	secretary, auditor := w.as("mille"), w.as("tout")
+	first, _, err := w.db.Documents(b.Context(), index.DocumentFilter{Places: []string{"3@ch.example"}, Limit: 1})
+	if err != nil || len(first) == 0 {
+		b.Fatal("no documents", err)
+	}
+	type look struct {
+		name string
+		v    *visitor
+		path string
+	}
+	document := "/documents/" + string(first[0].ID)
+	looks := []look{{"document", secretary, document}, {"document beside its list", secretary, document + "?etat=tous"}, {"message", secretary, "/messages/" + string(first[0].Message)}}
+	for _, v := range []*visitor{secretary, auditor} {
+		who := map[*visitor]string{secretary: "secretary", auditor: "auditor"}[v]
+		looks = append(looks, look{who + ", all", v, "/file"})
+		for _, t := range tabs {
+			looks = append(looks, look{who + ", tab " + t.Slug, v, "/file?etat=" + t.Slug})
+		}
+		for name, form := range map[string]url.Values{
+			"cause": {"etat": {todoTab}, "motif": {"pas-d-ins"}}, "type": {"type": {"11502-2"}}, "rare type": {"type": {"34133-9"}}, "sender": {"exp": {greffe.MailboxKey("sender77@cabinet.example")}},
+			"age": {"age": {"plus-30"}}, "text": {"texte": {"martin"}}, "text, short": {"texte": {"ma"}}, "text, two words": {"texte": {"compte mart"}}, "text in a tab": {"etat": {"integre"}, "texte": {"martin"}},
+			"text in what waits": {"etat": {todoTab}, "texte": {"mar"}}, "all of it": {"etat": {"integre"}, "type": {"11488-4"}, "exp": {greffe.MailboxKey("sender77@cabinet.example")}, "age": {"plus-30"}, "texte": {"ma"}},
+		} {
+			looks = append(looks, look{who + ", filter " + name, v, v.post("/file", form).Header.Get("Location")})
+		}
+		for name, form := range map[string]url.Values{
+			"INS": {"ins": {"2000000000123"}}, "name and birth date": {"nom": {"ma"}, "naissance": {"12/06/1950"}}, "name": {"nom": {"martin"}}, "short name": {"nom": {"ma"}}, "received": {"du": {"01/03/2025"}, "au": {"08/03/2025"}},
+			"dated": {"date-du": {"01/03/2025"}, "date-au": {"08/03/2025"}}, "archived": {"archive-du": {"01/03/2025"}}, "sender": {"expediteur": {"sender77"}}, "type": {"type": {"18748-4"}}, "state": {"etat": {"doublon"}},
+			"Message-ID": {"message-id": {"m4711@cabinet.example"}}, "sender and type that never meet": {"expediteur": {"sender0@cabinet.example"}, "type": {"18748-4"}},
+			"name and type": {"nom": {"martin"}, "type": {"18748-4"}}, "all of it": {"nom": {"ma"}, "expediteur": {"cabinet"}, "type": {"11488-4"}, "format": {"cda-n1"}, "etat": {"integre"}, "date-du": {"01/01/2025"}, "archive-au": {"01/01/2026"}},
+		} {
+			looks = append(looks, look{who + ", search " + name, v, v.post("/recherche", form).Header.Get("Location")})
+		}
+	}
+	u := secretary.get("/compte").Request.URL
+	for _, l := range looks {
+		b.Run(l.name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				r := httptest.NewRequestWithContext(b.Context(), "GET", l.path, nil)
+				for _, c := range l.v.Jar.Cookies(u) {
+					r.AddCookie(c)
+				}
+				rec := httptest.NewRecorder()
+				from := time.Now()
+				w.console.Handler().ServeHTTP(rec, r)
+				took = append(took, time.Since(from))
+				if rec.Code != http.StatusOK {
+					b.Fatal(l.path, rec.Code)
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 		})
 	}
 }

@@ -75,7 +75,10 @@ func (s *safeBuffer) String() string {
 func newWorld(t testing.TB) *world { return newWorldWith(t, func(*Config) {}) }
 
 // newWorldWith is newWorld with other settings.
-func newWorldWith(t testing.TB, set func(*Config)) *world {
+func newWorldWith(t testing.TB, set func(*Config)) *world { return newWorldOn(t, "", set) }
+
+// newWorldOn is newWorldWith on an index that is there; "": a new one.
+func newWorldOn(t testing.TB, dsn string, set func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), log: &safeBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
@@ -85,7 +88,10 @@ func newWorldWith(t testing.TB, set func(*Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })
-	if w.db, err = index.Open(ctx, filepath.Join(w.dir, "index.db"), log); err != nil {
+	if dsn == "" {
+		dsn = filepath.Join(w.dir, "index.db")
+	}
+	if w.db, err = index.Open(ctx, dsn, log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.db.Close() })
