@@ -243,12 +243,13 @@ func TestDeliveredIsNamedByItsOutcome(t *testing.T) {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 1, time.UTC)
 	base := greffe.Delivered{Document: "01JD0000000000000000000000-1",
 		Outcome: greffe.Outcome{State: greffe.StateWaiting, Code: "AR 207", At: at}}
-	later, other, paris := base, base, base
+	later, other, paris, ris := base, base, base, base
+	ris.Outcome.DI = "ris"
 	later.Outcome.At = at.Add(time.Nanosecond)
 	other.Outcome.State = greffe.StateDelivered
 	paris.Outcome.At = at.In(time.FixedZone("", 3600))
 	id := bus.Delivered.ID
-	if id(base) == id(later) || id(base) == id(other) {
+	if id(base) == id(later) || id(base) == id(other) || id(base) == id(ris) {
 		t.Error("two outcomes have one id")
 	}
 	if id(base) != id(paris) {

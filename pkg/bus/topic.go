@@ -24,7 +24,7 @@ type Topic[T any] struct {
 	ID   func(T) string // Nats-Msg-Id: the same for each repeat of the same event
 }
 
-// Topics of Greffe. A Delivered is named by what happened and when it happened,
+// Topics of Greffe. A Delivered is named by what happened at which DI and when it happened,
 // so a second outcome of the same document is another event, and the same
 // outcome published twice is one. Parsed and Archived are named with the spooled
 // copy that they came from: each copy is dropped on the word of its own event.
@@ -59,7 +59,7 @@ func settledID(e greffe.Settled) string {
 
 func deliveredID(e greffe.Delivered) string {
 	return strings.Join([]string{
-		string(e.Document), string(e.Outcome.State), e.Outcome.Code,
+		string(e.Document), e.Outcome.DI, string(e.Outcome.State), e.Outcome.Code,
 		strconv.FormatInt(e.Outcome.At.UnixNano(), 10),
 	}, "/")
 }
