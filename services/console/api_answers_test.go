@@ -282,6 +282,7 @@ func FuzzAPI(f *testing.F) {
 		f.Add("", []byte(c.body))
 	}
 	f.Add("1763897640000.01M842XSG8TG43ZK2S45K854M4", []byte(`{"decision":"attach","revision":1,"patient":{"ins":"285022999907751","authority":"demo","birth_family":"É","first_given":"x","birth_date":"1985-02-14","sex":"F","birth_place":"2A004"},"confirmation":"14/02/1985"}`))
+	f.Add("=x", []byte("{}"))
 	f.Add("0.x", []byte(`{"decision":"later","revision":1,"until":"2026-12-01","undo":true}`))
 	f.Add("99999999999999999999.0", []byte(`{"ins":"1","name":"\u0000","limit":-1,"from":"9999-99-99"}`))
 	h := w.console.Handler()
@@ -313,7 +314,7 @@ func FuzzAPI(f *testing.F) {
 			resp := rec.Result()
 			resp.Request = r
 			if resp.StatusCode >= 500 {
-				t.Fatalf("%s: status %d: %s", c.path, resp.StatusCode, rec.Body)
+				t.Fatalf("%s: status %d: %s\n%s", c.path, resp.StatusCode, rec.Body, w.log)
 			}
 			theSpec().hold(t, c.method, c.path, answer{resp, rec.Body.String()})
 		}

@@ -92,7 +92,12 @@ func (c *Console) apiFilter(r *http.Request, v *visit, get func(string) string, 
 	for name, page := range queueParams {
 		names[page] = name
 	}
-	asked := func(page string) string { return get(names[page]) } // "q" has no name here: ""
+	asked := func(page string) string {
+		if names[page] == "" { // what a session keeps: a token has none
+			return ""
+		}
+		return get(names[page])
+	}
 	f := readFilter(asked)
 	m, kept := c.narrowed(r, v, f, time.Now())
 	for _, kv := range kept.fields() {
