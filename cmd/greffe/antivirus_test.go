@@ -126,7 +126,8 @@ func TestMalwareIsHeld(t *testing.T) {
 			t.Parallel()
 			s := &scene{installation: install(t, dep), samples: sandbox.Suspects(sandbox.SampleOptions{Now: time.Now()}), details: map[string]index.Detail{}}
 			s.protect()
-			uids := s.send()
+			uids := map[string]uint32{}
+			s.send(uids, false)
 			s.start()
 			defer s.halt()
 			s.settled(len(s.samples))

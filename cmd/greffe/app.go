@@ -467,10 +467,21 @@ func notifierConfig(cfg *Config) notifier.Config {
 		WhiteList: notifier.WhiteList{
 			Source: cfg.Answers.WhiteList, CA: cfg.Answers.WhiteListCA, Copy: filepath.Join(cfg.DataDir, "white-list.last"), Shrink: float64(cfg.Answers.WhiteListShrink) / 100,
 		},
-		KO: cfg.Answers.KO, Sender: cfg.Answers.Sender, PerHour: cfg.Answers.PerHour, Agent: "Greffe " + versionString(), Zone: cfg.zone(),
+		KO: cfg.Answers.KO, Sender: cfg.Answers.Sender, PerHour: cfg.Answers.PerHour, NotOlder: time.Duration(cfg.Answers.NotOlder), Agent: "Greffe " + versionString(), Zone: cfg.zone(),
+	}
+	out.Daily = notifier.Daily{At: -1, Always: cfg.Answers.DailyAlways, Unattended: time.Duration(cfg.Console.Unattended), Console: cfg.Console.PublicURL}
+	if at, err := time.Parse("15:04", cfg.Answers.DailyAt); err == nil { // validated; empty: never
+		out.Daily.At = time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
 	}
 	for _, m := range cfg.Mailboxes {
 		out.Own = append(out.Own, m.Address)
+		if a := m.Responsible.Address; a != "" {
+			i := slices.IndexFunc(out.Daily.Persons, func(p notifier.Responsible) bool { return strings.EqualFold(p.Address, a) })
+			if i < 0 {
+				i, out.Daily.Persons = len(out.Daily.Persons), append(out.Daily.Persons, notifier.Responsible{Address: a})
+			}
+			out.Daily.Persons[i].Mailboxes = append(out.Daily.Persons[i].Mailboxes, notifier.Watched{Address: m.Address, Service: m.Service.Name})
+		}
 		if m.SMTP != "" {
 			out.Mailboxes = append(out.Mailboxes, notifier.Mailbox{
 				Address: m.Address, Applicative: m.Kind == "applicative", RepliesTo: m.RepliesTo, Service: m.Service.Name,

@@ -240,12 +240,15 @@ type MLLPConfig struct {
 
 // AnswersConfig says whom Greffe may write to.
 type AnswersConfig struct {
-	WhiteList       string  `yaml:"white_list" doc:"Domaines de l'espace de confiance MSSanté : adresse https de listeblanchemssante.xml, relue toutes les 6 heures, ou fichier (ce XML, ou un domaine par ligne), relu quand il change. La dernière bonne liste est gardée dans data_dir. Vide : aucune réponse ne part."`
-	WhiteListCA     string  `yaml:"white_list_ca" doc:"Fichier PEM des seules autorités admises pour cette adresse (chaîne IGC-Santé). Vide : celles du système."`
-	WhiteListShrink Percent `yaml:"white_list_shrink" doc:"Part de ses domaines que la liste peut perdre d'un coup ; au-delà elle est refusée et la dernière bonne reste en vigueur."`
-	KO              string  `yaml:"ko" doc:"À qui vont les avis de refus (KO) : sender (l'expéditeur, donc la personne qui a transféré le message) | forwarder (la boîte qui l'a redirigé, Resent-From, sinon l'expéditeur) | une adresse, la même pour tous"`
-	Sender          string  `yaml:"sender" doc:"Expéditeur d'enveloppe des accusés et des réponses automatiques : null (RFC 8098, aucune boucle possible) | mailbox (serveurs qui refusent l'adresse nulle). Les avis de refus et les transferts partent toujours au nom de la boîte : l'opérateur peut dire qu'ils ne sont pas arrivés."`
-	PerHour         int     `yaml:"per_hour" doc:"Réponses à une même adresse en une heure, au plus ; les suivantes attendent."`
+	WhiteList       string   `yaml:"white_list" doc:"Domaines de l'espace de confiance MSSanté : adresse https de listeblanchemssante.xml, relue toutes les 6 heures, ou fichier (ce XML, ou un domaine par ligne), relu quand il change. La dernière bonne liste est gardée dans data_dir. Vide : aucune réponse ne part."`
+	WhiteListCA     string   `yaml:"white_list_ca" doc:"Fichier PEM des seules autorités admises pour cette adresse (chaîne IGC-Santé). Vide : celles du système."`
+	WhiteListShrink Percent  `yaml:"white_list_shrink" doc:"Part de ses domaines que la liste peut perdre d'un coup ; au-delà elle est refusée et la dernière bonne reste en vigueur."`
+	KO              string   `yaml:"ko" doc:"À qui vont les avis de refus (KO) : sender (l'expéditeur, donc la personne qui a transféré le message) | forwarder (la boîte qui l'a redirigé, Resent-From, sinon l'expéditeur) | une adresse, la même pour tous"`
+	Sender          string   `yaml:"sender" doc:"Expéditeur d'enveloppe des accusés et des réponses automatiques : null (RFC 8098, aucune boucle possible) | mailbox (serveurs qui refusent l'adresse nulle). Les avis de refus et les transferts partent toujours au nom de la boîte : l'opérateur peut dire qu'ils ne sont pas arrivés."`
+	PerHour         int      `yaml:"per_hour" doc:"Réponses à une même adresse en une heure, au plus ; les suivantes attendent."`
+	NotOlder        Duration `yaml:"not_older_than" doc:"Âge, au moment de la relève, au-delà duquel un message ne reçoit plus de réponse : une boîte que Greffe commence à relever peut contenir des années de courrier. Ce qui n'est pas envoyé est noté au journal et sur la page du message."`
+	DailyAt         string   `yaml:"daily_at" doc:"Heure (timezone) à laquelle la personne responsable de boîtes (responsible.address) reçoit, une fois par jour, ce qui y attend : des nombres et des dates, jamais un contenu, vers un domaine de la liste blanche seulement. Vide : jamais."`
+	DailyAlways     bool     `yaml:"daily_always" doc:"true : ce rappel part aussi quand rien n'attend."`
 }
 
 // ConsoleConfig says how the console is reached.
@@ -311,7 +314,7 @@ func defaults() Config {
 		Verify:    VerifyConfig{At: "02:00", Sample: 5},
 		Proofs:    ProofsConfig{Documents: 2000, Size: 2 << 30, Keep: Duration(7 * day)},
 		Retry:     []Duration{Duration(time.Minute), Duration(5 * time.Minute), Duration(15 * time.Minute), Duration(time.Hour)},
-		Answers:   AnswersConfig{WhiteListShrink: 10, KO: "sender", Sender: "null", PerHour: 60},
+		Answers:   AnswersConfig{WhiteListShrink: 10, KO: "sender", Sender: "null", PerHour: 60, NotOlder: Duration(30 * day), DailyAt: "07:30"},
 		Journal:   JournalConfig{Timestamp: TimestampConfig{Every: Duration(day)}},
 		Console:   ConsoleConfig{Listen: "127.0.0.1:8080", Idle: Duration(10 * time.Minute), Lifetime: Duration(12 * time.Hour), Unattended: Duration(7 * day)},
 	}
@@ -532,6 +535,12 @@ func (c *Config) validate() []problem {
 		oneOf("answers.ko", c.Answers.KO, "sender", "forwarder")
 	}
 	oneOf("answers.sender", c.Answers.Sender, "null", "mailbox")
+	if c.Answers.NotOlder < Duration(time.Hour) {
+		bad("answers.not_older_than", "au moins 1h, par exemple 30d")
+	}
+	if _, err := time.Parse("15:04", c.Answers.DailyAt); err != nil && c.Answers.DailyAt != "" {
+		bad("answers.daily_at", "une heure est attendue, par exemple 07:30 ; vide : jamais")
+	}
 	if c.Answers.PerHour < 1 {
 		bad("answers.per_hour", "1 ou plus")
 	}

@@ -34,10 +34,11 @@ var demoCommand = command{
 	name: "demo", args: "[--once] [--data DOSSIER] [--listen ADRESSE] [--rate N/s]", summary: "un hôpital d'essai complet, sans rien installer",
 	help: `
 Démarre dans un seul processus une boîte aux lettres remplie de messages d'exemple, Greffe
-en entier, un dossier informatisé qui reçoit les documents, une page où lire ce qui revient
-aux correspondants, et la console. Écrit les adresses et deux comptes (une secrétaire, un
-auditeur) et montre les messages qui passent. La page du
-dossier informatisé a des boutons : il refuse, tarde, oublie, demande de revenir plus tard.
+en entier, trois dossiers informatisés qui reçoivent les documents (dossier patient en MLLP sur
+TLS, imagerie en MLLP, pharmacie en FHIR), une page où lire ce qui revient aux correspondants, et
+la console. Écrit les adresses et un compte de chaque rôle, et montre les messages qui passent.
+La page de chaque dossier informatisé a des boutons : il refuse, tarde, oublie, demande de
+revenir plus tard.
 
 Les données vivent dans un dossier jetable, sauf avec --data : le dossier peut alors être
 rouvert par run, verify, check… La boîte et le dossier informatisé d'exemple, eux, ne vivent
@@ -78,7 +79,9 @@ func runDemo(ctx context.Context, c *call) (err error) {
 	defer func() { err = errors.Join(err, d.close()) }()
 
 	fmt.Fprintf(c.out, "Console         http://%s\n", d.app.console.Addr())
-	fmt.Fprintf(c.out, "DI d'essai      %s\n", d.di.PageURL())
+	for i, title := range demoDIs {
+		fmt.Fprintf(c.out, "%-15s %s\n", title, d.dis[i].PageURL())
+	}
 	fmt.Fprintf(c.out, "Correspondants  %s\n", d.page)
 	for _, u := range d.logins {
 		fmt.Fprintf(c.out, "%-15s %s / %s\n", u.title, u.login, u.password)
@@ -133,10 +136,11 @@ type demo struct {
 	app    *app
 	mail   *sandbox.MailServer
 	out    *sandbox.Submission
-	page   string // address of what came back to those who wrote
-	di     *sandbox.DI
+	page   string        // address of what came back to those who wrote
+	dis    []*sandbox.DI // in the order of demoDIs
 	logins []demoLogin
-	sent   int // messages put into mailboxes
+	late   []sandbox.Sample // that wait until the others are through
+	sent   int              // messages put into mailboxes
 }
 
 // demoOutside is the mailbox of all who write to the demo: what is answered to them
@@ -146,6 +150,27 @@ const demoOutside = "correspondants@exterieur.example"
 // demoRetry is how long the demo waits for a DI: shorter than a real one, so
 // that a person sees the document go on.
 var demoRetry = []Duration{Duration(2 * time.Second), Duration(10 * time.Second), Duration(time.Minute)}
+
+// demoDIs are the record systems of the demo, each with another transport: MLLP over
+// TLS, MLLP, FHIR.
+var demoDIs = []string{"Dossier patient", "Imagerie (RIS)", "Pharmacie"}
+
+// demoDIConfig is what Greffe is told of the record systems in the order of demoDIs. The
+// first takes everything, the others what is theirs, too.
+func demoDIConfig(dis []*sandbox.DI) []DIConfig {
+	return []DIConfig{{
+		Name: "dpi", Protocol: "hl7v2",
+		MLLP:    MLLPConfig{Address: dis[0].MLLPSAddr(), TLS: true, CA: dis[0].CAFile(), Certificate: dis[0].ClientFile()},
+		Sending: "GREFFE^CH_DEMO", Receiving: "DPI^CH_DEMO", Processing: "T",
+		HL7: HL7Config{PlainPDF: "51851-4^Document administratif^LN"},
+	}, {
+		Name: "ris", Protocol: "hl7v2", Types: []string{sandbox.TypeImaging}, Charset: "8859/15",
+		MLLP: MLLPConfig{Address: dis[1].MLLPAddr()}, Sending: "GREFFE^CH_DEMO", Receiving: "RIS^CH_DEMO", Processing: "T",
+	}, {
+		Name: "pharmacie", Protocol: "fhir", Types: []string{sandbox.TypePrescription},
+		FHIR: FHIRConfig{Base: dis[2].FHIRBase(), Mode: "mhd", SourceID: "1.2.250.1.999.7", Deletion: "entered-in-error"},
+	}}
+}
 
 func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) (d *demo, err error) {
 	d = &demo{}
@@ -188,9 +213,15 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 	if err := os.WriteFile(cfg.Answers.WhiteList, []byte(sandbox.WhiteList()), 0o600); err != nil {
 		return d, fmt.Errorf("liste blanche: %w", err)
 	}
-	if d.di, err = sandbox.StartDI(sandbox.DIConfig{Patients: sandbox.KnownPatients(), Dir: filepath.Join(dir, "di")}); err != nil {
-		return d, err
+	for i, name := range demoDIs {
+		di, err := sandbox.StartDI(sandbox.DIConfig{Name: name + " de démonstration", Patients: sandbox.KnownPatients(), Dir: filepath.Join(dir, "di", strconv.Itoa(i+1))})
+		if err != nil {
+			return d, err
+		}
+		d.dis = append(d.dis, di)
 	}
+	// The record is just being started: what comes first has to come again.
+	d.dis[0].Obey(sandbox.DIRule{Behaviour: sandbox.DIBusy, Times: 1})
 	for _, m := range sandbox.Mailboxes() {
 		for _, f := range m.Folders {
 			if f != "INBOX" {
@@ -206,12 +237,7 @@ func startDemo(ctx context.Context, dir string, o *demoOptions, logw io.Writer) 
 			OnDelivered: MarkConfig{Move: "Traités"}, OnFailed: MarkConfig{Move: "À traiter"},
 		})
 	}
-	cfg.DI = []DIConfig{{
-		Name: "dpi", Protocol: "hl7v2",
-		MLLP:    MLLPConfig{Address: d.di.MLLPSAddr(), TLS: true, CA: d.di.CAFile(), Certificate: d.di.ClientFile()},
-		Sending: "GREFFE^CH_DEMO", Receiving: "DPI^CH_DEMO", Processing: "T",
-		HL7: HL7Config{PlainPDF: "51851-4^Document administratif^LN"},
-	}}
+	cfg.DI = demoDIConfig(d.dis)
 	cfg.setDefaults()
 	for _, p := range cfg.validate() {
 		return d, &ConfigError{[]string{at("", nil, p)}}
@@ -253,9 +279,19 @@ func (d *demo) addLogins(ctx context.Context) error {
 	return nil
 }
 
-// fill puts the samples into their mailboxes.
+// fill puts the samples into their mailboxes, but for those that come late.
 func (d *demo) fill() error {
-	for _, s := range sandbox.Samples(sandbox.SampleOptions{Now: time.Now()}) {
+	samples := sandbox.Samples(sandbox.SampleOptions{Now: time.Now()})
+	for _, s := range samples {
+		if s.Late {
+			d.late = append(d.late, s)
+		}
+	}
+	return d.put(slices.DeleteFunc(samples, func(s sandbox.Sample) bool { return s.Late }))
+}
+
+func (d *demo) put(samples []sandbox.Sample) error {
+	for _, s := range samples {
 		if _, err := d.mail.Append(s.Mailbox, s.Folder, s.Raw, s.At); err != nil {
 			return fmt.Errorf("message d'exemple: %w", err)
 		}
@@ -323,17 +359,25 @@ func (d *demo) watch(ctx context.Context, out io.Writer, once bool) error {
 			fmt.Fprintf(out, "%5.1f s  %s\n", time.Since(start).Seconds(), line)
 			last = line
 		}
-		if !once || final < d.sent {
+		if final < d.sent || !once && len(d.late) == 0 {
 			continue
 		}
 		// The last outcome may still have its mark in the mailbox to come.
 		st, err := d.app.bus.Status(ctx)
 		if err != nil {
-			return err
+			continue // busy; should it be gone, the services say so
 		}
 		// Answers that went to the mailboxes of the demo come in as messages, too.
-		if st.InFlight() == 0 && final >= d.sent+d.out.Local() {
+		if st.InFlight() > 0 || final < d.sent+d.out.Local() {
+			continue
+		}
+		if len(d.late) == 0 {
 			return nil
+		}
+		late := d.late
+		d.late = nil
+		if err := d.put(late); err != nil {
+			return err
 		}
 	}
 }
@@ -380,8 +424,8 @@ func (d *demo) close() error {
 	if d.app != nil {
 		errs = append(errs, d.app.close())
 	}
-	if d.di != nil {
-		errs = append(errs, d.di.Close())
+	for _, di := range d.dis {
+		errs = append(errs, di.Close())
 	}
 	if d.out != nil {
 		errs = append(errs, d.out.Close())

@@ -33,16 +33,18 @@ var hospital = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	hospitalDir = dir
-	if code, _, errs := cli(nil, "demo", "--once", "--listen", "127.0.0.1:0", "--data", dir); code != exitOK {
+	code, out, errs := cli(nil, "demo", "--once", "--listen", "127.0.0.1:0", "--data", dir)
+	if code != exitOK {
 		return dir, fmt.Errorf("demo: exit %d: %s", code, errs)
 	}
+	hospitalSaid = out
 	return dir, os.CopyFS(atRest(dir), os.DirFS(dir))
 })
 
 // atRest is the folder of the copy of the shared installation that nothing opens.
 func atRest(dir string) string { return dir + "-at-rest" }
 
-var hospitalDir string
+var hospitalDir, hospitalSaid string // where it is, and what the demo printed
 
 // leaveHospital removes the shared installation when all tests have run.
 func leaveHospital() {

@@ -29,6 +29,37 @@ var Causes = []Cause{
 	CauseControl, CauseRefused, CauseReply, CauseToRead, CauseReopened, CauseOther,
 }
 
+// French names the cause as the queue does.
+func (c Cause) French() string {
+	switch c {
+	case CauseSuspect:
+		return "Pièce suspecte"
+	case CauseIdentity:
+		return "Identité différente"
+	case CauseUnknown:
+		return "Patient inconnu"
+	case CauseNoINS:
+		return "Pas d’INS"
+	case CauseNoPatient:
+		return "Sans patient"
+	case CauseMasked:
+		return "Masqué"
+	case CauseVersion:
+		return "Versions à comparer"
+	case CauseControl:
+		return "Contrôle à revoir"
+	case CauseRefused:
+		return "Document refusé"
+	case CauseReply:
+		return "Réponse à un CR"
+	case CauseToRead:
+		return "Message à lire"
+	case CauseReopened:
+		return "Repris"
+	}
+	return "Autre"
+}
+
 // causes gives the cause of each code of an outcome: the rules of the integrator and
 // the application codes of domain §8.1.
 var causes = map[string]Cause{

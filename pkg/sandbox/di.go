@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 // DIConfig says what a demo record system (dossier informatisé) offers and knows.
 type DIConfig struct {
+	Name     string           // on its page, French; empty: a patient record
 	MLLP     string           // host:port of the HL7 listener; empty: 127.0.0.1 and a free port
 	MLLPS    string           // host:port of the HL7 listener over TLS, which asks for a client certificate; empty: the same
 	Dir      string           // where the certificates of MLLPS are written; empty: there is no MLLPS
@@ -41,6 +43,7 @@ type DIConfig struct {
 type DI struct {
 	mllp, mllps, http net.Listener // mllps may be nil
 	ca, client        string       // PEM files of mllps
+	name              string
 	fetch             *http.Client
 	token             string
 	slog              *slog.Logger
@@ -107,7 +110,7 @@ func StartDI(cfg DIConfig) (*DI, error) {
 		return nil, fmt.Errorf("demo DI: %w", err)
 	}
 	d := &DI{
-		mllp: mllp, http: web, fetch: cfg.Fetch, token: cfg.Token, slog: cfg.Log,
+		mllp: mllp, http: web, name: cmp.Or(cfg.Name, "Dossier informatisé de démonstration"), fetch: cfg.Fetch, token: cfg.Token, slog: cfg.Log,
 		patients: map[string]greffe.Patient{}, documents: map[string]*DIDocument{},
 		byID: map[string]*DIDocument{}, accepted: map[string]string{},
 		stats: DIStats{Refused: map[string]int{}},

@@ -43,12 +43,12 @@ var diPage = template.Must(template.New("di").Parse(`<!DOCTYPE html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>DI de démonstration</title>
+<title>{{.Name}}</title>
 <link rel="stylesheet" href="/style.css">
 </head>
 <body>
-<h1>Dossier informatisé de démonstration</h1>
-<p>Ce qu’un dossier patient reçoit de Greffe. Toutes les identités sont inventées.</p>
+<h1>{{.Name}}</h1>
+<p>Ce que ce logiciel reçoit de Greffe. Toutes les identités sont inventées.</p>
 <div class="columns">
 <main>
 <ul class="counts">
@@ -132,12 +132,13 @@ func (d *DI) page(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	diPage.Execute(w, struct {
+		Name    string
 		Stats   DIStats
 		Lines   []diLine
 		Choices []diChoice
 		Rule    string
 		Left    int
-	}{stats, lines, diChoices, rule.label(other), left})
+	}{d.name, stats, lines, diChoices, rule.label(other), left})
 }
 
 // label is what the page calls the rule; empty for normal answers.

@@ -28,11 +28,14 @@ type Sample struct {
 	Mailbox string // MailboxService or MailboxDPI
 	Folder  string // INBOX or FolderDoctor
 	At      time.Time
-	Want    Expectation
+	// Late is set for what arrives when every sample before it has reached its state.
+	Late bool
+	Want Expectation
 }
 
 // Expectation is what must become of a sample when it goes through Greffe with a
-// DI that knows KnownPatients and the samples come in their order.
+// DI that knows KnownPatients, another one for TypeImaging that writes ISO 8859-15, and
+// the samples come in their order.
 type Expectation struct {
 	Kind      greffe.MessageKind
 	Verdict   greffe.Verdict // of the message when it was read, before anything is delivered
@@ -68,6 +71,7 @@ func Samples(o SampleOptions) []Sample {
 	s.robots()
 	s.broken()
 	s.twins()
+	s.outOfStep()
 	return s.list
 }
 

@@ -39,6 +39,7 @@ var sentences = map[string]string{
 	"delivered":             "a présenté le document au dossier informatisé",
 	"claimed":               "a retenu ce document comme celui à remettre",
 	"notified":              "a répondu à l’expéditeur",
+	"summarised":            "a écrit ce qui attend à la personne responsable",
 	"confirmed":             "a décidé de la réponse à l’expéditeur",
 	"settled":               "a rangé le message dans la boîte aux lettres",
 	"asked":                 "a demandé",
@@ -172,7 +173,7 @@ func sentence(e index.Entry) historyLine {
 	case e.Action == "notified" && e.Result == string(greffe.AnswerAsked):
 		text = "n’a pas répondu à l’expéditeur : l’accusé est demandé pour une autre adresse"
 	case e.Action == "notified" && e.Result == string(greffe.AnswerDropped):
-		text = "n’a plus rien à envoyer à l’expéditeur : une personne s’en est chargée"
+		text = "n’a rien (de plus) à envoyer à l’expéditeur"
 	case e.Action == "notified" && strings.HasPrefix(e.Detail, "forward"):
 		text = "a transmis le message à la boîte du service"
 	case e.Action == "notified" && strings.HasPrefix(e.Detail, "auto-reply"):

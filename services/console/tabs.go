@@ -51,12 +51,13 @@ func tabOf(slug string) (queueTab, bool) {
 }
 
 // causeWords name why something waits, for the tab of what is to be done.
-var causeWords = map[greffe.Cause]string{
-	greffe.CauseSuspect: "Pièce suspecte", greffe.CauseIdentity: "Identité différente", greffe.CauseUnknown: "Patient inconnu",
-	greffe.CauseNoINS: "Pas d’INS", greffe.CauseNoPatient: "Sans patient", greffe.CauseMasked: "Masqué", greffe.CauseVersion: "Versions à comparer",
-	greffe.CauseControl: "Contrôle à revoir", greffe.CauseRefused: "Document refusé", greffe.CauseReply: "Réponse à un CR",
-	greffe.CauseToRead: "Message à lire", greffe.CauseReopened: "Repris", greffe.CauseOther: "Autre",
-}
+var causeWords = func() map[greffe.Cause]string {
+	words := map[greffe.Cause]string{}
+	for _, c := range greffe.Causes {
+		words[c] = c.French()
+	}
+	return words
+}()
 
 // counts are the numbers of the tabs by slug ("tous": all), of the causes as
 // "motif.<cause>", of what is put off ("plus-tard") and passed to the person ("moi").

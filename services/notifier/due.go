@@ -20,6 +20,7 @@ const (
 	Ask        Answer = "ask"         // a person says whether an MDN may go
 	AutoReply  Answer = "auto-reply"  // to a person: nobody reads this mailbox
 	Forward    Answer = "forward"     // what a person wrote, to a mailbox that somebody reads
+	Summary    Answer = "summary"     // what waits, to the person responsible for mailboxes; about no message
 )
 
 // Facts is all that a decision depends on.
@@ -28,6 +29,7 @@ type Facts struct {
 	Outcomes []greffe.Outcome // the last one of each document, in their order; of a copy that of what it is a copy of
 	Mailbox  Mailbox          // that received the message
 	Own      []string         // addresses of our mailboxes
+	Old      bool             // it had lain in its mailbox for too long when it was taken
 	// Confirmed: a person lets the receipt go to the address that asked for it.
 	Confirmed bool
 	// KO says who gets a "courriel standard": see Config.
@@ -44,8 +46,8 @@ type Decision struct {
 	Code   string         // of an error: the gravest application code, 900 to 906
 	Why    string         // French, for the history of the message
 	Rule   string         // row that decided
-	// Blocked is the answer that would be due if its domain were on the white list: a
-	// person has to tell the sender otherwise. Answer is None then.
+	// Blocked is the answer that would be due if its domain were on the white list, for a person
+	// to tell the sender otherwise, or if the message were not so old. Answer is None then.
 	Blocked Answer
 }
 

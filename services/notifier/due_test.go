@@ -48,6 +48,8 @@ func TestDue(t *testing.T) {
 		code   string
 	}{
 		{"asked, all is well", base(true, ok), "mdn-success", MDNSuccess, ""},
+		{"asked, but it was there long before Greffe", with(base(true, ok), func(f *Facts) { f.Old = true }), "too-old", None, ""},
+		{"refused, but it was there long before Greffe", with(base(false, ko902), func(f *Facts) { f.Old = true }), "too-old", None, "902"},
 		{"asked, received before", base(true, twin, ok), "mdn-success", MDNSuccess, ""},
 		{"asked, one put aside", base(true, ok, aside), "mdn-success", MDNSuccess, ""},
 		{"asked, one of two refused", base(true, ok, ko902), "mdn-error", MDNError, "902"},
@@ -102,7 +104,7 @@ func TestDue(t *testing.T) {
 		if got.Rule != c.rule || got.Answer != c.answer || got.Code != c.code || got.Why == "" {
 			t.Errorf("%s: %+v, want %s by %s, code %q", c.name, got, c.answer, c.rule, c.code)
 		}
-		sends := c.answer == MDNSuccess || c.answer == MDNError || c.answer == KO || c.answer == Ask || c.rule == "not-allowed"
+		sends := c.answer == MDNSuccess || c.answer == MDNError || c.answer == KO || c.answer == Ask || c.rule == "not-allowed" || c.rule == tooOld
 		if sends != (got.To.Address != "") {
 			t.Errorf("%s: goes to %q", c.name, got.To.Address)
 		}

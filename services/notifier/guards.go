@@ -31,6 +31,10 @@ var guards = []rule{
 // permit keeps an answer in the trust space: towards another domain it is blocked, and
 // nothing is due without a white list (domain §3.4, §9.3).
 func (f *Facts) permit(d Decision) Decision {
+	if f.Old && d.Answer != Forward && d.Answer != AutoReply {
+		return Decision{Answer: None, Blocked: d.Answer, To: d.To, Code: d.Code, Rule: tooOld,
+			Why: "Le message était dans sa boîte depuis trop longtemps quand Greffe l’a relevé (answers.not_older_than) : son expéditeur n’attend plus de réponse, rien ne lui est envoyé."}
+	}
 	if f.Allowed != nil && strings.Contains(d.To.Address, "@") && f.Allowed(domain(d.To.Address)) {
 		return d
 	}
@@ -40,6 +44,9 @@ func (f *Facts) permit(d Decision) Decision {
 	}
 	return blocked
 }
+
+// tooOld is the rule about messages that were there long before Greffe.
+const tooOld = "too-old"
 
 func automatic(header string) bool {
 	value, _, _ := strings.Cut(header, ";")

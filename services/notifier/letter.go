@@ -46,6 +46,9 @@ var labels = map[string]string{
 // failed reports whether the letter says that a document was not integrated.
 func (l *letter) failed() bool { return l.kind == MDNError || l.kind == KO }
 
+// carries reports whether the letter holds the mail that it is about.
+func (l *letter) carries() bool { return l.kind != AutoReply && l.kind != Summary }
+
 // title is the subject: that of the original, after the mark and the code of an
 // error (volet "Transmission au LPS", MDN and courriel standard).
 //
@@ -54,6 +57,8 @@ func (l *letter) failed() bool { return l.kind == MDNError || l.kind == KO }
 func (l *letter) title() string {
 	s := l.subject
 	switch {
+	case l.kind == Summary:
+		return s
 	case l.kind == AutoReply:
 		return "Réponse automatique : " + s
 	case l.kind == Forward:
@@ -68,7 +73,7 @@ func (l *letter) title() string {
 }
 
 // write writes the mail with CRLF line ends. raw is what is answered, byte for byte, nil
-// for an auto-reply; headersOnly leaves its body out, where the server takes no mail of
+// where it carries none; headersOnly leaves its body out, where the server takes no mail of
 // its size (RFC 8098 §3.1 allows that).
 func (l *letter) write(w io.Writer, raw io.Reader, headersOnly bool) error {
 	head, tail, err := l.frame(headersOnly)
@@ -110,7 +115,7 @@ func (l *letter) frame(headersOnly bool) (head, tail []byte, err error) {
 		line("References", "<"+l.original+">")
 	}
 	// RFC 3834 §5: keeps the other side from answering.
-	line("Auto-Submitted", map[bool]string{true: "auto-generated", false: "auto-replied"}[l.kind == Forward])
+	line("Auto-Submitted", map[bool]string{true: "auto-generated", false: "auto-replied"}[l.kind == Forward || l.kind == Summary])
 	line("X-Auto-Response-Suppress", "All")
 	line("MIME-Version", "1.0")
 	text := func() error {
@@ -123,7 +128,7 @@ func (l *letter) frame(headersOnly bool) (head, tail []byte, err error) {
 		_, err := io.WriteString(q, strings.ReplaceAll(s, "\n", "\r\n"))
 		return errors.Join(err, q.Close())
 	}
-	if l.kind == AutoReply {
+	if !l.carries() {
 		err := text()
 		return h.Bytes(), []byte("\r\n"), err
 	}

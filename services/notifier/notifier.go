@@ -1,8 +1,9 @@
 // Package notifier answers the senders of messages once their documents have their
 // outcomes: a disposition notification (MDN, RFC 8098), the "courriel standard" that
 // reports a refusal, nothing, or a question to a person. To a person who writes to a
-// mailbox that nobody reads it says so, and passes on what she wrote. It is the only
-// code that sends mail.
+// mailbox that nobody reads it says so, and passes on what she wrote. Once a day it tells
+// those who answer for a mailbox what waits there (daily.go). It is the only code that
+// sends mail.
 //
 // What is due are three tables, each row with the clause it comes from: about documents
 // (due.go), about words (person.go), and the guards against loops that both begin with
@@ -52,9 +53,13 @@ type Config struct {
 	// KO says who gets a "courriel standard": "sender", "forwarder" (who passed the
 	// message on without a change, else the sender), or one address for all.
 	KO      string
-	PerHour int            // answers to one address in an hour; 0 means 60
-	Agent   string         // product and version, for Reporting-UA
-	Zone    *time.Location // of the days and dates that people read; nil means UTC
+	PerHour int // answers to one address in an hour; 0 means 60
+	// NotOlder is how long before Greffe took it a mail may have come to its mailbox and still be
+	// answered: a mailbox that Greffe begins to watch may hold years of mail. 0 means 30 days.
+	NotOlder time.Duration
+	Daily    Daily
+	Agent    string         // product and version, for Reporting-UA
+	Zone     *time.Location // of the days and dates that people read; nil means UTC
 }
 
 // Notifier is the service.
@@ -73,12 +78,16 @@ type Notifier struct {
 // the configuration, in French.
 func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Logger) (*Notifier, error) {
 	cfg.PerHour, cfg.Zone = cmp.Or(cfg.PerHour, 60), cmp.Or(cfg.Zone, time.UTC)
+	cfg.NotOlder = cmp.Or(cfg.NotOlder, 30*24*time.Hour)
 	n := &Notifier{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "notifier")), boxes: map[string]Mailbox{}, white: newWhiteList(cfg.WhiteList), state: newStanding()}
 	for _, m := range cfg.Mailboxes {
 		if err := m.Valid(); err != nil {
 			return nil, fmt.Errorf("boîte %s : %w", m.Address, err)
 		}
 		n.boxes[strings.ToLower(m.Address)] = m
+	}
+	if err := n.validDaily(); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
@@ -93,6 +102,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { n.bus.Tell(ctx, n.state.changed, n.standings); return nil })
 	g.Go(func() error { n.white.keep(ctx, n.log); return nil })
+	g.Go(func() error { n.daily(ctx); return nil })
 	g.Go(func() error {
 		return bus.Consume(ctx, n.bus, bus.Delivered, bus.Consumer{Name: "notifier", Concurrency: 2, AckWait: 2 * time.Minute}, n.onDelivered)
 	})
@@ -109,9 +119,6 @@ const (
 	leaseTime = 30 * time.Second
 	leaseBusy = 2 * time.Second
 	giveUp    = 5 * 24 * time.Hour // RFC 5321 §4.5.4.1: four to five days
-	// A mailbox that Greffe begins to watch may hold years of mail: what a person wrote
-	// longer ago than this stays in the queue, and nobody is told by mail.
-	wroteLately = 30 * 24 * time.Hour
 )
 
 // onDelivered answers the sender of the document's message, when that is due, and those
@@ -156,7 +163,7 @@ func (n *Notifier) onArchived(ctx context.Context, a greffe.Archived) error {
 		return n.bounced(ctx, box, m)
 	}
 	f := n.facts(box, m)
-	if !box.Applicative || !wrote(&f) || time.Since(a.At) > giveUp || !a.Origin.InternalDate.IsZero() && a.At.Sub(a.Origin.InternalDate) > wroteLately {
+	if !box.Applicative || !wrote(&f) || time.Since(a.At) > giveUp || n.old(a.Origin, a.At) {
 		return nil
 	}
 	detail, err := n.index.Message(ctx, a.ID)
@@ -206,6 +213,7 @@ func (n *Notifier) look(ctx context.Context, box Mailbox, id greffe.MessageID) e
 		return fault("answer sender", err)
 	}
 	f := n.facts(box, m.Parsed.Message)
+	f.Old = n.old(m.Origin, m.ReceivedAt)
 	for _, d := range m.Documents {
 		f.Outcomes = append(f.Outcomes, d.Outcome)
 	}
@@ -239,6 +247,12 @@ func (n *Notifier) original(ctx context.Context, m *index.Detail) error {
 		}
 	}
 	return nil
+}
+
+// old reports whether a message had lain in its mailbox for too long when it was taken: what
+// a person wrote then stays in the queue, and nobody is told by mail.
+func (n *Notifier) old(o greffe.Origin, taken time.Time) bool {
+	return !o.InternalDate.IsZero() && taken.Sub(o.InternalDate) > n.cfg.NotOlder
 }
 
 // facts is what every decision about a message depends on.

@@ -42,6 +42,8 @@ func (n *Notifier) answer(ctx context.Context, box Mailbox, m index.Detail, d De
 		MailID: mailID(m.ID, d.Answer, box.Address),
 	}
 	switch {
+	case d.Rule == tooOld:
+		a.Kind, a.State, a.Reason = string(d.Blocked), greffe.AnswerDropped, d.Why
 	case d.Blocked != "":
 		a.Kind, a.State, a.Reason = string(d.Blocked), greffe.AnswerFailed, d.Why
 	case d.Answer == Ask:

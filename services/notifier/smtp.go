@@ -143,7 +143,7 @@ func (m Mailbox) try(ctx context.Context, l *letter, from string, size int64, ra
 		return err
 	}
 	total := int64(len(head) + len(tail))
-	if l.kind != AutoReply && !headersOnly {
+	if l.carries() && !headersOnly {
 		total += size
 	}
 	c, err := m.open(ctx)
@@ -168,7 +168,7 @@ func (m Mailbox) try(ctx context.Context, l *letter, from string, size int64, ra
 		return refusal("DATA", err)
 	}
 	var body io.ReadCloser
-	if l.kind != AutoReply {
+	if l.carries() {
 		if body, err = raw(); err != nil {
 			return err // the connection is closed before the end of the data: nothing is sent
 		}
