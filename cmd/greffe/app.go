@@ -519,7 +519,6 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 	out := console.Config{Listen: cfg.Console.Listen, PublicURL: cfg.Console.PublicURL, Secure: u.Scheme == "https", Certificate: cfg.Console.Certificate, Key: cfg.Console.Certificate, Version: versionString(), Rules: allRules(), Zone: cfg.zone(), About: map[string]console.About{},
 		IdleTimeout: time.Duration(cfg.Console.Idle), Lifetime: time.Duration(cfg.Console.Lifetime), Professionals: map[string][]string{}, Unattended: time.Duration(cfg.Console.Unattended), MetricsToken: cfg.Console.MetricsToken}
 	out.ProofDocuments, out.ProofKeep = cfg.Proofs.Documents, time.Duration(cfg.Proofs.Keep)
-	out.SecondFactor, out.FourEyes = cfg.Console.SecondFactor, cfg.Console.FourEyes
 	out.Contact = cfg.Console.Contact
 	if a := cfg.Console.Audit; a.By != "" {
 		out.Audit = console.Audit{By: a.By, Rate: a.Rate / 100}
@@ -527,6 +526,7 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 			return console.Config{}, fmt.Errorf("accessibility audit: %w", err)
 		}
 	}
+	out.SecondFactor, out.FourEyes, out.MaskedShown = cfg.Console.SecondFactor, cfg.Console.FourEyes, cfg.Console.MaskedShown
 	out.OIDC = oidcConfig(cfg)
 	for _, s := range cfg.Console.Proxies {
 		p, err := parseProxy(s)

@@ -261,6 +261,7 @@ type ConsoleConfig struct {
 	Proxies      []string   `yaml:"proxies" doc:"Adresses ou réseaux (10.0.0.0/8) des mandataires TLS dont l'en-tête X-Forwarded-For est cru : sans eux, le journal note l'adresse du mandataire."`
 	Unattended   Duration   `yaml:"unattended" doc:"Une boîte où des messages attendent et que personne n'a consultée depuis ce délai est signalée."`
 	MetricsToken string     `yaml:"metrics_token" doc:"Fichier d'un jeton d'au moins 20 caractères, à présenter en « Authorization: Bearer » pour lire /metrics (Prometheus). Vide : pas de /metrics."`
+	MaskedShown  bool       `yaml:"masked_to_professionals" doc:"true : un professionnel ouvre aussi les documents que leur auteur a masqués aux professionnels de santé (MASQUE_PS). Par défaut, seuls le secrétariat de la boîte et les auditeurs les ouvrent ; jamais transmis au DI."`
 	FourEyes     bool       `yaml:"four_eyes" doc:"true : un auditeur n'ouvre les documents d'un patient qu'avec l'accord d'un second auditeur, valable 24 heures. Les listes restent visibles. À n'activer qu'avec deux auditeurs au moins."`
 	SecondFactor []string   `yaml:"second_factor" doc:"Rôles dont les comptes propres à Greffe doivent avoir un second facteur : secretary | professional | auditor | admin. Les autres peuvent en mettre un en place."`
 	Contact      string     `yaml:"contact" doc:"À qui écrire quand une page ne peut pas être lue ou utilisée : référent accessibilité, adresse ou téléphone. Montré dans la déclaration d'accessibilité. Vide : personne n'y est nommé."`

@@ -64,6 +64,8 @@ type Config struct {
 
 	// FourEyes: an auditor opens documents only once a second auditor has agreed.
 	FourEyes bool
+	// MaskedShown: professionals open what its author masked to professionals (MASQUE_PS).
+	MaskedShown bool
 
 	// SecondFactor lists the roles whose local accounts must have a second factor.
 	SecondFactor []string

@@ -100,7 +100,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	for i, o := range m.Documents {
 		if o.ID == d.ID {
 			p.N = i + 1
-		} else {
+		} else if !c.masked(v, o) {
 			p.Other = append(p.Other, o)
 		}
 	}

@@ -33,7 +33,8 @@ type row struct {
 	Title      string
 	Type       string
 	Documents  int
-	Masked     bool
+	Masked     bool   // to the patient, or to those who act for them
+	Hidden     bool   // to professionals (MASQUE_PS)
 	Reply      bool   // a person wrote to a mailbox that nobody reads
 	Answer     string // what an answer to the sender waits for, or where it went
 	Link       string // what Enter opens: the document that is to be decided about, or the message
@@ -58,7 +59,8 @@ func (c *Console) newRow(m index.Message) row {
 			r.Reason = d.Reason
 		}
 		for _, code := range d.Facts.Confidentiality {
-			r.Masked = r.Masked || code.Code == greffe.MaskedToProfessionals || code.Code == greffe.HiddenFromPatient || code.Code == greffe.HiddenFromGuardians
+			r.Hidden = r.Hidden || code.Code == greffe.MaskedToProfessionals
+			r.Masked = r.Masked || code.Code == greffe.HiddenFromPatient || code.Code == greffe.HiddenFromGuardians
 		}
 		p := d.Facts.Patient
 		if p.IsZero() {
@@ -89,6 +91,11 @@ func (c *Console) newRow(m index.Message) row {
 		}
 	}
 	return r
+}
+
+// conceal takes from a line what says whom or what it is about.
+func (r *row) conceal() {
+	r.Title, r.Subject, r.Patient, r.Patients = "Document masqué aux professionnels", "Document masqué aux professionnels", greffe.Patient{}, 0
 }
 
 // foremost returns the document of a message that a person has to look at first; nil
@@ -189,6 +196,9 @@ func (c *Console) readList(r *http.Request, v *visit, f filter, path string) (li
 	}
 	for _, msg := range messages {
 		x := c.newRow(msg)
+		if x.Hidden && v.role == professional && !c.cfg.MaskedShown {
+			x.conceal()
+		}
 		x.Context, x.Taken = l.Context, taken[msg.ID].Name
 		l.Rows = append(l.Rows, x)
 	}

@@ -72,6 +72,7 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 		if err := c.results(r, v, q, &p); err != nil {
 			return err
 		}
+		p.Results = slices.DeleteFunc(p.Results, func(d index.Document) bool { return c.masked(v, d) })
 		if err := c.record(v, "searched", "", "ok", k.kinds()); err != nil {
 			return err
 		}

@@ -155,6 +155,7 @@ var (
 	errDuty        = errors.New("console: something else must be done first")
 	errCrossOrigin = errors.New("console: request from another site")
 	errBadInput    = errors.New("console: request does not make sense")
+	errMasked      = errors.New("console: masked to professionals")
 	errSuspect     = errors.New("console: what is not safe is for auditors")
 	errState       = errors.New("console: state does not allow the decision")
 )
@@ -192,6 +193,9 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	case errors.Is(err, errPackOver):
 		e = errorPage{http.StatusGone, "Dossier indisponible",
 			"Ce dossier de preuve n’est pas prêt, ou il a été retiré. La page « Dossiers de preuve » dit où il en est ; la demande peut être refaite."}
+	case errors.Is(err, errMasked):
+		e = errorPage{http.StatusForbidden, "Document masqué aux professionnels",
+			"Son auteur a masqué ce document, ou un document de ce message, aux professionnels de santé (MASQUE_PS) : il n’est ni transmis au dossier ni ouvert ici. Adressez-vous au secrétariat de la boîte. La tentative a été inscrite au journal."}
 	case errors.Is(err, errSuspect):
 		e = errorPage{http.StatusForbidden, "Pièce suspecte : non remise",
 			"L’antivirus n’a pas jugé ce fichier sain. Il est conservé comme preuve et n’est remis qu’à un auditeur. Prévenez le responsable de la sécurité informatique. La tentative a été inscrite au journal."}

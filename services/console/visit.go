@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func (c *Console) guard(rt route) http.Handler {
 			} else if err := c.showApproval(w, r, v, http.StatusForbidden, id, "", ""); err != nil {
 				c.fail(w, r, v, err)
 			}
+		case errors.Is(err, errMasked):
+			c.note(v, "denied", safeID(r.PathValue("id")), "refused", "masked "+rt.pattern)
+			c.fail(w, r, v, err)
 		case errors.Is(err, errDuty) && r.Method == http.MethodGet && !rt.quiet:
 			http.Redirect(w, r, c.duty(v.user), http.StatusSeeOther)
 		case errors.Is(err, errForbidden), errors.Is(err, errNothing) && v.user.Login != "" && r.PathValue("id") != "":
@@ -190,6 +194,9 @@ func (c *Console) message(r *http.Request, v *visit) (index.Detail, error) {
 	if err != nil {
 		return index.Detail{}, err
 	}
+	if slices.ContainsFunc(m.Documents, func(d index.Document) bool { return c.masked(v, d) }) {
+		return index.Detail{}, errMasked
+	}
 	ok, err := c.approved(r, v, m.ID, m.Documents)
 	if err != nil || ok {
 		return m, err
@@ -213,11 +220,20 @@ func (c *Console) document(r *http.Request, v *visit) (index.Document, error) {
 	if err != nil {
 		return index.Document{}, err
 	}
+	if c.masked(v, d) {
+		return index.Document{}, errMasked
+	}
 	ok, err := c.approved(r, v, d.Message, []index.Document{d})
 	if err != nil || ok {
 		return d, err
 	}
 	return index.Document{}, errApproval
+}
+
+// masked reports whether a document is masked to this person: MASQUE_PS (domain §5.5) is for
+// professionals, and those who look after the mailbox or prove what was received open it.
+func (c *Console) masked(v *visit, d index.Document) bool {
+	return v.role == professional && !c.cfg.MaskedShown && d.Facts.Marked(greffe.MaskedToProfessionals)
 }
 
 // entry is a line of the journal about what the person does.
