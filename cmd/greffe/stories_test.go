@@ -125,7 +125,8 @@ func (s *scene) send(uids map[string]uint32, late bool) {
 	}
 }
 
-// idle waits until no event is under way.
+// idle waits until no event is under way and every document has gone to the queue of
+// a DI and come back, which is not on the bus.
 func (s *scene) idle() {
 	s.t.Helper()
 	s.until("bus idle", func() (bool, string) {
@@ -133,7 +134,11 @@ func (s *scene) idle() {
 		if err != nil {
 			return false, err.Error()
 		}
-		return st.InFlight() == 0, fmt.Sprintf("%+v", st.Consumers)
+		_, documents, err := s.db().Tally(context.Background())
+		if err != nil {
+			return false, err.Error()
+		}
+		return st.InFlight() == 0 && documents[greffe.StateArchived] == 0, fmt.Sprintf("%+v, documents %v", st.Consumers, documents)
 	})
 }
 

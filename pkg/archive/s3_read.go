@@ -89,6 +89,9 @@ func (r *s3Reader) Read(p []byte) (int, error) {
 	if r.at >= r.size {
 		return 0, io.EOF
 	}
+	if r.parent.Err() != nil { // what the connection has read ahead is not for who gave up
+		return 0, context.Cause(r.parent)
+	}
 	if r.body == nil {
 		if err := r.ask(); err != nil {
 			return 0, fmt.Errorf("archive: read %s: %w", r.key, err)
