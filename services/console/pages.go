@@ -111,6 +111,7 @@ func loadPages(at wall) (*pages, error) {
 
 func (p *pages) funcs(at wall) template.FuncMap {
 	return template.FuncMap{
+		"coded":      reasonWords,
 		"asset":      func(name string) string { return "/static/" + name + "?v=" + p.assets[name].version },
 		"icon":       icon,
 		"state":      wordsOf,
