@@ -2,7 +2,9 @@ package console
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,19 +12,61 @@ import (
 	"greffe/pkg/index"
 )
 
-// apiQuestion is what documents are searched by: in a body, never in an address.
+// apiQuestion is what documents are searched by: in a body, never in an address. Days are
+// YYYY-MM-DD, the last one included.
 type apiQuestion struct {
-	INS    string `json:"ins"`
-	Name   string `json:"name"`
-	Birth  string `json:"birth_date"` // YYYY-MM-DD
-	From   string `json:"from"`       // received on that day or later
-	To     string `json:"to"`         // received on that day or before
-	Cursor string `json:"cursor"`
-	Limit  int    `json:"limit"`
+	INS          string        `json:"ins"`
+	Name         string        `json:"name"`
+	Birth        string        `json:"birth_date"`
+	From         string        `json:"from"` // received
+	To           string        `json:"to"`
+	DatedFrom    string        `json:"dated_from"`
+	DatedTo      string        `json:"dated_to"`
+	ArchivedFrom string        `json:"archived_from"`
+	ArchivedTo   string        `json:"archived_to"`
+	Sender       string        `json:"sender"`
+	Type         string        `json:"type"`
+	Format       greffe.Format `json:"format"`
+	Mailbox      string        `json:"mailbox"` // key of GET /api/v1/queue/choices
+	State        greffe.State  `json:"state"`
+	MessageID    string        `json:"message_id"`
+	Cursor       string        `json:"cursor"`
+	Limit        int           `json:"limit"`
+}
+
+// criteria are those of the search page.
+func (q apiQuestion) criteria() criteria {
+	one := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	k := criteria{INS: strings.ReplaceAll(one(q.INS), " ", ""), Name: one(q.Name), Birth: one(q.Birth), From: one(q.From), To: one(q.To),
+		DatedFrom: one(q.DatedFrom), DatedTo: one(q.DatedTo), ArchivedFrom: one(q.ArchivedFrom), ArchivedTo: one(q.ArchivedTo),
+		Sender: one(q.Sender), Type: one(q.Type), Format: string(q.Format), Box: one(q.Mailbox), MessageID: one(q.MessageID)}
+	if q.State != "" {
+		k.State = wordsOf(q.State).Slug
+	}
+	return k
+}
+
+// wrongChoices says which field is not one of its list, where the page says it of the form.
+func (q apiQuestion) wrongChoices(bad map[string]string) {
+	wrong := map[string]string{}
+	if _, ok := stateOfSlug(wordsOf(q.State).Slug); q.State != "" && !ok {
+		wrong["state"] = "Cet état n’existe pas : voyez « State » dans /api/openapi.yaml."
+	}
+	if q.Format != "" && !slices.Contains(greffe.Formats, q.Format) {
+		wrong["format"] = "Ce format n’existe pas : donnez-le comme dans « format » d’une réponse."
+	}
+	if len(q.Type) > 60 {
+		wrong["type"] = "Ce type n’existe pas : donnez le code, comme dans « type.code » d’une réponse."
+	}
+	if len(wrong) > 0 {
+		delete(bad, "formulaire")
+		maps.Copy(bad, wrong)
+	}
 }
 
 // questionNames are the fields of a search by their names in the form of the page.
-var questionNames = map[string]string{"ins": "ins", "nom": "name", "naissance": "birth_date", "du": "from", "au": "to", "formulaire": "query", "qui": "actor", "fait": "action", "element": "subject"}
+var questionNames = map[string]string{"ins": "ins", "nom": "name", "naissance": "birth_date", "du": "from", "au": "to", "formulaire": "query", "qui": "actor", "fait": "action", "element": "subject",
+	"date-du": "dated_from", "date-au": "dated_to", "archive-du": "archived_from", "archive-au": "archived_to", "expediteur": "sender", "bal": "mailbox", "message-id": "message_id"}
 
 func questionErrors(bad map[string]string) error {
 	fields := map[string]string{}
@@ -53,8 +97,9 @@ type apiFound struct {
 }
 
 type apiFoundPage struct {
-	Items []apiFound `json:"items"`
-	Next  string     `json:"next,omitempty"`
+	Items    []apiFound         `json:"items"`
+	Messages []greffe.MessageID `json:"messages,omitempty"` // that have the Message-ID, with documents or without
+	Next     string             `json:"next,omitempty"`
 }
 
 // apiSearch finds documents.
@@ -63,9 +108,9 @@ func (c *Console) apiSearch(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err := readJSON(r, &q); err != nil {
 		return err
 	}
-	one := func(s string) string { return strings.Join(strings.Fields(s), " ") }
-	k := criteria{INS: strings.ReplaceAll(one(q.INS), " ", ""), Name: one(q.Name), Birth: one(q.Birth), From: one(q.From), To: one(q.To)}
+	k := q.criteria()
 	f, bad := c.documentFilter(v, k)
+	q.wrongChoices(bad)
 	if q.Limit < 0 || q.Limit > 200 {
 		bad["limit"] = "Un nombre de 1 à 200 est attendu."
 	}
@@ -86,7 +131,19 @@ func (c *Console) apiSearch(w http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	p := apiFoundPage{Items: []apiFound{}, Next: next}
+	if f.MessageID != "" {
+		named, err := c.db.MessagesNamed(r.Context(), f.MessageID, v.places)
+		if err != nil {
+			return err
+		}
+		for _, m := range named {
+			p.Messages = append(p.Messages, m.ID)
+		}
+	}
 	for _, d := range list {
+		if c.masked(v, d) {
+			continue
+		}
 		p.Items = append(p.Items, apiFound{d.ID, d.Message, d.State, d.Reason, docTitle(d.Facts), d.Facts.Type, d.Facts.Format, d.Facts.Created, d.ReceivedAt.UTC(), d.ArchivedAt, placeOf(d.Origin), d.Facts.Patient, d.Facts.SHA256})
 	}
 	return answerJSON(w, r, http.StatusOK, p)
