@@ -186,7 +186,7 @@ try { keys = JSON.parse(document.body.dataset.touches || "{}"); } catch { /* no 
 document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.altKey || e.metaKey || e.defaultPrevented) return;
   const t = e.target;
-  if (!(t instanceof HTMLElement) || t.closest("dialog")) return;
+  if (!(t instanceof HTMLElement) || t.closest("dialog[open]")) return; // one that was just closed may still have the focus
   const typed = t.isContentEditable || /^(SELECT|TEXTAREA)$/.test(t.tagName) || (t.tagName === "INPUT" && !/^(checkbox|radio)$/.test(t.type));
   if (typed) return;
   if ((e.key === "ArrowDown" || e.key === "ArrowUp") && t.closest("#lignes") && t.tagName !== "INPUT") {
