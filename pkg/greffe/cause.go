@@ -106,7 +106,8 @@ func (o Outcome) Cause() Cause {
 	return CauseOther
 }
 
-// CauseOfMessage returns why a message of this kind that has no documents waits for a person.
+// CauseOfMessage returns why a message of this kind waits for a person when none of its
+// documents does (see ToRead).
 func CauseOfMessage(kind MessageKind) Cause {
 	switch kind {
 	case KindReply:

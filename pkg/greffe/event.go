@@ -134,7 +134,7 @@ const (
 
 // Verbs of a decision about a message as a whole.
 const (
-	VerbClose   Verb = "close"   // a message without documents was read and needs nothing
+	VerbClose   Verb = "close"   // a message that is ToRead was read and needs nothing
 	VerbLater   Verb = "later"   // comes back on a day
 	VerbPass    Verb = "pass"    // is for a colleague
 	VerbMove    Verb = "move"    // is for another service
@@ -184,6 +184,21 @@ type Triaged struct {
 	To      string    `json:"to,omitempty"`   // VerbPass: login, "" takes it back; VerbMove: mailbox
 	By      string    `json:"by"`             // login
 	At      time.Time `json:"at"`
+}
+
+// Closed reports whether the last word of people about a message that is ToRead is that it
+// needs nothing; list is all that they decided about it, oldest first.
+func Closed(list []Triaged) bool {
+	closed := false
+	for _, d := range list {
+		switch d.Verb {
+		case VerbClose:
+			closed = true
+		case VerbReopen:
+			closed = false
+		}
+	}
+	return closed
 }
 
 // Placed says that a Triaged was carried out: the index shows it.

@@ -31,15 +31,25 @@ func (s State) Final() bool {
 	return s != StateReceived && s != StateArchived && s != StateWaiting
 }
 
-// Summary returns the state of a message whose documents have these states: the
-// most pressing one. For a message without documents it returns
-// StateDismissed when a robot sent it and StateTodo when a person has to read it.
-func Summary(kind MessageKind, documents []State) State {
+// ToRead reports whether a message waits for a person although none of its documents
+// does: a person wrote it and it has none, or it answers a report and carries only what
+// was received before (domain §2.5), most often the archive of the mail that it quotes.
+func ToRead(kind MessageKind, documents []State) bool {
 	if len(documents) == 0 {
-		if kind.Robot() {
-			return StateDismissed
-		}
+		return !kind.Robot()
+	}
+	return kind == KindReply && !slices.ContainsFunc(documents, func(s State) bool { return s != StateDuplicate })
+}
+
+// Summary returns the state of a message whose documents have these states: StateTodo
+// when a person has to read it, else the most pressing one; StateDismissed for what a
+// robot sent without documents. A person who has read it closes it: see Closed.
+func Summary(kind MessageKind, documents []State) State {
+	switch {
+	case ToRead(kind, documents):
 		return StateTodo
+	case len(documents) == 0:
+		return StateDismissed
 	}
 	for _, s := range States {
 		if slices.Contains(documents, s) {

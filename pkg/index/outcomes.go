@@ -110,7 +110,10 @@ func (t *tx) saveOutcome(id greffe.DocumentID, o greffe.Outcome, duplicateOf gre
 	if err != nil {
 		return "", err
 	}
-	then := greffe.Summary(kind, states)
+	then, err := t.summary(id.Message(), kind, states)
+	if err != nil {
+		return "", err
+	}
 	if then == message {
 		return message, t.recause(id.Message())
 	}

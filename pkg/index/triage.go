@@ -34,11 +34,15 @@ func (t *tx) saveTriage(d greffe.Triaged) (bool, error) {
 	}
 	var state greffe.State
 	var desk string
-	var documents int
-	err = t.row([]any{&state, &desk, &documents}, `SELECT m.state, m.desk, (SELECT COUNT(*) FROM documents d WHERE d.message_id = m.id) FROM messages m WHERE m.id = $1`, string(d.Message))
+	var kind greffe.MessageKind
+	err = t.row([]any{&state, &desk, &kind}, `SELECT state, desk, kind FROM messages WHERE id = $1`, string(d.Message))
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, ErrNotFound
 	}
+	if err != nil {
+		return false, err
+	}
+	states, err := t.documentStates(d.Message)
 	if err != nil {
 		return false, err
 	}
@@ -58,10 +62,11 @@ func (t *tx) saveTriage(d greffe.Triaged) (bool, error) {
 		t.count("message", desk, to, 1)
 		return t.recause(d.Message)
 	}
+	read := greffe.ToRead(kind, states)
 	switch {
-	case d.Verb == greffe.VerbClose && documents == 0 && state == greffe.StateTodo:
+	case d.Verb == greffe.VerbClose && read && state == greffe.StateTodo:
 		err = become(greffe.StateDismissed)
-	case d.Verb == greffe.VerbReopen && documents == 0 && state == greffe.StateDismissed:
+	case d.Verb == greffe.VerbReopen && read && state == greffe.StateDismissed:
 		err = become(greffe.StateTodo)
 	case d.Verb == greffe.VerbLater:
 		_, err = t.exec(`UPDATE messages SET later_at=$2 WHERE id=$1`, string(d.Message), millis(d.Until))
@@ -76,6 +81,24 @@ func (t *tx) saveTriage(d greffe.Triaged) (bool, error) {
 		t.count("message", clean(d.To, 320), state, 1)
 	}
 	return true, err
+}
+
+// summary returns the state of a message whose documents have these states: what a person
+// has to read is settled once she closed it, whatever its documents went through since.
+func (t *tx) summary(id greffe.MessageID, kind greffe.MessageKind, documents []greffe.State) (greffe.State, error) {
+	state := greffe.Summary(kind, documents)
+	if !greffe.ToRead(kind, documents) {
+		return state, nil
+	}
+	rows, err := t.QueryContext(t.ctx, `SELECT triage_json FROM triages WHERE message_id = $1 ORDER BY at, id`, string(id))
+	if err != nil {
+		return "", err
+	}
+	list, err := scanTriages(rows)
+	if err == nil && greffe.Closed(list) {
+		state = greffe.StateDismissed
+	}
+	return state, err
 }
 
 // recause writes why a message waits for a person, from what its documents and their
@@ -157,6 +180,10 @@ func (db *DB) triages(ctx context.Context, id greffe.MessageID) ([]greffe.Triage
 	if err != nil {
 		return nil, err
 	}
+	return scanTriages(rows)
+}
+
+func scanTriages(rows *sql.Rows) ([]greffe.Triaged, error) {
 	defer rows.Close()
 	var list []greffe.Triaged
 	for rows.Next() {

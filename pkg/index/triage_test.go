@@ -210,3 +210,87 @@ func TestKept(t *testing.T) {
 		}
 	})
 }
+
+// TestAReplyWithCopiesIsRead: a person's answer that carries what was received before is
+// settled as documents go, and waits for a person to read what she wrote; once closed it
+// stays so, whatever becomes of the copies.
+func TestAReplyWithCopiesIsRead(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		const a = "a@ch.example"
+		first := save(t, db, message(a, 1, document("1", 1, maelle)))
+		p := message(a, 2, document("1", 1, maelle), document("2", 1, maelle))
+		p.Message.Kind = greffe.KindReply
+		reply := save(t, db, p)
+		same := save(t, db, message(a, 3, document("1", 1, maelle))) // no person wrote beside it
+		at := start
+		became := func(id greffe.DocumentID, s greffe.State) greffe.State {
+			t.Helper()
+			at = at.Add(time.Second)
+			of := greffe.DocumentID("")
+			if s == greffe.StateDuplicate {
+				of = first.Documents[0]
+			}
+			state, err := db.SaveOutcome(t.Context(), id, greffe.Outcome{State: s, Code: string(s), At: at}, of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return state
+		}
+		triage := func(id string, verb greffe.Verb) {
+			t.Helper()
+			at = at.Add(time.Second)
+			if _, err := db.SaveTriage(t.Context(), greffe.Triaged{ID: id, Message: reply.ID, Verb: verb, By: "claire", At: at}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is := func(state greffe.State, cause greffe.Cause) {
+			t.Helper()
+			d, err := db.Message(t.Context(), reply.ID)
+			if err != nil || d.State != state || d.Cause != cause {
+				t.Errorf("the reply is %q for %q, want %q for %q, %v", d.State, d.Cause, state, cause, err)
+			}
+			if bad, err := db.Recount(t.Context()); err != nil || len(bad) > 0 {
+				t.Errorf("counts: %v, %v", bad, err)
+			}
+		}
+		if became(same.Documents[0], greffe.StateDuplicate) != greffe.StateDuplicate {
+			t.Error("a copy that no person wrote about waits for one")
+		}
+		became(reply.Documents[0], greffe.StateDuplicate)
+		triage("early", greffe.VerbLater)
+		is(greffe.StateArchived, "")
+		if became(reply.Documents[1], greffe.StateDuplicate) != greffe.StateTodo {
+			t.Error("the notifier and the fetcher are not told that it waits")
+		}
+		is(greffe.StateTodo, greffe.CauseReply)
+		triage("1", greffe.VerbClose)
+		is(greffe.StateDismissed, "")
+		triage("2", greffe.VerbReopen)
+		is(greffe.StateTodo, greffe.CauseReply)
+		triage("3", greffe.VerbClose)
+		became(reply.Documents[1], greffe.StateTodo)
+		is(greffe.StateTodo, greffe.CauseOther)
+		triage("4", greffe.VerbClose) // about a document now: changes nothing
+		is(greffe.StateTodo, greffe.CauseOther)
+		became(reply.Documents[1], greffe.StateDuplicate)
+		is(greffe.StateDismissed, "")
+
+		// As an index of before had it.
+		triage("5", greffe.VerbReopen)
+		for _, q := range []string{`UPDATE messages SET state = 'doublon', cause = '' WHERE kind = 'reply'`,
+			`UPDATE tallies SET n = n - 1 WHERE kind = 'message' AND state = 'à traiter'`, `UPDATE tallies SET n = n + 1 WHERE kind = 'message' AND state = 'doublon'`,
+			string(must(migrations.ReadFile("migrations/0190_replies.sql")))} {
+			if err := db.update(t.Context(), func(t *tx) error { _, err := t.exec(q); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is(greffe.StateTodo, greffe.CauseReply)
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

@@ -44,7 +44,7 @@ func (s *sampler) passedOn() {
 	reply.From, reply.ReceiptTo, reply.ReplyTo, reply.Date = martel.mailbox(), "", "", s.at
 	reply.Subject = "RE: " + original.Subject
 	reply.Text = "Bien reçu, je revois M. TESTARD mardi.\n\n> " + strings.ReplaceAll(original.Text, "\n", "\n> ")
-	s.toDPI("Réponse qui porte encore l'archive", reply, Expectation{Kind: greffe.KindReply, Verdict: greffe.VerdictOK, State: greffe.StateDuplicate,
+	s.toDPI("Réponse qui porte encore l'archive", reply, Expectation{Kind: greffe.KindReply, Verdict: greffe.VerdictOK, State: greffe.StateTodo,
 		Documents: []greffe.State{greffe.StateDuplicate}, Same: named})
 
 	s.tick()

@@ -47,10 +47,13 @@ type apiRow struct {
 	Later      time.Time           `json:"later,omitzero"`
 }
 
-func (c *Console) apiRow(m index.Message, taken map[greffe.MessageID]index.Taking) apiRow {
+func (c *Console) apiRow(v *visit, m index.Message, taken map[greffe.MessageID]index.Taking) apiRow {
 	r := c.newRow(m)
+	if c.hides(v, r) {
+		r.conceal()
+	}
 	row := apiRow{ID: m.ID, State: m.State, Cause: m.Cause, Reason: r.Reason, ReceivedAt: m.ReceivedAt.UTC(), Origin: placeOf(m.Origin), Queue: placeOf(m.Queue), From: m.From, Sender: m.Sender,
-		Kind: m.Kind, Subject: m.Subject, Title: r.Title, Format: r.Type, Patients: r.Patients, Documents: []greffe.DocumentID{}, Masked: r.Masked, Answer: r.Answer,
+		Kind: m.Kind, Subject: r.Subject, Title: r.Title, Format: r.Type, Patients: r.Patients, Documents: []greffe.DocumentID{}, Masked: r.Masked, Answer: r.Answer,
 		TakenBy: taken[m.ID].Name, Assignee: m.Assignee, Later: m.Later}
 	if r.Patients > 0 {
 		row.Patient = &r.Patient
@@ -202,7 +205,7 @@ func (c *Console) answerQueue(w http.ResponseWriter, r *http.Request, v *visit, 
 		p.Causes = append(p.Causes, apiCount{string(cause), causeWords[cause], n["motif."+string(cause)]})
 	}
 	for _, msg := range messages {
-		p.Items = append(p.Items, c.apiRow(msg, taken))
+		p.Items = append(p.Items, c.apiRow(v, msg, taken))
 	}
 	return answerJSON(w, r, http.StatusOK, p)
 }

@@ -221,8 +221,8 @@ func (c *Console) decideOne(r *http.Request, v *visit, verb greffe.Verb, i bulkI
 		t.changed++
 		return nil
 	}
-	if verb == greffe.VerbLater || verb == greffe.VerbPass || len(m.Documents) == 0 && verb == greffe.VerbDismiss {
-		if len(m.Documents) == 0 && verb == greffe.VerbDismiss {
+	if verb == greffe.VerbLater || verb == greffe.VerbPass || toRead(m.Message) && verb == greffe.VerbDismiss {
+		if verb == greffe.VerbDismiss {
 			r.PostForm.Set("decision", string(greffe.VerbClose))
 		} else {
 			r.PostForm.Set("decision", string(verb))

@@ -131,7 +131,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 			return err
 		}
 		p.Lineage = slices.DeleteFunc(p.Lineage, func(o index.Document) bool {
-			return o.ID == d.ID || !v.seesDocument(o) || o.Identity == d.Identity
+			return o.ID == d.ID || !v.seesDocument(o) || c.masked(v, o) || o.Identity == d.Identity
 		})
 	}
 	p.Twins = twinsOf(m, d.Facts)

@@ -83,7 +83,7 @@ var decisionsExplained = []struct {
 	{greffe.VerbReopen, "Annuler le classement", "Le document classé revient dans « À traiter ».", "Il suffit de le classer de nouveau."},
 	{greffe.VerbRefuse, "Refuser, et l’écrire à l’expéditeur…", "L’expéditeur reçoit un avis de refus avec votre motif. N’y écrivez ni nom ni INS.", "Ne s’annule pas."},
 	{greffe.VerbCopy, "C’est le doublon d’un autre document…", "Le DI a déjà ce document : rien n’est envoyé une seconde fois.", "Ne s’annule pas."},
-	{greffe.VerbClose, "Classer ce message", "Pour un message sans document, une fois lu.", "Peut être annulé."},
+	{greffe.VerbClose, "Classer ce message", "Une fois lu, pour un message sans document ou une réponse dont les documents avaient déjà été reçus.", "Peut être annulé."},
 	{greffe.VerbLater, "Plus tard…", "Le message quitte « À traiter » et revient de lui-même le jour choisi.", "Peut être annulé."},
 	{greffe.VerbPass, "Passer à une collègue, un collègue…", "Le message apparaît dans son bouton « Pour moi ». Tous continuent de le voir.", "Peut être annulé."},
 	{greffe.VerbMove, "Passer à un autre service…", "Les personnes de ce service verront le message et ses documents.", "Ne s’annule pas : seul ce service peut vous le repasser."},

@@ -512,7 +512,7 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 			if !index.Within(f.Places, u.row.Queue) && !index.Within(f.Places, greffe.Origin{Mailbox: u.row.Mailbox, Folder: u.row.Folder}) || only != "" && u.row.ID != only {
 				continue
 			}
-			if u.row.Hidden && v.role == professional && !c.cfg.MaskedShown {
+			if c.hides(v, u.row) {
 				continue // its line says whom it is about
 			}
 			e := changeEvent{ID: u.row.ID, State: u.row.State, Rev: u.rev, HTML: u.html, Belongs: keeps(f, u.facet, time.Now())}

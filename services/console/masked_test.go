@@ -2,10 +2,12 @@ package console
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
 	"greffe/pkg/greffe"
+	"greffe/pkg/index"
 )
 
 // What its author masked to professionals is opened by those who look after the mailbox and
@@ -20,6 +22,7 @@ func TestMaskedToProfessionals(t *testing.T) {
 		a := w.receive(mail{mailbox: cardio, folder: "INBOX/Dr Martin", subject: "Objet confidentiel", body: "texte", docs: []doc{
 			{facts: facts, bytes: []byte("<m/>"), body: reportPDF("Confidence"), outcomes: []greffe.Outcome{{State: greffe.StateTodo, Code: "masked", Text: "Masqué."}}},
 			{facts: plain, bytes: []byte("<p/>"), body: reportPDF("Lettre")}}})
+		later := w.receive(mail{mailbox: cardio, folder: "INBOX/Dr Martin", subject: "Suite", docs: []doc{{facts: cda1("1", 2, "Suite", maelle), bytes: []byte("<n/>"), body: reportPDF("Suite")}}})
 		masked, other := "/documents/"+string(a.Documents[0]), "/documents/"+string(a.Documents[1])
 		message := "/messages/" + string(a.ID)
 		for _, who := range []string{"claire", "martin", "paul"} {
@@ -41,8 +44,38 @@ func TestMaskedToProfessionals(t *testing.T) {
 			if !strings.Contains(list, "masqué</span>") || strings.Contains(list, "Confidence") == refused || refused && strings.Contains(list, "Objet confidentiel") {
 				t.Errorf("the list of %s:\n%s", who, list)
 			}
+			// What a script with a token of the same role is given says no more than the pages do.
+			role := map[string]string{"claire": "secretary", "martin": "professional", "paul": "auditor"}[who]
+			places := []string{cardio}
+			if role == "auditor" {
+				places = []string{index.Everywhere}
+			}
+			api := w.script(role, places...)
+			rows, found := api.must(http.StatusOK, nil, "GET", "/api/v1/queue", nil).body, api.must(http.StatusOK, nil, "POST", "/api/v1/search", map[string]any{"name": maelle.BirthFamily}).body
+			asked := api.must(http.StatusOK, nil, "POST", "/api/v1/queue/search", map[string]any{"text": "confidentiel"}).body
+			for what, body := range map[string]string{"the queue": rows, "the search": found, "the search in the queue": asked} {
+				if strings.Contains(body, "Confidence") == refused || refused && (strings.Contains(body, "Objet confidentiel") || strings.Contains(body, string(a.Documents[0])) == (what == "the search")) {
+					t.Errorf("%s for a token of %s: %s", what, who, body)
+				}
+			}
+			if !strings.Contains(found, "Lettre") || !strings.Contains(rows, string(a.ID)) {
+				t.Errorf("%s is not shown what is not masked: %s %s", who, rows, found)
+			}
+			// Another version of the same document that is not masked does not name the one that is.
+			if page := v.get("/documents/" + string(later.Documents[0])).body; strings.Contains(page, "Confidence") == refused || strings.Contains(page, string(a.Documents[0])) == refused {
+				t.Errorf("the next version as %s sees it:\n%s", who, page)
+			}
+			if _, at := v.found(url.Values{"message-id": {"1@cabinet.example"}}); strings.Contains(content(v.page(at)), "Objet confidentiel") == refused {
+				t.Errorf("%s finds the message by its name: %v", who, !refused)
+			}
 			if !refused {
 				continue
+			}
+			for _, id := range []string{string(a.Documents[0]), string(a.Documents[0]) + "/content", string(a.Documents[0]) + "/history"} {
+				api.refused(http.StatusForbidden, "masked", "GET", "/api/v1/documents/"+id, nil)
+			}
+			for _, id := range []string{string(a.ID), string(a.ID) + "/original", string(a.ID) + "/parts/0", string(a.ID) + "/history"} {
+				api.refused(http.StatusForbidden, "masked", "GET", "/api/v1/messages/"+id, nil)
 			}
 			if page := v.get(masked).body; !strings.Contains(page, "masqué ce document") || !strings.Contains(page, "secrétariat de la boîte") || strings.Contains(page, "Confidence") {
 				t.Errorf("the page does not say why:\n%s", page)

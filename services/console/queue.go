@@ -76,8 +76,8 @@ func (c *Console) newRow(m index.Message) row {
 	}
 	if d := foremost(m); d != nil {
 		r.Title, r.Type = docTitle(d.Facts), d.Facts.Format.French()
-		// What concerns an answer stands on the page of the message.
-		if !slices.ContainsFunc(m.Answers, open) {
+		// What concerns an answer, or what a person wrote, stands on the page of the message.
+		if !slices.ContainsFunc(m.Answers, open) && !toRead(m) {
 			r.Link = "/documents/" + string(d.ID)
 		}
 	}
@@ -96,6 +96,11 @@ func (c *Console) newRow(m index.Message) row {
 // conceal takes from a line what says whom or what it is about.
 func (r *row) conceal() {
 	r.Title, r.Subject, r.Patient, r.Patients = "Document masqué aux professionnels", "Document masqué aux professionnels", greffe.Patient{}, 0
+}
+
+// hides reports whether a line is about what is masked to this person.
+func (c *Console) hides(v *visit, r row) bool {
+	return r.Hidden && v.role == professional && !c.cfg.MaskedShown
 }
 
 // foremost returns the document of a message that a person has to look at first; nil
@@ -196,7 +201,7 @@ func (c *Console) readList(r *http.Request, v *visit, f filter, path string) (li
 	}
 	for _, msg := range messages {
 		x := c.newRow(msg)
-		if x.Hidden && v.role == professional && !c.cfg.MaskedShown {
+		if c.hides(v, x) {
 			x.conceal()
 		}
 		x.Context, x.Taken = l.Context, taken[msg.ID].Name

@@ -72,7 +72,9 @@ func (c *Console) showSearch(w http.ResponseWriter, r *http.Request, v *visit) e
 		if err := c.results(r, v, q, &p); err != nil {
 			return err
 		}
-		p.Results = slices.DeleteFunc(p.Results, func(d index.Document) bool { return c.masked(v, d) })
+		hidden := func(d index.Document) bool { return c.masked(v, d) }
+		p.Results = slices.DeleteFunc(p.Results, hidden)
+		p.Messages = slices.DeleteFunc(p.Messages, func(m index.Message) bool { return slices.ContainsFunc(m.Documents, hidden) })
 		if err := c.record(v, "searched", "", "ok", k.kinds()); err != nil {
 			return err
 		}

@@ -26,9 +26,9 @@ var messageVerbs = []greffe.Verb{greffe.VerbClose, greffe.VerbReopen, greffe.Ver
 func mayTriage(m index.Detail, verb greffe.Verb, held bool) bool {
 	switch verb {
 	case greffe.VerbClose:
-		return len(m.Documents) == 0 && m.State == greffe.StateTodo
+		return toRead(m.Message) && m.State == greffe.StateTodo
 	case greffe.VerbReopen:
-		return len(m.Documents) == 0 && m.State == greffe.StateDismissed && closedByPerson(m.Triages)
+		return toRead(m.Message) && m.State == greffe.StateDismissed && greffe.Closed(m.Triages)
 	case greffe.VerbLater, greffe.VerbPass, greffe.VerbMove:
 		return pressing(m.State)
 	case greffe.VerbHold:
@@ -39,15 +39,13 @@ func mayTriage(m index.Detail, verb greffe.Verb, held bool) bool {
 	return false
 }
 
-// closedByPerson reports whether the last word about a message without documents is
-// that it needs nothing.
-func closedByPerson(list []greffe.Triaged) bool {
-	for _, d := range slices.Backward(list) {
-		if d.Verb == greffe.VerbClose || d.Verb == greffe.VerbReopen {
-			return d.Verb == greffe.VerbClose
-		}
+// toRead reports whether the words of a message are what a person looks at, not its documents.
+func toRead(m index.Message) bool {
+	states := make([]greffe.State, len(m.Documents))
+	for i, d := range m.Documents {
+		states[i] = d.State
 	}
-	return false
+	return greffe.ToRead(m.Kind, states)
 }
 
 // colleagues lists who else may decide in the queue that a message stands in.

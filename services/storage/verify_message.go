@@ -177,7 +177,7 @@ func stateOf(d index.Detail) *fault {
 	case d.Received.Refused != nil:
 		want = greffe.StateTodo
 	}
-	if len(d.Documents) == 0 && want == greffe.StateTodo && closed(d.Triages) {
+	if want == greffe.StateTodo && greffe.ToRead(d.Kind, states) && greffe.Closed(d.Triages) {
 		want = greffe.StateDismissed
 	}
 	if d.State != want {
@@ -202,21 +202,6 @@ func standing(list []index.Delivery, id greffe.DocumentID) bool {
 	return !slices.ContainsFunc(list, func(v index.Delivery) bool {
 		return v.Document == id && v.State != cmp.Or(v.Outcome.State, greffe.StateArchived)
 	})
-}
-
-// closed reports whether a person closed a message without documents, and nobody took it
-// up again.
-func closed(list []greffe.Triaged) bool {
-	is := false
-	for _, d := range list { // oldest first
-		switch d.Verb {
-		case greffe.VerbClose:
-			is = true
-		case greffe.VerbReopen:
-			is = false
-		}
-	}
-	return is
 }
 
 // entriesOf returns what the journal does not say of a message, or says of it
