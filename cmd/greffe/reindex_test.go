@@ -39,7 +39,7 @@ func (in *installation) reindexed() {
 	if r.Messages == 0 || r.Entries == 0 || r.Life == 0 || len(r.Unlisted)+len(r.Damaged) > 0 {
 		in.t.Errorf("reindexed %+v", r)
 	}
-	for _, table := range []string{"messages", "message_facts", "message_words", "sender_words", "doctypes", "documents", "document_keys", "document_names", "claims", "outcomes", "decisions", "tallies", "journal", "journal_facts", "seals", "journal_tiles"} {
+	for _, table := range []string{"messages", "message_facts", "message_words", "sender_words", "doctypes", "documents", "document_keys", "document_names", "claims", "outcomes", "decisions", "triages", "answers", "tallies", "journal", "journal_facts", "seals", "journal_tiles"} {
 		lost, again := tableRows(in.t, in.cfg.dir("index.db"), table, r.Entries), tableRows(in.t, file, table, r.Entries)
 		if slices.Equal(lost, again) {
 			continue

@@ -211,7 +211,9 @@ func everySample(t *testing.T, s *scene) {
 			if group := sameAs(s.samples, x); len(group) > 1 { // whichever of them came first
 				n := map[greffe.State]int{}
 				for _, name := range group {
-					n[s.details[name].State]++
+					for _, doc := range s.details[name].Documents {
+						n[doc.State]++
+					}
 				}
 				for _, m := range s.came { // a forward of ours may carry it once more
 					if m.State == greffe.StateDelivered {

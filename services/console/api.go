@@ -105,7 +105,7 @@ var problemCodes = []struct {
 	code string
 }{
 	{errToken, "token"}, {errLockedOut, "locked-out"}, {errRate, "rate"}, {errMethod, "method"}, {errMedia, "media-type"}, {errRevision, "revision-missing"}, {errKey, "key"},
-	{index.ErrKeyReused, "key-reused"}, {index.ErrKeyBusy, "key-busy"}, {errTaken, "taken"}, {errFirst, "first"}, {errState, "state"}, {errApproval, "approval"},
+	{index.ErrKeyReused, "key-reused"}, {index.ErrKeyBusy, "key-busy"}, {errTaken, "taken"}, {errFirst, "first"}, {errState, "state"}, {errApproval, "approval"}, {errMasked, "masked"},
 	{errSuspect, "suspect"}, {errForbidden, "forbidden"}, {errCrossOrigin, "cross-origin"}, {errNothing, "not-found"}, {index.ErrNotFound, "not-found"}, {bus.ErrNotFound, "not-found"},
 	{archive.ErrDigest, "damaged"}, {archive.ErrNotFound, "missing"}, {errBadInput, "request"},
 }
