@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -277,20 +278,17 @@ func TestAReplyWithCopiesIsRead(t *testing.T) {
 
 		// As an index of before had it.
 		triage("5", greffe.VerbReopen)
-		for _, q := range []string{`UPDATE messages SET state = 'doublon', cause = '' WHERE kind = 'reply'`,
-			`UPDATE tallies SET n = n - 1 WHERE kind = 'message' AND state = 'à traiter'`, `UPDATE tallies SET n = n + 1 WHERE kind = 'message' AND state = 'doublon'`,
-			string(must(migrations.ReadFile("migrations/0190_replies.sql")))} {
+		again, err := migrations.ReadFile("migrations/0190_replies.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements := strings.Split(strings.TrimSuffix(strings.TrimSpace(string(again)), ";"), ";\n")
+		for _, q := range append([]string{`UPDATE messages SET state = 'doublon', cause = '' WHERE kind = 'reply'`,
+			`UPDATE tallies SET n = n - 1 WHERE kind = 'message' AND state = 'à traiter'`, `UPDATE tallies SET n = n + 1 WHERE kind = 'message' AND state = 'doublon'`}, statements...) {
 			if err := db.update(t.Context(), func(t *tx) error { _, err := t.exec(q); return err }); err != nil {
 				t.Fatal(err)
 			}
 		}
 		is(greffe.StateTodo, greffe.CauseReply)
 	})
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

@@ -40,6 +40,9 @@ function release() {
   if (at) navigator.sendBeacon(at + "rendre");
 }
 
+// The address of what is shown, without the place in it that a link like "Aller au contenu" leads to.
+let shown = location.pathname + location.search;
+
 // put shows the page that the server answered with, in place of this one.
 function put(html, url, push) {
   const page = new DOMParser().parseFromString(html, "text/html");
@@ -48,6 +51,7 @@ function put(html, url, push) {
   const old = piece();
   document.title = page.title;
   if (push) history.pushState({}, "", url);
+  shown = location.pathname + location.search;
   document.querySelector("main > .flash")?.remove();
   const flash = page.querySelector("main > .flash");
   if (!next || !list || !old || !page.querySelector(".beside")) {
@@ -102,7 +106,10 @@ export function begin(start) {
       announce("La décision n’est pas partie : le serveur ne répond pas. Réessayez.");
     }, true, true);
   });
-  addEventListener("popstate", () => { if (piece()) open(location.href, false); else location.reload(); });
+  addEventListener("popstate", () => {
+    if (location.pathname + location.search === shown) return;
+    if (piece()) open(location.href, false); else location.reload();
+  });
   addEventListener("pagehide", release);
   setTimeout(hold, 1500);
   setInterval(hold, AGAIN);
