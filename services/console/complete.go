@@ -18,6 +18,21 @@ type statementLine struct {
 	Text  string // what to do; "" when all is well
 }
 
+// statementLine says how it stands with a mailbox and day.
+func (c *Console) statementLine(s greffe.Statement) statementLine {
+	l := statementLine{Statement: s, Class: "good"}
+	l.Date, _ = time.ParseInLocation(time.DateOnly, s.Day, c.cfg.Zone) // the zero time is shown as none
+	switch {
+	case s.Missing > 0:
+		l.Class = "bad"
+		l.Text = "Des messages vus sur le serveur ne sont pas dans l’archive : « greffe completeness » en donne la liste. Vérifier la relève et les traitements en échec ; un message retiré de la boîte est à redemander à son expéditeur."
+	case !s.Complete:
+		l.Class = "care"
+		l.Text = "Un dossier n’a pas été rapproché du serveur depuis la fin de cette journée : vérifier la relève de cette boîte. Le constat sera refait de lui-même."
+	}
+	return l
+}
+
 // yesterday is the last day that has ended, at midnight in the time zone of the hospital.
 func (c *Console) yesterday(now time.Time) time.Time {
 	y, m, d := now.In(c.cfg.Zone).Date()
@@ -35,16 +50,7 @@ func (c *Console) statements(ctx context.Context, now time.Time) ([]statementLin
 	var lines []statementLine
 	stated := map[string]bool{}
 	for _, s := range append(of, doubtful...) {
-		l := statementLine{Statement: s, Class: "good"}
-		l.Date, _ = time.ParseInLocation(time.DateOnly, s.Day, c.cfg.Zone) // the zero time is shown as none
-		switch {
-		case s.Missing > 0:
-			l.Class = "bad"
-			l.Text = "Des messages vus sur le serveur ne sont pas dans l’archive : « greffe completeness » en donne la liste. Vérifier la relève et les traitements en échec ; un message retiré de la boîte est à redemander à son expéditeur."
-		case !s.Complete:
-			l.Class = "care"
-			l.Text = "Un dossier n’a pas été rapproché du serveur depuis la fin de cette journée : vérifier la relève de cette boîte. Le constat sera refait de lui-même."
-		}
+		l := c.statementLine(s)
 		stated[s.Mailbox] = stated[s.Mailbox] || l.Date.Equal(day)
 		lines = append(lines, l)
 	}

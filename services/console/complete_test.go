@@ -18,21 +18,11 @@ func TestSystemShowsCompleteness(t *testing.T) {
 		t.Errorf("before anything was stated:\n%s", got)
 	}
 	day := w.console.yesterday(time.Now())
-	for _, s := range []struct {
-		greffe.Statement
-		day time.Time
-	}{
-		{greffe.Statement{Mailbox: cardio, Seen: 1214, Archived: 1214, Delivered: 1200, Held: 14, Complete: true}, day},
-		{greffe.Statement{Mailbox: radio, Seen: 3, Archived: 2, Missing: 1, Complete: true}, day},
-		{greffe.Statement{Mailbox: radio, Late: []string{"INBOX"}}, day.AddDate(0, 0, -9)},
-		{greffe.Statement{Mailbox: cardio, Complete: true}, day.AddDate(0, 0, -9)},
-	} {
-		s.Day, s.At = s.day.Format(time.DateOnly), time.Now()
-		s.Digest = greffe.DigestOf([]byte(s.Mailbox + s.Day))
-		if _, err := w.db.SaveStatement(t.Context(), s.Statement, s.day); err != nil {
-			t.Fatal(err)
-		}
-	}
+	yesterday, before := day.Format(time.DateOnly), day.AddDate(0, 0, -9).Format(time.DateOnly)
+	w.state(cardio, yesterday, greffe.Statement{Seen: 1214, Archived: 1214, Delivered: 1200, Held: 14, Complete: true})
+	w.state(radio, yesterday, greffe.Statement{Seen: 3, Archived: 2, Missing: 1, Complete: true})
+	w.state(radio, before, greffe.Statement{Late: []string{"INBOX"}})
+	w.state(cardio, before, greffe.Statement{Complete: true})
 	var rows []string
 	for _, n := range find(root.page("/systeme"), "section table.log tbody tr") {
 		rows = append(rows, text(n))

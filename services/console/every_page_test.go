@@ -75,11 +75,19 @@ func newFull(t *testing.T) *full {
 			w.unread = a
 		}
 	}
-	for i, s := range []greffe.Statement{{Mailbox: cardio, Seen: 1214, Listed: 1214, Archived: 1214, Delivered: 1200, Held: 14, Complete: true}, {Mailbox: radio, Seen: 3, Archived: 2, Missing: 1, Complete: true}} {
-		day := w.console.yesterday(time.Now())
-		s.Day, s.At, s.Digest = day.Format(time.DateOnly), time.Now(), greffe.DigestOf([]byte{byte(i)})
-		if _, err := w.db.SaveStatement(t.Context(), s, day); err != nil {
-			t.Fatal(err)
+	yesterday := w.console.yesterday(time.Now())
+	for n := range 26 { // more than a page of them
+		day := yesterday.AddDate(0, 0, -n).Format(time.DateOnly)
+		seen := 1214 - 7*n
+		w.state(cardio, day, greffe.Statement{Seen: seen, Listed: seen, Archived: seen, Delivered: seen - 14, Held: 14, Complete: true})
+		switch n {
+		case 0:
+			w.state(radio, day, greffe.Statement{Seen: 3, Listed: 3, Archived: 2, Delivered: 2, Missing: 1, Complete: true,
+				MissingUIDs: []greffe.MissingUID{{Folder: "INBOX", UIDValidity: 7, UID: 31, InternalDate: yesterday.Add(9 * time.Hour)}}})
+		case 3:
+			w.state(radio, day, greffe.Statement{Late: []string{"INBOX/Dr Martin"}})
+		default:
+			w.state(radio, day, greffe.Statement{Seen: 3, Listed: 3, Archived: 3, Delivered: 3, Complete: true})
 		}
 	}
 	w.as("nadia").page("/documents/" + string(w.taken.Documents[0]) + "?etat=a-traiter")
@@ -93,10 +101,11 @@ func newFull(t *testing.T) *full {
 		}
 	}
 	w.examples = map[string][]string{
-		"/documents/{id}":   {string(w.compare.Documents[0]) + "?etat=a-traiter", string(w.masked.Documents[0]), string(w.malware.Documents[0])},
-		"/messages/{id}":    {string(w.question.ID) + "?etat=a-traiter", string(w.masked.ID), string(w.malware.ID)},
-		"/comptes/{compte}": {accountKey("ott")},
-		"/vues/{key}":       {greffe.MailboxKey("Ma vue")},
+		"/documents/{id}":            {string(w.compare.Documents[0]) + "?etat=a-traiter", string(w.masked.Documents[0]), string(w.malware.Documents[0])},
+		"/messages/{id}":             {string(w.question.ID) + "?etat=a-traiter", string(w.masked.ID), string(w.malware.ID)},
+		"/comptes/{compte}":          {accountKey("ott")},
+		"/completude/{jour}/{boite}": {yesterday.Format(time.DateOnly) + "/" + greffe.MailboxKey(radio), yesterday.AddDate(0, 0, -3).Format(time.DateOnly) + "/" + greffe.MailboxKey(radio), yesterday.Format(time.DateOnly) + "/" + greffe.MailboxKey(cardio)},
+		"/vues/{key}":                {greffe.MailboxKey("Ma vue")},
 	}
 	return w
 }

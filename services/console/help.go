@@ -25,7 +25,7 @@ var helpAt = map[string]string{
 	"file": "file", "document": "document", "message": "message", "patient": "patient", "groupe": "groupe", "pris": "une-personne",
 	"recherche": "recherche", "tableau": "tableau", "raccourcis": "clavier", "regles": "regles", "erreur": "que-faire",
 	"compte": "compte", "facteur": "second-facteur", "accessibilite": "clavier",
-	"journal": "journal", "acces": "qui-a-lu", "accord": "accords", "accords": "accords", "preuve": "suspecte",
+	"journal": "journal", "completude": "completude", "constat": "completude", "acces": "qui-a-lu", "accord": "accords", "accords": "accords", "preuve": "suspecte",
 	"systeme": "systeme", "dossiers": "di", "boites": "boites", "comptes": "comptes", "utilisateur": "comptes", "jetons": "jetons", "preuves": "preuves", "demande": "preuves", "verification": "integrite",
 }
 

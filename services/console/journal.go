@@ -155,9 +155,12 @@ func sentence(e index.Entry) historyLine {
 	case greffe.DocumentID(e.Subject).Valid():
 		l.Link = "/documents/" + e.Subject
 		text += map[string]string{"read": " le document", "archived": " le document"}[e.Action]
+	case e.Action == "stated":
+		day, _, _ := strings.Cut(detail, " ")
+		l.Link = "/journal/completude/" + day + "/" + e.Subject
 	case e.Action == "read":
 		what, _, _ := strings.Cut(e.Detail, " ")
-		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes", "tokens": " la liste des jetons", "health": " l’état du système", "packs": " ses dossiers de preuve", "approvals": " les demandes d’accord", "statements": " les constats de complétude"}[what]
+		text += map[string]string{"journal": " le journal", "system": " l’état du système", "accounts": " la liste des comptes", "tokens": " la liste des jetons", "health": " l’état du système", "packs": " ses dossiers de preuve", "approvals": " les demandes d’accord", "statements": " les constats de complétude", "statement": " un constat de complétude"}[what]
 	}
 	switch {
 	case e.Action == "login" && e.Result == "refused":

@@ -34,6 +34,8 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 	if err := w.db.ConfigureDIs(t.Context(), []string{"dpi"}, nil); err != nil {
 		t.Fatal(err)
 	}
+	w.state(cardio, "2026-11-22", greffe.Statement{Complete: true})
+	key := greffe.MailboxKey(cardio)
 	covered := map[string]bool{}
 	// What each route leaves: the action, the subject and the detail; "-" for those that
 	// show nothing about anybody.
@@ -69,6 +71,9 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"POST /preuves/choix", "", nil, "-", "", ""}, {"POST /preuves", "", nil, "-", "", ""}, {"GET /preuves/flux", "", nil, "-", "", ""}, // TestProof…
 		{"GET /preuves/{dossier}/telechargement", "", nil, "-", "", ""}, {"POST /preuves/{dossier}/annuler", "", nil, "-", "", ""}, // the same
 		{"GET /journal", "/journal", paul, "read", "", "journal"},
+		{"GET /journal/completude", "/journal/completude?bal=" + key, paul, "read", "", "statements mailbox"},
+		{"GET /journal/completude/{jour}/{boite}", "/journal/completude/2026-11-22/" + key, paul, "read", key, "statement 2026-11-22"},
+		{"GET /journal/completude/{jour}/{boite}/constat.json", "/journal/completude/2026-11-22/" + key + "/constat.json", paul, "exported", key, "statement 2026-11-22"},
 		{"GET /journal/patient", "/journal/patient" + byINS, paul, "read", "", "journal patient"},
 		{"GET /journal/patient/{forme}", "/journal/patient/acces.csv" + byINS, paul, "exported", "", "journal patient"},
 		{"GET /journal/journal.csv", "/journal/journal.csv", paul, "exported", "", "journal"},
