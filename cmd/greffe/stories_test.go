@@ -32,7 +32,8 @@ var stories = []struct {
 	{"the mailbox shows what became of each message", mailboxIsMarked},
 	{"the secretary sees the queue and reads a document", secretaryReads},
 	{"the auditor finds a patient's documents and gets the archived bytes", auditorFinds},
-
+	{"the auditor takes a proof that holds by itself", auditorProves},
+	{"the auditor has a message verified on the spot", auditorVerifies},
 	{"senders get the one answer that is due", sendersAreAnswered},
 	{"who writes to a mailbox that nobody reads is heard", personsAreHeard},
 	{"an answer that did not arrive is shown to a person", failuresAreShown},
