@@ -2,7 +2,11 @@ package index
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +124,142 @@ func TestCheckups(t *testing.T) {
 			_, err := db.AskCheckup(t.Context(), Checkup{ID: "x" + strconv.Itoa(i), Message: greffe.MessageID(strconv.Itoa(i)), Requester: "paul"})
 			if want := i == maxCheckups; errors.Is(err, ErrPending) != want || !want && err != nil {
 				t.Errorf("request %d: %v", i, err)
+			}
+		}
+	})
+}
+
+// TestPackLists: each list has its order, and a person's is of nobody else.
+func TestPackLists(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		ask := func(id, requester string, s PackState) {
+			t.Helper()
+			if err := db.AskPack(t.Context(), Pack{ID: id, Requester: requester, State: s}, []PackItem{{Message: "m"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change := func(id string, f func(p *Pack)) {
+			t.Helper()
+			if err := db.ChangePack(t.Context(), id, func(p *Pack) ([]Entry, error) { f(p); return nil, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range []string{"p1", "p2", "p3", "p4"} {
+			ask(id, "paul", PackQueued)
+		}
+		ask("p5", "jo", PackWaiting)
+		change("p1", func(p *Pack) { p.State, p.Stored = PackCancelled, true })
+		change("p3", func(p *Pack) { p.State, p.Stored = PackReady, true })
+		for _, id := range []string{"p2", "p5"} {
+			change(id, func(p *Pack) { p.DecidedBy, p.Decided = "jeanne", time.Now() })
+		}
+		for name, c := range map[string]struct {
+			list func() ([]Pack, error)
+			want string
+		}{
+			"of paul":          {func() ([]Pack, error) { return db.Packs(t.Context(), "paul", 10) }, "p4 p3 p2 p1"},
+			"newest of paul":   {func() ([]Pack, error) { return db.Packs(t.Context(), "paul", 2) }, "p4 p3"},
+			"of nobody":        {func() ([]Pack, error) { return db.Packs(t.Context(), "", 10) }, ""},
+			"queued":           {func() ([]Pack, error) { return db.PacksIn(t.Context(), PackQueued, 10) }, "p2 p4"},
+			"next":             {func() ([]Pack, error) { return db.PacksIn(t.Context(), PackQueued, 1) }, "p2"},
+			"decided":          {func() ([]Pack, error) { return db.PacksDecided(t.Context(), 10) }, "p5 p2"},
+			"decided, newest":  {func() ([]Pack, error) { return db.PacksDecided(t.Context(), 1) }, "p5"},
+			"whose bytes stay": {func() ([]Pack, error) { return db.PacksToRemove(t.Context(), 10) }, "p1"},
+		} {
+			list, err := c.list()
+			var got []string
+			for _, p := range list {
+				got = append(got, p.ID)
+			}
+			if err != nil || strings.Join(got, " ") != c.want {
+				t.Errorf("%s: %q %v, want %q", name, got, err, c.want)
+			}
+		}
+	})
+}
+
+// TestRequestsOfManyAtOnce: two programs on one index lose no change of a pack, admit no
+// more than may wait, and verify a message once for who asks twice.
+func TestRequestsOfManyAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range map[string]func(testing.TB) string{"sqlite": sqliteDSN, "postgres": postgresDSN} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := dsn(t)
+			both := []*DB{open(t, at), open(t, at)}
+			const each = 2 * MaxPacks
+			var group sync.WaitGroup
+			var admitted atomic.Int64
+			var asked sync.Map // id of a verification
+			if err := both[0].AskPack(t.Context(), Pack{ID: "counted", Requester: "jo", State: PackBuilding}, nil); err != nil {
+				t.Fatal(err)
+			}
+			for i, db := range both {
+				for n := range each {
+					group.Go(func() {
+						err := db.ChangePack(t.Context(), "counted", func(p *Pack) ([]Entry, error) { p.Done++; return nil, nil })
+						if err != nil {
+							t.Error(err)
+						}
+						err = db.AskPack(t.Context(), Pack{ID: fmt.Sprint("p", i, "-", n), Requester: "paul", State: PackQueued}, nil)
+						if err == nil {
+							admitted.Add(1)
+						} else if !errors.Is(err, ErrPending) {
+							t.Error(err)
+						}
+						id, err := db.AskCheckup(t.Context(), Checkup{ID: fmt.Sprint("c", i, "-", n), Message: "m", Requester: "paul"})
+						if err != nil {
+							t.Error(err)
+						}
+						asked.Store(id, true)
+					})
+				}
+			}
+			group.Wait()
+			if p, err := both[0].Pack(t.Context(), "counted"); err != nil || p.Done != 2*each {
+				t.Errorf("%d changes are left of %d, %v", p.Done, 2*each, err)
+			}
+			if n := admitted.Load(); n != MaxPacks {
+				t.Errorf("%d packs of one person wait, want %d", n, MaxPacks)
+			}
+			ids := 0
+			asked.Range(func(any, any) bool { ids++; return true })
+			if ids != 1 {
+				t.Errorf("%d verifications of one message for one person", ids)
+			}
+		})
+	}
+}
+
+// TestOldCheckupsAreForgotten: a month later, when another ends; what waits stays.
+func TestOldCheckupsAreForgotten(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		for _, id := range []string{"old", "young", "waits", "last"} {
+			if _, err := db.AskCheckup(t.Context(), Checkup{ID: id, Message: greffe.MessageID("m-" + id), Requester: "paul"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		age := func(id string, days int) {
+			t.Helper()
+			if err := db.EndCheckup(t.Context(), id, "", "{}"); err != nil {
+				t.Fatal(err)
+			}
+			err := db.update(t.Context(), func(t *tx) error {
+				_, err := t.exec(`UPDATE checkups SET done_at = $2 WHERE id = $1`, id, millis(t.now().AddDate(0, 0, -days)))
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		age("old", 32)
+		age("young", 27)
+		if err := db.EndCheckup(t.Context(), "last", "", "{}"); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]error{"old": ErrNotFound, "young": nil, "waits": nil, "last": nil} {
+			if _, err := db.LastCheckup(t.Context(), greffe.MessageID("m-"+id)); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", id, err, want)
 			}
 		}
 	})

@@ -76,6 +76,19 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 			arguments{boxes[0], int64(1), int64(2)}, nil)
 		add("copies", `SELECT d.id FROM documents d WHERE d.duplicate_of = $1 AND d.duplicate_of <> '' ORDER BY d.id LIMIT 100`, arguments{"x"}, nil)
 		add("answer of a mail", `SELECT key FROM answers WHERE mail_id = $1`, arguments{"x"}, nil)
+		for name, where := range map[string]string{
+			"of a person": `WHERE requester = 'x' ORDER BY asked_at DESC, id DESC LIMIT 1`, "in a state": `WHERE state = 'x' ORDER BY asked_at, id LIMIT 1`,
+			"to remove": `WHERE stored = 1 AND ended_at > 0 ORDER BY ended_at LIMIT 1`,
+		} {
+			add("packs "+name, `SELECT `+packColumns+` FROM packs `+where, nil, nil)
+		}
+		add("items of a pack", `SELECT document_id FROM pack_items WHERE pack_id = $1 ORDER BY message_id, document_id`, arguments{"x"}, nil)
+		add("next verification", `SELECT `+checkupColumns+` FROM checkups WHERE done_at = 0 ORDER BY asked_at, id LIMIT 1`, nil, nil)
+		add("verification of a message", `SELECT `+checkupColumns+` FROM checkups WHERE message_id = $1 ORDER BY asked_at DESC, id DESC LIMIT 1`, arguments{"x"}, nil)
+		add("statements", `SELECT statement_json FROM statements WHERE 1 = 1 ORDER BY day DESC, mailbox LIMIT 50`, nil, nil)
+		add("statements of a mailbox, a page on", `SELECT statement_json FROM statements WHERE mailbox IN ('', $1) AND day <= $2 AND (day < $2 OR mailbox > $3) ORDER BY day DESC, mailbox LIMIT 50`,
+			arguments{boxes[0], "2026-11-22", boxes[0]}, nil)
+		add("entry of a statement", `SELECT `+entryColumns+` FROM journal WHERE subject = $1 AND action = 'stated' AND substr(detail, 1, 11) = $2 ORDER BY seq DESC LIMIT 100`, arguments{"x", "2026-11-22 "}, nil)
 		for name, where := range map[string]string{"actor": "actor = $1", "action": "action = $1", "subject": "subject = $1"} {
 			add("journal, "+name, `SELECT `+entryColumns+` FROM journal WHERE `+where+` ORDER BY seq DESC LIMIT 100`, arguments{"x"}, nil)
 		}
@@ -140,7 +153,7 @@ func scansTable(postgres bool, line string) bool {
 	name, found := strings.CutPrefix(line, "SCAN ")
 	name, _, indexed := strings.Cut(name, " USING ")
 	switch name {
-	case "messages", "documents", "document_keys", "document_names", "message_words", "sender_words", "x", "journal", "listed", "answers", "m", "d", "l", "a":
+	case "messages", "documents", "document_keys", "document_names", "message_words", "sender_words", "x", "journal", "listed", "answers", "m", "d", "l", "a", "packs", "pack_items", "checkups", "statements":
 		return found && !indexed
 	}
 	return false
