@@ -60,7 +60,7 @@ var causesExplained = []struct {
 	{greffe.CauseNoINS, "Le document n’a pas d’INS, ou il lui manque des traits. Une personne doit dire de qui il s’agit."},
 	{greffe.CauseNoPatient, "Rien ne dit à la machine de qui parle la pièce : un PDF seul, une photo, un texte. Lisez-la, puis choisissez le patient."},
 	{greffe.CauseRefused, "Le DI a refusé le document pour une autre raison ; elle est écrite. Corrigez-la dans le DI ou faites-la corriger, puis renvoyez."},
-	{greffe.CauseMasked, "L’auteur demande que le document soit masqué aux professionnels. Votre établissement a prévu une personne pour ces envois : demandez avant d’envoyer."},
+	{greffe.CauseMasked, "L’auteur a masqué ce document aux professionnels : il n’est jamais envoyé au DI, quoi que l’on décide. Voyez avec le médecin responsable ce qu’il faut en faire, et prévenez l’expéditeur."},
 	{greffe.CauseVersion, "Le document se dit une nouvelle version, mais ne va pas avec celles déjà reçues. Comparez-les avant d’envoyer."},
 	{greffe.CauseControl, "Un contrôle a trouvé une anomalie dans le fichier (PDF protégé, archive incomplète…). Elle est décrite dans « Remarques »."},
 	{greffe.CauseSuspect, "L’antivirus y a trouvé quelque chose, ou n’a pas pu l’analyser. N’ouvrez rien : prévenez le responsable de la sécurité informatique."},
