@@ -162,9 +162,10 @@ func TestStatementsPageByPage(t *testing.T) {
 	}
 	second := paul.page(attr(next[0], "href"))
 	lines = append(lines, statedLines(second)...)
+	n := len(lines)
 	slices.Sort(lines)
-	if len(slices.Compact(lines)) != 2*days || len(find(second, "p.paging a")) != 0 {
-		t.Errorf("%d lines on two pages, want %d", len(lines), 2*days)
+	if n != 2*days || len(slices.Compact(lines)) != n || len(find(second, "p.paging a")) != 0 {
+		t.Errorf("%d lines on two pages, want %d, each once", n, 2*days)
 	}
 	back := find(second, "p.older a")
 	if len(back) != 1 || attr(back[0], "href") != "/journal/completude?du=2026-01-01" {
