@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -194,4 +195,35 @@ func BenchmarkOpenQueues(b *testing.B) {
 		b.ReportMetric(100*float64(cpu()-used)/float64(time.Since(from)), "%core")
 		b.ReportMetric(float64(memory()-before)/1e6, "MB")
 	}
+}
+
+// BenchmarkLiveOnScreen is the time from the event of a changed state to the change on the
+// screen of somebody who has the queue open, in a real browser (GREFFE_TEST_CHROMIUM).
+// Mark: 1 s.
+func BenchmarkLiveOnScreen(b *testing.B) {
+	w := newWorld(b)
+	a := w.receive(mail{subject: "Compte rendu", docs: []doc{{facts: cda1("1", 1, "Compte rendu", maelle), bytes: []byte("<a/>"), body: reportPDF("CR")}}})
+	s := w.screen(b)
+	s.login("claire")
+	s.open("/file")
+	line := `document.getElementById("m-` + string(a.ID) + `")`
+	s.wait("the line", line)
+	// The page notes the moment itself: what the test would add by asking is not measured.
+	s.run(`new MutationObserver(() => requestAnimationFrame(() => { window.changedAt = Date.now(); window.seen = ` + line + `.dataset.state; })).observe(document.getElementById("lignes"), { subtree: true, childList: true, attributes: true })`)
+	states := []greffe.State{greffe.StateWaiting, greffe.StateRefused}
+	var took []time.Duration
+	for n := 0; b.Loop(); n++ {
+		to := states[n%2]
+		from := time.Now()
+		w.outcome(a, 0, greffe.Outcome{State: to, Code: fmt.Sprint(n), Text: "Essai."})
+		s.wait("the change", `window.seen === "`+string(to)+`"`)
+		at, err := strconv.ParseInt(s.eval(`String(window.changedAt)`), 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.UnixMilli(at).Sub(from))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Milliseconds()), "p99-ms")
 }

@@ -53,7 +53,7 @@ var theBrowser = sync.OnceValues(func() (context.Context, error) {
 // screen is a person's window at the console. GREFFE_TEST_CHROMIUM is the path of the
 // browser; with GREFFE_TEST_SCREENSHOTS what it shows is saved there.
 type screen struct {
-	t          *testing.T
+	t          testing.TB
 	w          *world
 	ctx        context.Context
 	complaints func() []string
@@ -63,7 +63,7 @@ type screen struct {
 // spent: only a test that fails waits so long.
 const patience = time.Minute
 
-func (w *world) screen(t *testing.T) *screen {
+func (w *world) screen(t testing.TB) *screen {
 	t.Helper()
 	if os.Getenv("GREFFE_TEST_CHROMIUM") == "" {
 		t.Skip("GREFFE_TEST_CHROMIUM is not set")
