@@ -36,8 +36,16 @@ var diChoices = func() []diChoice {
 	)
 }()
 
+// clock shows a time of day as the console does by default, where the machine knows the zone.
+var clock = template.FuncMap{"clock": func(at time.Time) string {
+	if paris, err := time.LoadLocation("Europe/Paris"); err == nil {
+		at = at.In(paris)
+	}
+	return at.Format(time.TimeOnly)
+}}
+
 // diPage is refreshed by the browser; there is no script.
-var diPage = template.Must(template.New("di").Parse(`<!DOCTYPE html>
+var diPage = template.Must(template.New("di").Funcs(clock).Parse(`<!DOCTYPE html>
 <html lang="fr">
 <head>
 <meta charset="utf-8">
@@ -65,7 +73,7 @@ var diPage = template.Must(template.New("di").Parse(`<!DOCTYPE html>
 <thead><tr><th scope="col">Heure</th><th scope="col">Par</th><th scope="col">Demande</th><th scope="col">Document</th><th scope="col">Patient</th><th scope="col">Réponse</th></tr></thead>
 <tbody>
 {{- range .Lines}}
-<tr><td>{{.At.Format "15:04:05"}}</td><td>{{.Through}}</td><td>{{.Event}}</td><td>{{.Title}}<br><small>{{.Number}}</small></td><td>{{.Name}}</td><td{{if not .Good}} class="bad"{{end}}>{{.Answer}}</td></tr>
+<tr><td>{{clock .At}}</td><td>{{.Through}}</td><td>{{.Event}}</td><td>{{.Title}}<br><small>{{.Number}}</small></td><td>{{.Name}}</td><td{{if not .Good}} class="bad"{{end}}>{{.Answer}}</td></tr>
 {{- else}}
 <tr><td colspan="6">Rien n’est encore arrivé.</td></tr>
 {{- end}}

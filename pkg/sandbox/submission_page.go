@@ -109,7 +109,7 @@ func open(m SentMail) CameBack {
 	return c
 }
 
-var mailPage = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
+var mailPage = template.Must(template.New("mail").Funcs(clock).Parse(`<!DOCTYPE html>
 <html lang="fr">
 <head>
 <meta charset="utf-8">
@@ -122,7 +122,7 @@ var mailPage = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 {{- with .One}}
 <p><a href="/">Tous les messages revenus</a></p>
 <h1>{{.Kind}}</h1>
-<p>De {{.From}} à {{.To}}, à {{.At.Format "15:04:05"}}<br><strong>{{.Subject}}</strong></p>
+<p>De {{.From}} à {{.To}}, à {{clock .At}}<br><strong>{{.Subject}}</strong></p>
 {{if .Absent}}<p class="bad">Cette adresse n’existe pas : l’opérateur l’a dit à l’expéditeur de l’enveloppe, s’il y en a un.</p>{{end}}
 <pre>{{.Text}}</pre>
 {{with .Fields}}<h2>Pour le logiciel</h2><pre>{{.}}</pre>{{end}}
@@ -136,7 +136,7 @@ var mailPage = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 <thead><tr><th scope="col">Heure</th><th scope="col">Nature</th><th scope="col">À</th><th scope="col">Objet</th></tr></thead>
 <tbody>
 {{- range $i, $m := .All}}
-<tr><td>{{.At.Format "15:04:05"}}</td><td{{if .Absent}} class="bad"{{end}}>{{.Kind}}{{if .Absent}}<br><small>adresse inconnue, non remis</small>{{end}}</td><td>{{.To}}</td><td><a href="/{{$.Number $i}}">{{with .Subject}}{{.}}{{else}}sans objet{{end}}</a></td></tr>
+<tr><td>{{clock .At}}</td><td{{if .Absent}} class="bad"{{end}}>{{.Kind}}{{if .Absent}}<br><small>adresse inconnue, non remis</small>{{end}}</td><td>{{.To}}</td><td><a href="/{{$.Number $i}}">{{with .Subject}}{{.}}{{else}}sans objet{{end}}</a></td></tr>
 {{- else}}
 <tr><td colspan="4">Rien n’est encore revenu.</td></tr>
 {{- end}}
