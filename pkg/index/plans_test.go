@@ -37,8 +37,15 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 		walked := func(name string, w walk) {
 			t.Helper()
 			for i, l := range append(w.leads, w.every()) {
-				query, a, err := w.query(l, defaultReach)
+				if l.at == "" {
+					query, a, err := w.all(l)
+					add(fmt.Sprint(name, ", lead ", i), query, a, err)
+					continue
+				}
+				query, a, _, err := w.next(l, defaultReach)
 				add(fmt.Sprint(name, ", lead ", i), query, a, err)
+				query, a = w.tested(l, []position{{1, "x"}, {2, "y"}})
+				add(fmt.Sprint(name, ", lead ", i, ", tests"), query, a, nil)
 			}
 		}
 		for name, f := range map[string]DocumentFilter{

@@ -118,7 +118,7 @@ func TestQueueIsNarrowed(t *testing.T) {
 				t.Errorf("%s: %d messages, %v", name, len(list), err)
 			}
 			for i, l := range f.walk(nil, nil).leads {
-				if rows, err := db.rows(t.Context(), f.walk(nil, nil), l, reach{far: 10}); err != nil || len(rows) != 1 {
+				if rows, _, err := db.along(t.Context(), f.walk(nil, nil), l, true, start); err != nil || len(rows) != 1 {
 					t.Errorf("%s, lead %d: %d messages, %v", name, i, len(rows), err)
 				}
 			}

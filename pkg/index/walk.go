@@ -51,46 +51,75 @@ type lead struct {
 	last      bool        // is for when no other will do
 }
 
+// hurry is how long a page is looked for before it goes on from where it has come to. What
+// a page takes beside it, and the last step, which is under way then, come on top.
+const hurry = 15 * time.Millisecond
+
 // page reads a page, newest first. goOn is the cursor to go on with in the direction of
 // the walk, "" at its end.
 func (db *DB) page(ctx context.Context, w walk) (list []position, goOn string, err error) {
+	begun := time.Now()
 	l, few, err := db.choose(ctx, w)
 	if err != nil {
 		return nil, "", err
 	}
-	steps := []reach{{far: 4 * (w.n + 1), scan: 20 * (w.n + 1)}, db.reach}
-	if few {
-		steps = []reach{{far: 4 * (w.n + 1), scan: db.reach.scan}, {far: (2*db.reach.few + 1) * len(l.where), scan: db.reach.scan}} // none is cut
-		if l.at == "" {
-			steps = steps[1:]
-		}
-	}
-	for _, r := range steps {
-		if list, err = db.rows(ctx, w, l, r); err != nil {
-			return nil, "", err
-		}
+	if l.at == "" {
+		list, err = db.whole(ctx, w, l)
 		if len(list) > w.n {
-			break
+			list = list[:w.n]
+			goOn = list[w.n-1].cursor()
 		}
-	}
-	if len(list) > w.n {
-		list = list[:w.n]
-		goOn = list[w.n-1].cursor()
-	} else if !few {
-		end, truncated, err := db.horizon(ctx, w, l, db.reach)
-		if err != nil {
-			return nil, "", err
-		}
-		if truncated {
-			// What is beyond may have rows before it that were not seen.
-			list = slices.DeleteFunc(list, func(p position) bool { return w.beyond(p, end) })
-			goOn = end.cursor()
-		}
+	} else {
+		list, goOn, err = db.along(ctx, w, l, few, begun)
 	}
 	if w.after != "" {
 		slices.Reverse(list)
 	}
-	return list, goOn, nil
+	return list, goOn, err
+}
+
+// along reads a page along a lead, in steps that grow. A step takes the next rows of each
+// condition of the lead, no farther than all of them have been read, and tries the tests
+// on these.
+func (db *DB) along(ctx context.Context, w walk, l lead, few bool, begun time.Time) (list []position, goOn string, err error) {
+	r := reach{far: 4 * (w.n + 1), scan: 20 * (w.n + 1)}
+	for read := 0; ; {
+		if !few {
+			r = reach{far: min(r.far, db.reach.far-read), scan: min(r.scan, db.reach.scan)}
+		}
+		next, end, more, err := db.step(ctx, w, l, r)
+		if err != nil {
+			return nil, "", err
+		}
+		tired := func() bool { return time.Since(begun) > hurry }
+		for len(next) > 0 {
+			some := next[:min(len(next), 4*(w.n+1))]
+			next = next[len(some):]
+			kept, err := db.keep(ctx, w, l, some)
+			if err != nil {
+				return nil, "", err
+			}
+			list = append(list, kept...)
+			switch {
+			case len(list) > w.n:
+				return list[:w.n], list[w.n-1].cursor(), nil
+			case len(next) > 0 && tired():
+				return list, some[len(some)-1].cursor(), nil
+			}
+		}
+		if !more {
+			return list, "", nil
+		}
+		if read += r.far; !few && read >= db.reach.far || tired() {
+			return list, end.cursor(), nil
+		}
+		if w.after == "" {
+			w.before = end.cursor()
+		} else {
+			w.after = end.cursor()
+		}
+		r.far, r.scan = 4*r.far, 4*r.scan
+	}
 }
 
 // beyond reports whether p comes after end in the direction of the walk.
@@ -210,145 +239,4 @@ func (db *DB) probe(ctx context.Context, w walk, l lead) (n int, density float64
 		few = few && int(all) < limit
 	}
 	return n, density, few && n <= most, rows.Err()
-}
-
-// rows returns the first rows of a walk, one more than a page, that are within reach of
-// its lead.
-func (db *DB) rows(ctx context.Context, w walk, l lead, r reach) ([]position, error) {
-	query, a, err := w.query(l, r)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := db.query(ctx, query, a...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []position
-	for rows.Next() {
-		var p position
-		if err := rows.Scan(&p.id, &p.at); err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, rows.Err()
-}
-
-func (w walk) query(l lead, r reach) (string, arguments, error) {
-	var a arguments
-	var parts []string
-	for i, condition := range l.where {
-		where, filter := condition(&a), ""
-		for _, t := range w.tests {
-			if t.by != l.by {
-				filter += " AND " + t.where(&a)
-			}
-		}
-		alone := filter == ""
-		if l.at != "" {
-			in, err := w.window(&a, l.at, l.id)
-			if err != nil {
-				return "", nil, err
-			}
-			where += in
-		} else {
-			in, err := w.window(&a, "r."+w.at, "r."+w.id)
-			if err != nil {
-				return "", nil, err
-			}
-			filter += in
-		}
-		if l.sift == nil && l.table == w.table && l.ordered && !alone {
-			parts = append(parts, fmt.Sprintf(`SELECT r.%s AS id, r.%s AS at FROM (SELECT * FROM %s WHERE %s%s LIMIT %d) AS r WHERE 1 = 1%s`,
-				w.id, w.at, l.table, where, w.order(l.at, l.id), w.share(l, r), filter))
-			continue
-		}
-		hits := w.hits(&a, l, where, r, i)
-		if alone && l.at != "" {
-			parts = append(parts, fmt.Sprintf(`SELECT hit AS id, hit_at AS at FROM (%s) AS c%d`, hits, i))
-			continue
-		}
-		// CROSS JOIN keeps SQLite from turning the join round.
-		parts = append(parts, fmt.Sprintf(`SELECT r.%s AS id, r.%s AS at FROM (%s) AS c%d CROSS JOIN %s r WHERE r.%s = c%d.hit%s`, w.id, w.at, hits, i, w.table, w.id, i, filter))
-	}
-	return fmt.Sprintf(`SELECT id, at FROM (%s) AS u GROUP BY id, at%s LIMIT %d`, strings.Join(parts, " UNION ALL "), w.order("at", "id"), w.n+1), a, nil
-}
-
-// hits returns the query for the rows of one condition of a lead that are within reach,
-// the i-th.
-func (w walk) hits(a *arguments, l lead, where string, r reach, i int) string {
-	at, from, order := l.at, l.table, ""
-	if at == "" {
-		at = "0"
-	} else {
-		order = w.order(l.at, l.id)
-	}
-	if l.sift != nil {
-		inner := ""
-		if l.ordered {
-			inner = order
-		}
-		from = fmt.Sprintf(`(SELECT * FROM %s WHERE %s%s LIMIT %d) AS s%d`, l.table, where, inner, w.share(l, r), i)
-		where = l.sift(a)
-	}
-	return fmt.Sprintf(`SELECT %s AS hit, %s AS hit_at FROM %s WHERE %s%s LIMIT %d`, l.id, at, from, where, order, max(r.far, w.n+1))
-}
-
-// share is how many rows of an index are read for each condition of a lead.
-func (w walk) share(l lead, r reach) int {
-	switch {
-	case l.sift != nil:
-		return max(w.n+1, r.scan/len(l.where)+1)
-	case !l.ordered:
-		return r.far // they are few, and all of them are needed
-	}
-	return max(w.n+1, r.far/len(l.where))
-}
-
-// horizon returns how far a walk has come that did not fill its page: the nearest of the
-// last rows of those conditions that have more; false when it saw all there are.
-func (db *DB) horizon(ctx context.Context, w walk, l lead, r reach) (position, bool, error) {
-	var nearest position
-	truncated := false
-	share := w.share(l, r)
-	for _, condition := range l.where {
-		var a arguments
-		where := condition(&a)
-		in, err := w.window(&a, l.at, l.id)
-		if err != nil {
-			return nearest, false, err
-		}
-		rows, err := db.query(ctx, fmt.Sprintf(`WITH c AS MATERIALIZED (SELECT %[1]s AS at, %[2]s AS id FROM %[3]s WHERE %[4]s%[5]s LIMIT %[6]d)
-			SELECT (SELECT COUNT(*) FROM c), at, id FROM c%[7]s LIMIT 1`,
-			l.at, l.id, l.table, where+in, w.order(l.at, l.id), share, w.back().order("at", "id")), a...)
-		if err != nil {
-			return nearest, false, err
-		}
-		var n int
-		var last position
-		for rows.Next() {
-			if err := rows.Scan(&n, &last.at, &last.id); err != nil {
-				rows.Close()
-				return nearest, false, err
-			}
-		}
-		if err := rows.Err(); err != nil {
-			return nearest, false, err
-		}
-		if n == share && (!truncated || w.beyond(nearest, last)) {
-			nearest, truncated = last, true
-		}
-	}
-	return nearest, truncated, nil
-}
-
-// back is the walk in the other direction.
-func (w walk) back() walk {
-	if w.after != "" {
-		w.after = ""
-	} else {
-		w.after = "x"
-	}
-	return w
 }

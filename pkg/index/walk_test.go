@@ -221,3 +221,55 @@ func TestWalksFindTheSame(t *testing.T) {
 		}
 	})
 }
+
+// TestABusyMailboxHidesNoRow: when the newest rows of one mailbox are all of another type,
+// a page is not filled from beyond them with those of a quieter mailbox.
+func TestABusyMailboxHidesNoRow(t *testing.T) {
+	onBoth(t, func(t *testing.T, db *DB) {
+		db.reach = reach{1, 30, 40}
+		uid := 0
+		var want []string
+		put := func(box, doctype string, ago time.Duration) {
+			uid++
+			f := document(fmt.Sprint(uid), 1, maelle)
+			f.Type.Code = doctype
+			p := message(box, uid, f)
+			p.Received.At = start.Add(-ago)
+			p.Received.ID = greffe.NewMessageID(p.Received.Origin, p.Received.SHA256)
+			if a := save(t, db, p); box != "other@ch.example" && doctype == "11502-2" {
+				want = append(want, string(a.ID))
+			}
+		}
+		for i := range 60 { // so that the type alone leads nowhere
+			put("other@ch.example", "11502-2", time.Duration(i)*time.Second)
+		}
+		for i := range 40 {
+			put("busy@ch.example", "11488-4", time.Duration(i)*time.Minute)
+		}
+		for i := range 10 {
+			put("busy@ch.example", "11502-2", time.Hour+time.Duration(i)*time.Hour)
+			put("quiet@ch.example", "11502-2", time.Hour+time.Duration(i)*time.Hour+time.Minute)
+		}
+		for _, f := range []MessageFilter{{Type: "11502-2"}, {Text: "kervella essai"}} {
+			f.Places, f.Limit = []string{"busy@ch.example", "quiet@ch.example"}, 5
+			var got []string
+			for pages := 0; pages < 100; pages++ {
+				list, next, err := db.Messages(t.Context(), f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range list {
+					if f.Type == "" || m.Documents[0].Facts.Type.Code == f.Type {
+						got = append(got, string(m.ID))
+					}
+				}
+				if f.Before = next; next == "" {
+					break
+				}
+			}
+			if f.Type != "" && !slices.Equal(got, want) || f.Type == "" && len(got) != 60 {
+				t.Errorf("%+v: found %d messages, want %d", f, len(got), len(want))
+			}
+		}
+	})
+}
