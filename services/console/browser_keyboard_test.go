@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
 )
@@ -98,7 +100,12 @@ func TestAuditorByKeyboard(t *testing.T) {
 	s.there(".results")
 	s.tabTo(`document.activeElement.matches("#lignes input[type=checkbox]")`)
 	s.press(" ")
-	s.run(`document.querySelector("#preuve button").focus()`) // back by Shift+Tab
+	for range 100 { // the button stands before the list
+		if s.eval(`String(document.activeElement.matches("#preuve button:not([name])"))`) == "true" {
+			break
+		}
+		s.do(chromedp.KeyEvent("\t", chromedp.KeyModifiers(chromedp.ModifierShift)))
+	}
 	s.press("\r")
 	s.heading("Demander un dossier de preuve")
 	s.fill("motif", "Réclamation")
