@@ -25,6 +25,9 @@ func TestSecretaryByKeyboard(t *testing.T) {
 	s := w.screen(t)
 	s.login("claire")
 	s.open("/file?etat=a-traiter")
+	if twice := s.eval(`performance.getEntriesByType("resource").map((r) => new URL(r.name).pathname).filter((p, n, all) => p.endsWith(".js") && all.indexOf(p) !== n).join(" ")`); twice != "" {
+		t.Errorf("these scripts are there twice, and act twice: %s", twice)
+	}
 	s.press("?")
 	s.there("#touches")
 	s.shot("raccourcis-bulle")

@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,12 +81,9 @@ func loadPages(at wall) (*pages, error) {
 		return nil, err
 	}
 	for _, f := range files {
-		b, err := staticFiles.ReadFile("static/" + f.Name())
-		if err != nil {
+		if _, err := p.asset(f.Name(), nil); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(b)
-		p.assets[f.Name()] = asset{body: b, mime: mimes[path.Ext(f.Name())], version: hex.EncodeToString(sum[:6])}
 	}
 	base, err := template.New("layout.html").Funcs(p.funcs(at)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/aide-communs.html")
 	if err != nil {
@@ -107,6 +107,40 @@ func loadPages(at wall) (*pages, error) {
 		}
 	}
 	return p, nil
+}
+
+var importOf = regexp.MustCompile(`from "\./([a-z]+\.js)"`)
+
+// asset reads a file that pages load; above are those that import it. A module is imported by
+// the very address that pages load it by: by another one it would be there twice, with
+// listeners and timers of its own.
+func (p *pages) asset(name string, above []string) (asset, error) {
+	if a, ok := p.assets[name]; ok {
+		return a, nil
+	}
+	if slices.Contains(above, name) {
+		return asset{}, fmt.Errorf("console: %s imports itself", name)
+	}
+	b, err := staticFiles.ReadFile("static/" + name)
+	if err != nil {
+		return asset{}, err
+	}
+	if path.Ext(name) == ".js" {
+		var failed error
+		b = importOf.ReplaceAllFunc(b, func(m []byte) []byte {
+			other := string(importOf.FindSubmatch(m)[1])
+			a, err := p.asset(other, append(above, name))
+			failed = errors.Join(failed, err)
+			return fmt.Appendf(nil, `from "./%s?v=%s"`, other, a.version)
+		})
+		if failed != nil {
+			return asset{}, failed
+		}
+	}
+	sum := sha256.Sum256(b)
+	a := asset{body: b, mime: mimes[path.Ext(name)], version: hex.EncodeToString(sum[:6])}
+	p.assets[name] = a
+	return a, nil
 }
 
 func (p *pages) funcs(at wall) template.FuncMap {
