@@ -58,7 +58,7 @@ func (c *Console) showDashboard(w http.ResponseWriter, r *http.Request, v *visit
 	for i := len(days) - 1; i >= 0; i-- {
 		p.Days = append(p.Days, days[i])
 	}
-	p.Reasons, p.NoReason = rank(named(p.Sum.reasons, reasonWords), maxRanked)
+	p.Reasons, p.NoReason = rank(named(p.Sum.reasons, greffe.Reason), maxRanked)
 	senders := p.Sum.senders
 	if p.Domains {
 		senders = named(senders, domain)
@@ -82,29 +82,4 @@ func domain(address string) string {
 		return strings.ToLower(address[i+1:])
 	}
 	return "expéditeur inconnu"
-}
-
-// codeWords are the reasons why a document needed a person, by the code of its outcome:
-// of the DI (HL7 table 0533) or the name of a rule of the integrator.
-var codeWords = map[string]string{
-	"900": "Version précédente inconnue du DI", "901": "Auteur non admis à remplacer", "902": "Patient inconnu du DI", "903": "INS absent, demandé par le DI",
-	"904": "Identité différente de celle du DI", "905": "Traits d’identité incomplets", "906": "Refus du DI sans motif codé",
-	"unsafe": "Pièce suspecte", "same-number": "Numéro déjà pris par un autre contenu", "same-number-again": "Numéro déjà pris par un autre contenu",
-	"verdict": "Contrôle du document", "masked": "Document masqué", "pdf": "PDF sans identité de patient", "hprim": "Résultat HPRIM en texte",
-	"other-format": "Pièce sans identité de patient", "no-number": "Document sans numéro", "no-patient": "Pas d’identifiant de patient",
-	"unknown-action": "Action non reconnue", "other-patient": "Lié à un document d’un autre patient", "circle": "Remplacements croisés",
-	"archive": "Document illisible dans l’archive", "unwritable": "Message au DI impossible à écrire", "fhir.deletion": "Suppression à faire à la main",
-}
-
-// reasonWords names the reason of an outcome's code: "AE 902", "422 904", "pdf".
-func reasonWords(code string) string {
-	for f := range strings.FieldsSeq(code) {
-		if text, ok := codeWords[f]; ok {
-			return text
-		}
-	}
-	if code == "" {
-		return "Sans code"
-	}
-	return "Autre motif (" + code + ")"
 }

@@ -145,7 +145,7 @@ func (p *pages) asset(name string, above []string) (asset, error) {
 
 func (p *pages) funcs(at wall) template.FuncMap {
 	return template.FuncMap{
-		"coded":      reasonWords,
+		"coded":      greffe.Reason,
 		"asset":      func(name string) string { return "/static/" + name + "?v=" + p.assets[name].version },
 		"icon":       icon,
 		"state":      wordsOf,
