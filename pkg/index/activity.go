@@ -16,7 +16,7 @@ import (
 type Activity struct {
 	Mailbox    string
 	Folder     string
-	Sender     string    // address of the message's From, of those that need a person
+	Sender     string    // address of the message's From, of those that need a person or were put aside
 	ReceivedAt time.Time // when the mailbox got it; when Greffe took it, if the server did not say
 	State      greffe.State
 	Outcome    greffe.Outcome // the last one; the zero value before there is any
@@ -30,7 +30,7 @@ func (db *DB) Activities(ctx context.Context, from, to time.Time, each func(Acti
 	if db.postgres {
 		sender = `f.parsed_json::json #>> '{message,from,0,address}'`
 	}
-	rows, err := db.query(ctx, `SELECT d.mailbox, m.folder, CASE WHEN d.state IN ('`+strings.Join([]string{string(greffe.StateTodo), string(greffe.StateRefused), string(greffe.StateIncident)}, `','`)+`')
+	rows, err := db.query(ctx, `SELECT d.mailbox, m.folder, CASE WHEN d.state IN ('`+strings.Join([]string{string(greffe.StateTodo), string(greffe.StateRefused), string(greffe.StateIncident), string(greffe.StateDismissed)}, `','`)+`')
 			THEN COALESCE((SELECT `+sender+` FROM message_facts f WHERE f.message_id = d.message_id), '') ELSE '' END, m.internal_date, d.received_at, d.state, d.outcome_json,
 			EXISTS (SELECT 1 FROM decisions c WHERE c.document_id = d.id)
 		FROM documents d JOIN messages m ON m.id = d.message_id

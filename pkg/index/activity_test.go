@@ -1,7 +1,9 @@
 package index
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,7 +14,8 @@ import (
 // had a hand in it, and who sent it when a person needs to know.
 func TestActivities(t *testing.T) {
 	onBoth(t, func(t *testing.T, db *DB) {
-		a := save(t, db, message("a@ch.example", 1, document("1", 1, maelle), document("2", 1, maelle)))
+		a := save(t, db, message("a@ch.example", 1, document("1", 1, maelle), document("2", 1, maelle), document("3", 1, maelle)))
+		outcome(t, db, a.Documents[2], greffe.Outcome{State: greffe.StateDismissed, Code: greffe.CodeRefusal, At: start.Add(time.Hour)})
 		outcome(t, db, a.Documents[0], greffe.Outcome{State: greffe.StateDelivered, Code: "AA", At: start.Add(time.Hour)})
 		outcome(t, db, a.Documents[1], greffe.Outcome{State: greffe.StateRefused, Code: "AE 902", At: start.Add(time.Hour)})
 		if _, err := db.SaveDecision(t.Context(), greffe.Decided{ID: "d", Document: a.Documents[1], Verb: greffe.VerbRetry, By: "claire", At: start.Add(2 * time.Hour)}); err != nil {
@@ -23,9 +26,14 @@ func TestActivities(t *testing.T) {
 		if err := db.Activities(t.Context(), start, start.Add(24*time.Hour), each); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) != 2 {
-			t.Fatalf("%d documents, want 2", len(got))
+		if len(got) != 3 {
+			t.Fatalf("%d documents, want 3", len(got))
 		}
+		slices.SortFunc(got, func(x, y Activity) int { return cmp.Compare(x.State, y.State) }) // classé, intégré, refusé
+		if x := got[0]; x.Outcome.Code != greffe.CodeRefusal || x.Sender == "" {
+			t.Errorf("put aside: %+v", x)
+		}
+		got = got[1:]
 		if x := got[0]; x.State != greffe.StateDelivered || x.ByHand || x.Sender != "" || x.Mailbox != "a@ch.example" || x.Folder == "" || x.ReceivedAt.IsZero() || x.Outcome.At.IsZero() {
 			t.Errorf("delivered: %+v", x)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,21 +32,40 @@ type tallied struct {
 	Documents int // all but duplicates
 	Machine   int // integrated without a hand
 	Hand      int // integrated after a person's decision
-	Waiting   int // a machine works on it: on its way, or the DI does not answer
-	Todo      int // a person must decide
-	Refused   int // by the DI, or an incident
-	Closed    int // dismissed
+	Waiting   int // no person has to do anything: archived, on its way, or the DI does not answer
+	held          // a person had to see to it, and it is not integrated
+	Closed    int // put aside, by a person or because of a newer version
 	Twice     int // duplicates
 
-	delays  []time.Duration // from arrival to the DI's answer, of those integrated without a hand
-	reasons map[string]int  // why a person was needed, by code of the outcome
-	senders map[string]int  // of those documents
+	declined int             // of those refused, by a person: nothing is left to do
+	delays   []time.Duration // from arrival to the DI's answer, of those integrated without a hand
+	reasons  map[string]held // by code of the outcome; of the first maxKinds
+	senders  map[string]held // by address; of the first maxKinds
+}
+
+// held is how many documents did not go to the DI, by how they stand.
+type held struct {
+	Todo     int // a person must decide
+	Refused  int // by the DI, or by a person, so that the sender was told
+	Incident int
+}
+
+// All is how many they are together.
+func (h held) All() int { return h.Todo + h.Refused + h.Incident }
+
+func (h held) plus(o held) held {
+	return held{h.Todo + o.Todo, h.Refused + o.Refused, h.Incident + o.Incident}
+}
+
+func (h held) minus(o held) held {
+	return held{h.Todo - o.Todo, h.Refused - o.Refused, h.Incident - o.Incident}
 }
 
 // shown is for how many days back what is counted is kept.
 const shownDays = 90
 
-// maxKinds bounds the different reasons and senders that are kept of a day and mailbox.
+// maxKinds bounds the different reasons and senders that are kept of a day and mailbox;
+// what comes after them counts among the others.
 const maxKinds = 1000
 
 // stale says after how long a day is counted again: what is old seldom changes.
@@ -106,7 +126,7 @@ func countDay(ctx context.Context, db *index.DB, from, to time.Time) (*activeDay
 		box := greffe.Origin{Mailbox: a.Mailbox, Folder: a.Folder}
 		b := d.boxes[box]
 		if b == nil {
-			b = &tallied{reasons: map[string]int{}, senders: map[string]int{}}
+			b = &tallied{reasons: map[string]held{}, senders: map[string]held{}}
 			d.boxes[box] = b
 		}
 		b.count(a)
@@ -125,32 +145,39 @@ func (b *tallied) count(a index.Activity) {
 	case greffe.StateDelivered:
 		if a.ByHand {
 			b.Hand++
-			break
+			return
 		}
 		b.Machine++
 		if d := a.Outcome.At.Sub(a.ReceivedAt); !a.Outcome.At.IsZero() && d >= 0 {
 			b.delays = append(b.delays, d)
 		}
-		return
 	case greffe.StateTodo:
-		b.Todo++
-	case greffe.StateRefused, greffe.StateIncident:
-		b.Refused++
+		b.hold(a, held{Todo: 1})
+	case greffe.StateRefused:
+		b.hold(a, held{Refused: 1})
+	case greffe.StateIncident:
+		b.hold(a, held{Incident: 1})
 	case greffe.StateDismissed:
-		b.Closed++
+		if !a.Outcome.Refused() {
+			b.Closed++
+			return
+		}
+		b.declined++
+		b.hold(a, held{Refused: 1})
 	default:
 		b.Waiting++
-		return
 	}
-	note := func(m map[string]int, key string) {
-		if _, ok := m[key]; ok || len(m) < maxKinds {
-			m[key]++
+}
+
+func (b *tallied) hold(a index.Activity, one held) {
+	b.held = b.plus(one)
+	note := func(m map[string]held, key string) {
+		if h, ok := m[key]; ok || len(m) < maxKinds {
+			m[key] = h.plus(one)
 		}
 	}
-	if a.State == greffe.StateTodo || a.State == greffe.StateRefused || a.State == greffe.StateIncident {
-		note(b.reasons, a.Outcome.Code)
-		note(b.senders, a.Sender)
-	}
+	note(b.reasons, a.Outcome.Code)
+	note(b.senders, a.Sender)
 }
 
 // dayTally is what became of the documents of one day, or of several.
@@ -164,19 +191,19 @@ func (t *dayTally) add(b *tallied) {
 	t.Machine += b.Machine
 	t.Hand += b.Hand
 	t.Waiting += b.Waiting
-	t.Todo += b.Todo
-	t.Refused += b.Refused
+	t.held = t.plus(b.held)
+	t.declined += b.declined
 	t.Closed += b.Closed
 	t.Twice += b.Twice
 	t.delays = append(t.delays, b.delays...)
 	if t.reasons == nil {
-		t.reasons, t.senders = map[string]int{}, map[string]int{}
+		t.reasons, t.senders = map[string]held{}, map[string]held{}
 	}
 	for k, n := range b.reasons {
-		t.reasons[k] += n
+		t.reasons[k] = t.reasons[k].plus(n)
 	}
 	for k, n := range b.senders {
-		t.senders[k] += n
+		t.senders[k] = t.senders[k].plus(n)
 	}
 }
 
@@ -190,7 +217,17 @@ func (t tallied) Share() int {
 }
 
 // Open is what still waits, for a machine or a person.
-func (t tallied) Open() int { return t.Waiting + t.Todo + t.Refused }
+func (t tallied) Open() int { return t.Waiting + t.All() - t.declined }
+
+// Pending says of what Open counts how it stands; "" for nothing.
+func (t tallied) Pending() string {
+	h := t.minus(held{Refused: t.declined})
+	said := h.words()
+	if t.Waiting > 0 {
+		said = append([]string{plural(t.Waiting, "archivé ou en attente du DI", "archivés ou en attente du DI")}, said...)
+	}
+	return strings.Join(said, ", ")
+}
 
 // Median is the time from arrival to the DI that half of the documents took at most.
 func (t tallied) Median() string { return t.percentile(50) }
@@ -233,20 +270,19 @@ func span(d time.Duration) string {
 // ranked is a line of a table of the most frequent.
 type ranked struct {
 	Name string
-	N    int
+	held
 }
 
-// rank returns the most frequent, at most limit, and how many the others are together.
-func rank(counts map[string]int, limit int) (top []ranked, others int) {
+// rank returns the most frequent, at most limit, and of all that total counts what is not
+// among them.
+func rank(counts map[string]held, total held, limit int) (top []ranked, others held) {
 	for name, n := range counts {
 		top = append(top, ranked{name, n})
 	}
-	slices.SortFunc(top, func(a, b ranked) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Name, b.Name)) })
-	if len(top) > limit {
-		for _, r := range top[limit:] {
-			others += r.N
-		}
-		top = top[:limit]
+	slices.SortFunc(top, func(a, b ranked) int { return cmp.Or(b.All()-a.All(), cmp.Compare(a.Name, b.Name)) })
+	top = top[:min(len(top), limit)]
+	for _, r := range top {
+		total = total.minus(r.held)
 	}
-	return top, others
+	return top, total
 }

@@ -48,9 +48,10 @@ type part struct {
 var parts = []part{
 	{"intégrés sans intervention", "c-machine", func(t tallied) int { return t.Machine }},
 	{"intégrés après décision", "c-hand", func(t tallied) int { return t.Hand }},
-	{"en attente du DI", "c-waiting", func(t tallied) int { return t.Waiting }},
+	{"archivés ou en attente du DI", "c-waiting", func(t tallied) int { return t.Waiting }},
 	{"à traiter", "c-todo", func(t tallied) int { return t.Todo }},
-	{"refusés ou en incident", "c-refused", func(t tallied) int { return t.Refused }},
+	{"refusés", "c-refused", func(t tallied) int { return t.Refused }},
+	{"en incident", "c-incident", func(t tallied) int { return t.Incident }},
 	{"classés", "c-closed", func(t tallied) int { return t.Closed }},
 }
 
@@ -93,24 +94,41 @@ func delays(days []dayTally) chart {
 	}
 	c, scale := newChart(days, float64(top), func(v float64) string { return span(time.Duration(v)) })
 	c.ID, c.Name = "c-delays", "Délai médian et délai de 95 % des documents, par jour d’arrivée ; les chiffres sont dans le tableau des documents par jour."
-	wide := float64(chartWidth) / float64(len(days))
 	for _, l := range []struct {
 		p     int
 		class string
 	}{{95, "c-most"}, {50, "c-median"}} {
-		points := ""
-		for i, d := range days {
-			v, ok := d.delay(l.p)
-			if !ok {
-				continue
-			}
-			x, y := coordinate((float64(i)+.5)*wide), chartHeight-float64(v)*scale
-			points += x + "," + coordinate(y) + " "
-			c.Bars = append(c.Bars, bar{X: coordinate((float64(i)+.5)*wide - 3), Y: coordinate(y - 3), W: "6", H: "6", Class: l.class, Title: fmt.Sprintf("%s : %d %% en %s au plus", d.Day.Format(dayForm), l.p, span(v))})
-		}
-		c.Lines = append(c.Lines, line{points, l.class})
+		c.curve(days, l.class, scale, func(t tallied) (float64, string, bool) {
+			v, ok := t.delay(l.p)
+			return float64(v), fmt.Sprintf("%d %% en %s au plus", l.p, span(v)), ok
+		})
 	}
 	return c
+}
+
+// shares draws how many of a hundred documents of each day were integrated without a hand.
+func shares(days []dayTally) chart {
+	c, scale := newChart(days, 100, func(v float64) string { return number(int(v)) + " %" })
+	c.ID, c.Name = "c-shares", "Part des documents intégrés sans intervention, par jour d’arrivée ; les chiffres sont dans le tableau des documents par jour."
+	c.curve(days, "c-share", scale, func(t tallied) (float64, string, bool) {
+		return float64(t.Share()), number(t.Share()) + " % intégrés sans intervention", t.Documents > 0
+	})
+	return c
+}
+
+// curve draws a line through the days that have a figure, with a point at each.
+func (c *chart) curve(days []dayTally, class string, scale float64, of func(tallied) (v float64, title string, ok bool)) {
+	wide, points := float64(chartWidth)/float64(len(days)), ""
+	for i, d := range days {
+		v, title, ok := of(d.tallied)
+		if !ok {
+			continue
+		}
+		x, y := (float64(i)+.5)*wide, chartHeight-v*scale
+		points += coordinate(x) + "," + coordinate(y) + " "
+		c.Bars = append(c.Bars, bar{X: coordinate(x - 3), Y: coordinate(y - 3), W: "6", H: "6", Class: class, Title: d.Day.Format(dayForm) + " : " + title})
+	}
+	c.Lines = append(c.Lines, line{points, class})
 }
 
 // newChart makes an empty chart for figures up to top and returns how high one is.

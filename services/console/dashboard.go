@@ -10,19 +10,18 @@ import (
 )
 
 type dashboardPage struct {
-	Days     []dayTally // newest first
-	Sum      dayTally
-	N        int   // days shown
-	Choices  []int // of N
-	Volumes  chart
-	Delays   chart
-	Parts    []part
-	Reasons  []ranked
-	Senders  []ranked
-	NoReason int // in other reasons than those shown
-	NoSender int
-	Domains  bool // senders are shown by domain only
-	Counted  time.Time
+	Days    []dayTally // newest first
+	Sum     dayTally
+	N       int   // days shown
+	Choices []int // of N
+	Volumes chart
+	Delays  chart
+	Shares  chart
+	Parts   []part
+	Reasons ranking
+	Senders ranking
+	Domains bool // senders are shown by domain only
+	Counted time.Time
 }
 
 // dashboardDays are the numbers of days that the dashboard offers.
@@ -54,26 +53,44 @@ func (c *Console) showDashboard(w http.ResponseWriter, r *http.Request, v *visit
 	for i := range days {
 		p.Sum.add(&days[i].tallied)
 	}
-	p.Volumes, p.Delays = volumes(days), delays(days)
+	p.Volumes, p.Shares, p.Delays = volumes(days), shares(days), delays(days)
 	for i := len(days) - 1; i >= 0; i-- {
 		p.Days = append(p.Days, days[i])
 	}
-	p.Reasons, p.NoReason = rank(named(p.Sum.reasons, greffe.Reason), maxRanked)
-	senders := p.Sum.senders
+	p.Reasons = ranking{ID: "motifs", Title: "À traiter, refusés ou en incident, par motif", Column: "Motif", Summary: "Les chiffres, motif par motif",
+		Name: "Documents à traiter, refusés ou en incident, par motif ; les chiffres sont dans le tableau qui suit."}
+	top, others := rank(named(p.Sum.reasons, greffe.Reason), p.Sum.held, maxRanked)
+	p.Reasons.draw(top, others, "Autres motifs")
+	p.Senders = ranking{ID: "expediteurs", Title: "À traiter, refusés ou en incident, par expéditeur", Column: "Expéditeur", Summary: "Les chiffres, expéditeur par expéditeur",
+		Name: "Documents à traiter, refusés ou en incident, par expéditeur ; les chiffres sont dans le tableau qui suit."}
+	senders := named(p.Sum.senders, sender)
 	if p.Domains {
-		senders = named(senders, domain)
+		p.Senders.Title, p.Senders.Column, p.Senders.Summary = "À traiter, refusés ou en incident, par domaine d’expéditeur", "Domaine", "Les chiffres, domaine par domaine"
+		p.Senders.Name = "Documents à traiter, refusés ou en incident, par domaine d’expéditeur ; les chiffres sont dans le tableau qui suit."
+		senders = named(p.Sum.senders, domain)
 	}
-	p.Senders, p.NoSender = rank(senders, maxRanked)
+	top, others = rank(senders, p.Sum.held, maxRanked)
+	p.Senders.draw(top, others, "Les autres")
 	return c.render(w, r, v, http.StatusOK, "tableau", page{Title: "Tableau de bord", Nav: "tableau", Data: p})
 }
 
 // named sums counts under other names.
-func named(counts map[string]int, name func(string) string) map[string]int {
-	out := make(map[string]int, len(counts))
+func named(counts map[string]held, name func(string) string) map[string]held {
+	out := make(map[string]held, len(counts))
 	for k, n := range counts {
-		out[name(k)] += n
+		out[name(k)] = out[name(k)].plus(n)
 	}
 	return out
+}
+
+const unknownSender = "expéditeur inconnu"
+
+// sender names the sender with an address.
+func sender(address string) string {
+	if address == "" {
+		return unknownSender
+	}
+	return address
 }
 
 // domain returns the domain of an address.
@@ -81,5 +98,5 @@ func domain(address string) string {
 	if i := strings.LastIndexByte(address, '@'); i >= 0 {
 		return strings.ToLower(address[i+1:])
 	}
-	return "expéditeur inconnu"
+	return unknownSender
 }

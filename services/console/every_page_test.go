@@ -212,6 +212,9 @@ func (w *full) steps(eye *critic, s *screen, role string) {
 		s.do(typeInto("#code", "123456"))
 		s.there("#erreur")
 		eye.now(s, "secretaire-facteur-erreur")
+		s.open("/tableau")
+		s.run(`document.querySelectorAll("details").forEach((d) => { d.open = true; })`)
+		eye.now(s, "secretaire-tableau-chiffres")
 		w.search(eye, s, role)
 	case "professionnel":
 		w.search(eye, s, role)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 const metricsLimit = 10 * time.Second
 
 // What /metrics tells, in the units of Prometheus (seconds, seconds since 1970). Nothing of
-// it names a patient, a professional or a sender: a personal mailbox has its key instead of its address.
+// it names a patient, a professional or a sender: a personal mailbox has its key instead of its
+// address, and of a sender there is the domain alone.
 var (
 	metricMessages   = describe("greffe_messages", "Messages in each state.", "state")
 	metricDocuments  = describe("greffe_documents", "Documents in each state.", "state")
@@ -45,7 +47,12 @@ var (
 	metricCame       = describe("greffe_today_documents", "Documents that came today, copies aside.")
 	metricMachine    = describe("greffe_today_integrated_without_intervention", "Of those, documents that the record system took without a person's decision.")
 	metricDelay      = describe("greffe_today_delivery_seconds", "From arrival to the record system's answer, of those.", "quantile")
-	metricReasons    = describe("greffe_today_needing_person", "Documents of today that wait for a person or were refused, by code of the reason.", "code")
+	metricHand       = describe("greffe_today_integrated_after_decision", "Of those, documents that the record system took after a person's decision.")
+	metricToday      = describe("greffe_today_waiting", "Of those, documents that are archived or on their way: no person has to do anything.")
+	metricClosed     = describe("greffe_today_closed", "Of those, documents that were put aside, by a person or because of a newer version.")
+	metricCopies     = describe("greffe_today_copies", "Documents that came today and that are copies of others; not among those.")
+	metricReasons    = describe("greffe_today_needing_person", "Documents of today that wait for a person (à traiter), were refused by the record system or by a person (refusé) or are stopped by a technical error (incident), by code of the reason: the 50 most frequent codes, the others as \"other\".", "code", "state")
+	metricDomains    = describe("greffe_today_needing_person_by_domain", "The same documents by domain of the sender: the 20 most frequent domains, the others as \"other\", what is no host name as \"unknown\".", "domain", "state")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -239,8 +246,41 @@ func (f figures) today(ctx context.Context, tell tell) error {
 			tell(metricDelay, d.Seconds(), fmt.Sprintf("0.%d", q))
 		}
 	}
-	for code, n := range t.reasons {
-		tell(metricReasons, float64(n), code)
-	}
+	tell(metricHand, float64(t.Hand))
+	tell(metricToday, float64(t.Waiting))
+	tell(metricClosed, float64(t.Closed))
+	tell(metricCopies, float64(t.Twice))
+	tellHeld(tell, metricReasons, t.reasons, t.held, maxCodes)
+	tellHeld(tell, metricDomains, named(t.senders, hostOf), t.held, maxDomains)
 	return nil
+}
+
+// Bounds of the labels of what is held: each value of a label is a series that a collector keeps.
+const (
+	maxCodes   = 50
+	maxDomains = 20
+)
+
+// tellHeld tells of the most frequent, and of what is left of total as "other".
+func tellHeld(tell tell, d *prometheus.Desc, counts map[string]held, total held, limit int) {
+	top, others := rank(counts, total, limit)
+	for _, r := range append(top, ranked{"other", others}) {
+		for state, n := range map[string]int{"à traiter": r.Todo, "refusé": r.Refused, "incident": r.Incident} {
+			if n > 0 {
+				tell(d, float64(n), r.Name, state)
+			}
+		}
+	}
+}
+
+// hostName is what a domain has to look like for a label: what a sender writes there can be
+// anything.
+var hostName = regexp.MustCompile(`^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}$`)
+
+// hostOf returns the domain of an address, "unknown" when that is no host name.
+func hostOf(address string) string {
+	if d := domain(address); hostName.MatchString(d) {
+		return d
+	}
+	return "unknown"
 }

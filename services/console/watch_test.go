@@ -1,6 +1,8 @@
 package console
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +35,11 @@ func TestDashboardCounts(t *testing.T) {
 	w.outcome(hand, 0, delivered)
 
 	for who, want := range map[string][]string{
-		"claire": {"4 documents reçus en 30 jours, et 1 copie", "50 % intégrés sans intervention", "2 min de l’arrivée au DI pour la moitié d’entre eux ; 95 % en 2 min", "2 attendent encore, dont 1 à traiter et 1 refusés",
-			"Patient inconnu du DI 1", "PDF sans identité de patient 1", "yvon.martel@cabinet-martel.example 2"},
-		"radio": {"2 documents reçus en 30 jours", "50 % intégrés sans intervention", "Rien n’attend une personne"},
+		"claire": {"4 documents reçus en 30 jours, et 1 copie", "50 % intégrés sans intervention", "2 min de l’arrivée au DI pour la moitié d’entre eux ; 95 % en 2 min", "2 attendent encore : 1 à traiter, 1 refusé",
+			"Patient inconnu du DI 0 1 0 1", "PDF sans identité de patient 1 0 0 1", "yvon.martel@cabinet-martel.example 1 1 0 2"},
+		"radio": {"2 documents reçus en 30 jours", "50 % intégrés sans intervention", "Aucun document à traiter, refusé ou en incident"},
 		"paul":  {"6 documents reçus en 30 jours, et 1 copie"},
-		"root":  {"6 documents reçus en 30 jours, et 1 copie", "50 % intégrés", "Domaine Documents cabinet-martel.example 2"},
+		"root":  {"6 documents reçus en 30 jours, et 1 copie", "50 % intégrés", "Domaine À traiter Refusés En incident Ensemble cabinet-martel.example 1 1 0 2"},
 	} {
 		page := content(w.as(who).page("/tableau"))
 		for _, s := range want {
@@ -52,13 +54,50 @@ func TestDashboardCounts(t *testing.T) {
 	if !w.journalled("claire", "read", "", "ok") {
 		t.Error("the look is not in the journal")
 	}
-	// The chart and the table say the same.
+	// The charts and the table say the same.
 	page := w.as("claire").page("/tableau?jours=7")
-	if n := len(find(page, ".chart rect")); n != 3+2 {
-		t.Errorf("%d parts and points drawn, want 5", n)
+	for id, want := range map[string]int{"t-volumes": 3, "t-shares": 1, "t-delays": 2, "t-motifs": 2, "t-expediteurs": 2} {
+		n := 0
+		for _, section := range find(page, "section") {
+			if attr(section, "aria-labelledby") == id {
+				n = len(find(section, ".chart rect"))
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d parts and points drawn, want %d", id, n, want)
+		}
 	}
-	if rows := find(page, "details tbody tr"); len(rows) != 1 || !strings.Contains(text(rows[0]), "4 2 0 0 1 1 0 50 % 1") {
+	if rows := find(find(page, "details")[0], "tbody tr"); len(rows) != 1 || !strings.Contains(text(rows[0]), "4 2 0 0 1 1 0 0 50 % 1") {
 		t.Errorf("table of the chart: %q", text(page))
+	}
+}
+
+// TestRanking: a bar for each kind, as long as it is frequent, with the same in words; what
+// finds no room is counted together.
+func TestRanking(t *testing.T) {
+	t.Parallel()
+	var r ranking
+	top, others := rank(map[string]held{"a": {Todo: 3, Refused: 1}, "b": {Incident: 2}, strings.Repeat("é", 200): {Refused: 2}}, held{Todo: 3, Refused: 4, Incident: 2}, 3)
+	r.draw(top, others, "Autres")
+	var got []string
+	for _, row := range r.Rows {
+		line := row.Short + " | " + row.Words
+		for _, b := range row.Bars {
+			line += " | " + b.Class + " " + b.X + " " + b.W
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"a | 4 : 3 à traiter, 1 refusé | c-todo 0.0 202.5 | c-refused 202.5 67.5",
+		"b | 2 en incident | c-incident 0.0 135.0",
+		strings.Repeat("é", 79) + "… | 2 refusés | c-refused 0.0 135.0",
+		"Autres | 1 refusé | c-refused 0.0 67.5",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("drawn:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if r.Height != 4*rankingRow || len(r.Rows[2].Name) != 400 {
+		t.Errorf("%d high, and the table has a name of %d bytes", r.Height, len(r.Rows[2].Name))
 	}
 }
 
@@ -110,7 +149,7 @@ func TestMetrics(t *testing.T) {
 	}
 	a := v.get("/metrics", "Authorization", "Bearer "+metrics1)
 	for _, want := range []string{`greffe_documents{state="refusé par le DI"} 1`, `greffe_dead_letters 0`, `greffe_mailbox_messages{mailbox="` + cardio + `"} 40`, `greffe_mailbox_waiting_messages{mailbox="` + cardio + `"} 2`,
-		`greffe_mailbox_expiry_timestamp_seconds{mailbox="` + cardio + `",what="password"} 1.8e+09`, `greffe_service_up{instance="` + greffe.MailboxKey(radio) + `",service="fetcher"} 0`, `greffe_today_needing_person{code="AE 902"} 1`, "go_goroutines"} {
+		`greffe_mailbox_expiry_timestamp_seconds{mailbox="` + cardio + `",what="password"} 1.8e+09`, `greffe_service_up{instance="` + greffe.MailboxKey(radio) + `",service="fetcher"} 0`, `greffe_today_needing_person{code="AE 902",state="refusé"} 1`, "go_goroutines"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("metrics do not say %s\n%s", want, a.body)
 		}
@@ -119,8 +158,75 @@ func TestMetrics(t *testing.T) {
 	if a := v.get("/metrics", "Authorization", "Bearer "+metrics1); a.StatusCode != 404 {
 		t.Errorf("without a token in the configuration: status %d", a.StatusCode)
 	}
-	for _, not := range []string{"KERVELLA", "Martin", "martel", radio} {
+	for _, not := range []string{"KERVELLA", "Martin", "MARTEL", "yvon", radio} {
 		if strings.Contains(a.body, not) {
+			t.Errorf("metrics name %q", not)
+		}
+	}
+}
+
+// TestMetricsAreTheDashboards: what a collector reads of today is what the dashboard shows.
+func TestMetricsAreTheDashboards(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := time.Now().UTC()
+	w.console.cfg.Zone = time.FixedZone("noon", (12-now.Hour())*3600) // the day does not end meanwhile
+	n := 0
+	one := func(from string, o ...greffe.Outcome) greffe.Archived {
+		n++
+		id := strconv.Itoa(n)
+		return w.receive(mail{from: greffe.Address{Address: from}, docs: []doc{{facts: cda1(id, 1, "Compte rendu", maelle), bytes: []byte(id), outcomes: o}}})
+	}
+	delivered := greffe.Outcome{State: greffe.StateDelivered, Code: "AA", DI: "dpi"}
+	one("", delivered)
+	hand := one("")
+	if _, err := w.db.SaveDecision(t.Context(), greffe.Decided{ID: "d", Document: hand.Documents[0], Verb: greffe.VerbRetry, By: "claire", At: now}); err != nil {
+		t.Fatal(err)
+	}
+	w.outcome(hand, 0, delivered)
+	one("")
+	one("", greffe.Outcome{State: greffe.StateDuplicate})
+	one("", greffe.Outcome{State: greffe.StateDismissed, Code: greffe.CodeDecision})
+	one("", greffe.Outcome{State: greffe.StateRefused, Code: "AE 902", DI: "dpi"})
+	one("", greffe.Outcome{State: greffe.StateIncident, Code: "AE 103", DI: "dpi"})
+	one("labo@Laboratoire.example", greffe.Outcome{State: greffe.StateDismissed, Code: greffe.CodeRefusal})
+	one("MARIE KERVELLA", greffe.Outcome{State: greffe.StateTodo, Code: "pdf"})
+	one("x@MARIE KERVELLA", greffe.Outcome{State: greffe.StateTodo, Code: "pdf"})
+	for i := range maxDomains {
+		one("x@d"+strconv.Itoa(i)+".example", greffe.Outcome{State: greffe.StateTodo, Code: "trait-differs"})
+	}
+
+	page := w.as("root").page("/tableau?jours=7")
+	row := text(find(find(page, "details")[0], "tbody tr")[0])
+	// Received, by machine, by hand, waiting, todo, refused, incident, closed, share, copies.
+	if !strings.Contains(row, "29 1 1 1 22 2 1 1 3 % 1 ") {
+		t.Errorf("the dashboard shows %q", row)
+	}
+	for _, want := range []string{"Traits différents de ceux du DI 20 0 0 20", "PDF sans identité de patient 2 0 0 2", "Refusé par une personne 0 1 0 1", "Erreur technique du DI (AE 103) 0 0 1 1"} {
+		if !strings.Contains(content(page), want) {
+			t.Errorf("the dashboard does not show %q: %s", want, content(page))
+		}
+	}
+	metrics := w.visitor().get("/metrics", "Authorization", "Bearer "+metrics1).body
+	for _, want := range []string{
+		`greffe_today_documents 29`, `greffe_today_integrated_without_intervention 1`, `greffe_today_integrated_after_decision 1`, `greffe_today_waiting 1`,
+		`greffe_today_closed 1`, `greffe_today_copies 1`,
+		`greffe_today_needing_person{code="trait-differs",state="à traiter"} 20`, `greffe_today_needing_person{code="pdf",state="à traiter"} 2`,
+		`greffe_today_needing_person{code="AE 902",state="refusé"} 1`, `greffe_today_needing_person{code="decision 906",state="refusé"} 1`,
+		`greffe_today_needing_person{code="AE 103",state="incident"} 1`,
+		`greffe_today_needing_person_by_domain{domain="cabinet-martel.example",state="refusé"} 1`, `greffe_today_needing_person_by_domain{domain="cabinet-martel.example",state="incident"} 1`,
+		`greffe_today_needing_person_by_domain{domain="unknown",state="à traiter"} 2`, `greffe_today_needing_person_by_domain{domain="other",state="à traiter"} 2`,
+		`greffe_today_needing_person_by_domain{domain="other",state="refusé"} 1`,
+	} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("metrics do not say %s", want)
+		}
+	}
+	if got := strings.Count(metrics, "greffe_today_needing_person_by_domain{"); got != maxDomains+1+2 {
+		t.Errorf("%d series by domain:\n%s", got, metrics)
+	}
+	for _, not := range []string{"KERVELLA", "kervella", "yvon", "labo@"} {
+		if strings.Contains(metrics, not) {
 			t.Errorf("metrics name %q", not)
 		}
 	}
@@ -144,7 +250,7 @@ func TestPercentiles(t *testing.T) {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
-	if top, others := rank(map[string]int{"a": 1, "b": 3, "c": 2}, 2); len(top) != 2 || top[0].Name != "b" || others != 1 {
+	if top, others := rank(map[string]held{"a": {Todo: 1}, "b": {Refused: 3}, "c": {Todo: 2}}, held{Todo: 4, Refused: 3}, 2); len(top) != 2 || top[0].Name != "b" || others != (held{Todo: 2}) {
 		t.Errorf("%v and %d", top, others)
 	}
 }
