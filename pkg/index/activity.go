@@ -81,14 +81,24 @@ func (db *DB) SaveConsulted(ctx context.Context, mailboxes []string, at time.Tim
 	return nil
 }
 
-// MailboxState is how the messages of a mailbox stand.
+// MailboxState is how the messages in the queue of a mailbox stand: those taken from it
+// that were not passed on, and those that were passed to it.
 type MailboxState struct {
 	Counts    map[greffe.State]int // of messages
 	OldestAt  time.Time            // when the oldest message that a person must see to was taken; zero when there is none
 	Consulted time.Time            // when somebody who works the queue last looked into it; zero when not known
 }
 
-// Mailbox returns how the messages of a mailbox stand.
+// UnattendedFor reports whether something has waited for a person for longer than d in the
+// queue of the mailbox while nobody looked into it. Never when nothing waits, nor when d is
+// not positive.
+func (s MailboxState) UnattendedFor(d time.Duration, now time.Time) bool {
+	return d > 0 && !s.OldestAt.IsZero() && now.Sub(s.OldestAt) > d && now.Sub(s.Consulted) > d
+}
+
+const oldestAtDesk = `SELECT received_at FROM messages WHERE desk = $1 AND state = $2 ORDER BY received_at LIMIT 1`
+
+// Mailbox returns how the messages in the queue of a mailbox stand.
 func (db *DB) Mailbox(ctx context.Context, mailbox string) (MailboxState, error) {
 	var s MailboxState
 	fail := func(err error) (MailboxState, error) { return MailboxState{}, fmt.Errorf("read mailbox: %w", err) }
@@ -98,7 +108,7 @@ func (db *DB) Mailbox(ctx context.Context, mailbox string) (MailboxState, error)
 	}
 	for _, state := range []greffe.State{greffe.StateTodo, greffe.StateRefused, greffe.StateIncident} {
 		var at int64
-		err := db.read.QueryRowContext(ctx, `SELECT received_at FROM messages WHERE mailbox = $1 AND state = $2 ORDER BY received_at LIMIT 1`, mailbox, string(state)).Scan(&at)
+		err := db.read.QueryRowContext(ctx, oldestAtDesk, mailbox, string(state)).Scan(&at)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 		case err != nil:

@@ -74,8 +74,48 @@ func TestMailboxState(t *testing.T) {
 		if s.Counts[greffe.StateTodo] != 1 || s.Counts[greffe.StateRefused] != 1 || !s.OldestAt.Equal(m.ReceivedAt) || !s.Consulted.Equal(start.Add(time.Hour)) {
 			t.Errorf("%+v, oldest want %v", s, m.ReceivedAt)
 		}
+		// What is passed to another service waits there, since it was taken, and not here any more.
+		move := greffe.Triaged{ID: "m", Message: first.ID, Verb: greffe.VerbMove, To: "b@ch.example", By: "claire", At: start.Add(2 * time.Hour)}
+		if fresh, err := db.SaveTriage(t.Context(), move); err != nil || !fresh {
+			t.Fatalf("%v, %v", fresh, err)
+		}
+		left, err := db.Message(t.Context(), second.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := db.Mailbox(t.Context(), "a@ch.example"); err != nil || s.Counts[greffe.StateTodo] != 1 || s.Counts[greffe.StateRefused] != 0 || !s.OldestAt.Equal(left.ReceivedAt) {
+			t.Errorf("where it was passed on: %+v, oldest want %v, %v", s, left.ReceivedAt, err)
+		}
+		if s, err := db.Mailbox(t.Context(), "b@ch.example"); err != nil || s.Counts[greffe.StateRefused] != 1 || !s.OldestAt.Equal(m.ReceivedAt) {
+			t.Errorf("where it was passed to: %+v, oldest want %v, %v", s, m.ReceivedAt, err)
+		}
 		if s, err := db.Mailbox(t.Context(), "none@ch.example"); err != nil || !s.OldestAt.IsZero() || !s.Consulted.IsZero() || len(s.Counts) != 0 {
 			t.Errorf("an unknown mailbox: %+v, %v", s, err)
 		}
 	})
+}
+
+// TestUnattended: a mailbox where nothing waits is never unattended, and one that nobody
+// ever opened not before something has waited there for long enough.
+func TestUnattended(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	ago := func(d time.Duration) time.Time { return start.Add(-d) }
+	for name, c := range map[string]struct {
+		oldest, consulted time.Time
+		after             time.Duration
+		want              bool
+	}{
+		"nothing waits, nobody looked": {after: 7 * day},
+		"nothing waits":                {consulted: ago(30 * day), after: 7 * day},
+		"waits since yesterday":        {oldest: ago(day), after: 7 * day},
+		"waits for long":               {oldest: ago(8 * day), after: 7 * day, want: true},
+		"waits for long, was seen":     {oldest: ago(8 * day), consulted: ago(day), after: 7 * day},
+		"both long ago":                {oldest: ago(9 * day), consulted: ago(8 * day), after: 7 * day, want: true},
+		"not to be told":               {oldest: ago(9 * day)},
+	} {
+		if got := (MailboxState{OldestAt: c.oldest, Consulted: c.consulted}).UnattendedFor(c.after, start); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }

@@ -81,6 +81,7 @@ func TestNoPlanReadsAWholeTable(t *testing.T) {
 		add("words that begin with a word", `SELECT MIN(word) FROM message_words WHERE word > $1 AND word < $2`, arguments{"ma", "mb"}, nil)
 		add("day of a mailbox", `SELECT l.uid FROM listed l LEFT JOIN messages m ON m.id = l.message_id WHERE l.mailbox = $1 AND l.day_at >= $2 AND l.day_at < $3`,
 			arguments{boxes[0], int64(1), int64(2)}, nil)
+		add("oldest in the queue of a mailbox", oldestAtDesk, arguments{boxes[0], string(greffe.StateTodo)}, nil)
 		add("copies", `SELECT d.id FROM documents d WHERE d.duplicate_of = $1 AND d.duplicate_of <> '' ORDER BY d.id LIMIT 100`, arguments{"x"}, nil)
 		add("answer of a mail", `SELECT key FROM answers WHERE mail_id = $1`, arguments{"x"}, nil)
 		for name, where := range map[string]string{

@@ -68,7 +68,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	if err := c.record(v, "read", string(d.ID), "ok", ""); err != nil {
 		return err
 	}
-	c.consulted(v, m.Origin.Mailbox)
+	c.consulted(v, m.Queue.Mailbox)
 	taken, err := c.openToDecide(r, v, m.Message) // before the list is read, which shows it
 	if err != nil {
 		return err

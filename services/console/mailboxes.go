@@ -63,7 +63,7 @@ func (c *Console) mailboxViews(ctx context.Context, lines []serviceLine, now tim
 			return nil, err
 		}
 		b.Todo = b.Counts[greffe.StateTodo] + b.Counts[greffe.StateRefused] + b.Counts[greffe.StateIncident]
-		b.Unattended = b.Todo > 0 && now.Sub(b.Consulted) > c.cfg.Unattended && now.Sub(b.OldestAt) > c.cfg.Unattended
+		b.Unattended = b.UnattendedFor(c.cfg.Unattended, now)
 		for _, l := range lines {
 			if l.Service == "fetcher" && l.Instance == m {
 				b.Standing, b.Class, b.Silent = l.Standing, l.Class, l.Silent

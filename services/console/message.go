@@ -58,7 +58,7 @@ func (c *Console) showMessage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err := c.record(v, "read", string(m.ID), "ok", ""); err != nil {
 		return err
 	}
-	c.consulted(v, m.Origin.Mailbox)
+	c.consulted(v, m.Queue.Mailbox)
 	taken, err := c.openToDecide(r, v, m.Message)
 	if err != nil {
 		return err

@@ -254,3 +254,27 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("%v and %d", top, others)
 	}
 }
+
+// TestLookIsOfTheQueue: who opens what was passed to her service has looked into the mailbox
+// in whose queue it stands, not into the one it came to.
+func TestLookIsOfTheQueue(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"document", "message"} {
+		w := newWorld(t)
+		a := w.receive(mail{mailbox: cardio, subject: "x", docs: []doc{{facts: cda1("1", 1, "Refusé", maelle), bytes: []byte("<a/>"), outcomes: []greffe.Outcome{unknownPatient}}}})
+		if _, err := w.db.SaveTriage(t.Context(), greffe.Triaged{ID: "m", Message: a.ID, Verb: greffe.VerbMove, To: radio, By: "claire", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		v := w.as("radio")
+		before, err := w.db.Mailbox(t.Context(), radio)
+		if err != nil || !before.Consulted.IsZero() || before.OldestAt.IsZero() {
+			t.Fatalf("%+v, %v", before, err)
+		}
+		v.page(map[string]string{"document": "/documents/" + string(a.Documents[0]), "message": "/messages/" + string(a.ID)}[page])
+		for mailbox, looked := range map[string]bool{radio: true, cardio: false} {
+			if s, err := w.db.Mailbox(t.Context(), mailbox); err != nil || s.Consulted.IsZero() == looked {
+				t.Errorf("%s: %s was looked into at %v, %v", page, mailbox, s.Consulted, err)
+			}
+		}
+	}
+}
