@@ -271,7 +271,7 @@ func (b *boxSummary) incidents() (n int) {
 
 // unseen reports whether something waits and nobody looked for too long.
 func (b *boxSummary) unseen(s *summary) bool {
-	return s.unattended > 0 && !b.state.OldestAt.IsZero() && s.now.Sub(b.state.OldestAt) > s.unattended && s.now.Sub(b.state.Consulted) > s.unattended
+	return b.state.UnattendedFor(s.unattended, s.now)
 }
 
 // ends are what ends soon, in French.
@@ -325,6 +325,8 @@ func (b *boxSummary) trouble() string {
 }
 
 // text is the mail. It names mailboxes and counts; no sender, subject, patient or document.
+// The link names a mailbox by its key, as the queue of the console does: addresses of pages
+// are written to logs.
 func (s *summary) text(console string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Bonjour,\n\nVoici ce qui attend une personne dans les boîtes dont vous répondez, le %s à %s.\n", s.now.Format("02/01/2006"), s.now.Format("15 h 04"))
@@ -364,7 +366,7 @@ func (s *summary) text(console string) string {
 			fmt.Fprintf(&b, "  %s\n", t)
 		}
 		if console != "" {
-			fmt.Fprintf(&b, "  %s/file?%s\n", strings.TrimRight(console, "/"), url.Values{"etat": {"a-traiter"}, "bal": {m.Address}}.Encode())
+			fmt.Fprintf(&b, "  %s/file?%s\n", strings.TrimRight(console, "/"), url.Values{"etat": {"a-traiter"}, "bal": {greffe.MailboxKey(m.Address)}}.Encode())
 		}
 	}
 	b.WriteString("\nCe message est envoyé automatiquement, une fois par jour : n’y répondez pas.\n")

@@ -121,7 +121,7 @@ func TestDailySummary(t *testing.T) {
 	if err != nil || subject != "Greffe : 2 messages attendent une personne" {
 		t.Errorf("subject %q, %v", subject, err)
 	}
-	for _, want := range []string{boxAddress + " (Cardiologie)", "À traiter : 2, dont le plus ancien", "Patient inconnu : 2", "https://greffe.example/file?bal=dpi%40ch-test.example&etat=a-traiter", "ne relève pas cette boîte"} {
+	for _, want := range []string{boxAddress + " (Cardiologie)", "À traiter : 2, dont le plus ancien", "Patient inconnu : 2", "https://greffe.example/file?bal=" + greffe.MailboxKey(boxAddress) + "&etat=a-traiter\r\n", "ne relève pas cette boîte"} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
