@@ -26,9 +26,10 @@ const (
 
 // mayRetry reports whether a person may have the document sent to the DI (again): not
 // while it is on its way, not once the DI has it, and not when it is no CDA, which no
-// DI would know the patient of, nor when the antivirus did not call it clean. An incident may always be tried again.
+// DI would know the patient of. What is masked or suspect goes nowhere. Another incident
+// may always be tried again.
 func mayRetry(d index.Document) bool {
-	if greffe.Unsafe(d.Facts.Findings) {
+	if greffe.Unsafe(d.Facts.Findings) || d.Facts.Marked(greffe.MaskedToProfessionals) {
 		return false
 	}
 	switch d.State {

@@ -27,6 +27,7 @@ type documentPage struct {
 	Twins     []twinView
 	Compared  []comparedView // identities that do not say the same
 	Masks     []greffe.Code
+	Withheld  bool // masked to professionals: it waits for a person, and nothing she decides sends it
 	MayRetry  bool
 	MayFile   bool
 	Sent      bool // a DI has answered, or failed to
@@ -83,6 +84,7 @@ func (c *Console) showDocument(w http.ResponseWriter, r *http.Request, v *visit)
 	p.At = deliveriesOf(m, d.ID)
 	p.Taken, p.DocRev, p.MayReopen, p.Here = taken, documentRevision(m, d.ID), mayReopen(d), r.URL.RequestURI()
 	p.MayAttach = mayAttach(d)
+	p.Withheld = d.State.Waits() && d.Facts.Marked(greffe.MaskedToProfessionals)
 	if p.Beside, err = c.readBeside(r, v, m.Message); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ var causesExplained = []struct {
 	{greffe.CauseNoINS, "Le document n’a pas d’INS, ou il lui manque des traits. Une personne doit dire de qui il s’agit."},
 	{greffe.CauseNoPatient, "Rien ne dit à la machine de qui parle la pièce : un PDF seul, une photo, un texte. Lisez-la, puis choisissez le patient."},
 	{greffe.CauseRefused, "Le DI a refusé le document pour une autre raison ; elle est écrite. Corrigez-la dans le DI ou faites-la corriger, puis renvoyez."},
-	{greffe.CauseMasked, "L’auteur a masqué ce document aux professionnels : il n’est jamais envoyé au DI, quoi que l’on décide. Voyez avec le médecin responsable ce qu’il faut en faire, et prévenez l’expéditeur."},
+	{greffe.CauseMasked, "L’auteur a masqué ce document aux professionnels : il n’est jamais envoyé au DI, quoi que l’on décide, et Greffe n’en propose pas l’envoi. Voyez avec le médecin responsable ce qu’il faut en faire. « Refuser, et l’écrire à l’expéditeur… » demande un nouvel envoi sans ce masquage ; « Classer sans suite… » clôt l’affaire."},
 	{greffe.CauseVersion, "Le document se dit une nouvelle version, mais ne va pas avec celles déjà reçues. Comparez-les avant d’envoyer."},
 	{greffe.CauseControl, "Un contrôle a trouvé une anomalie dans le fichier (PDF protégé, archive incomplète…). Elle est décrite dans « Remarques »."},
 	{greffe.CauseSuspect, "L’antivirus y a trouvé quelque chose, ou n’a pas pu l’analyser. N’ouvrez rien : prévenez le responsable de la sécurité informatique."},
@@ -78,7 +78,7 @@ var decisionsExplained = []struct {
 	Undo string
 }{
 	{greffe.VerbAttach, "Comparer et choisir le patient…", "Vous dites de qui parle le document ; il part au DI sous cette identité.", "Ne s’annule pas."},
-	{greffe.VerbRetry, "Envoyer, Renvoyer au DI ou Réessayer", "Greffe refait ses contrôles, puis envoie. À choisir quand la cause a été corrigée.", "Ne s’annule pas."},
+	{greffe.VerbRetry, "Envoyer, Renvoyer au DI ou Réessayer", "Greffe refait ses contrôles, puis envoie. À choisir quand la cause a été corrigée. N’est pas proposé pour un document masqué aux professionnels ou suspect.", "Ne s’annule pas."},
 	{greffe.VerbDismiss, "Classer sans suite…", "Le document n’entre pas dans le dossier. L’expéditeur n’en sait rien. Le motif est conservé.", "Peut être annulé."},
 	{greffe.VerbReopen, "Annuler le classement", "Le document classé revient dans « À traiter ».", "Il suffit de le classer de nouveau."},
 	{greffe.VerbRefuse, "Refuser, et l’écrire à l’expéditeur…", "L’expéditeur reçoit un avis de refus avec votre motif. N’y écrivez ni nom ni INS.", "Ne s’annule pas."},

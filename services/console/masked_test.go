@@ -3,9 +3,11 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
@@ -86,5 +88,40 @@ func TestMaskedToProfessionals(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is masked is sent by nobody: not from its page, not among others, not by a script.
+func TestMaskedIsNotSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := consume(w, bus.Decided, nil)
+	facts := cda1("1", 1, "Confidence", maelle)
+	facts.Confidentiality = append(facts.Confidentiality, greffe.Code{Code: greffe.MaskedToProfessionals})
+	held := greffe.Outcome{State: greffe.StateTodo, Code: "masked", Text: "Masqué."}
+	masked := w.receive(mail{subject: "x", docs: []doc{{facts: facts, bytes: []byte("<m/>"), outcomes: []greffe.Outcome{held}}}})
+	plain := w.receive(mail{subject: "y", docs: []doc{{facts: cda1("2", 1, "Lettre", maelle), bytes: []byte("<p/>"), outcomes: []greffe.Outcome{unknownPatient}}}})
+	v := w.as("claire")
+	at := string(masked.Documents[0])
+	if r := v.post("/documents/"+at+"/decision", url.Values{"decision": {"retry"}}); r.StatusCode != http.StatusConflict {
+		t.Errorf("from its page: %d", r.StatusCode)
+	}
+	page := parse(t, v.post("/file/groupe", url.Values{"m": {string(masked.ID), string(plain.ID)}}).body)
+	to := v.post(attr(find(page, ".decision form")[0], "action"), url.Values{"decision": {"retry"}}).Header.Get("Location")
+	if said := content(v.page(to)); !strings.Contains(said, "Décision prise pour 1 message sur 2. 1 message ne se prêtait pas à cette décision.") {
+		t.Errorf("among others: %s", said)
+	}
+	if d := <-got; d.Document != plain.Documents[0] {
+		t.Errorf("sent: %s", d.Document)
+	}
+	var d apiDoc
+	s := w.script("secretary", cardio)
+	s.must(http.StatusOK, &d, "GET", "/api/v1/documents/"+at, nil)
+	if slices.Contains(d.Allowed, greffe.VerbRetry) || slices.Contains(d.Allowed, greffe.VerbAttach) || !slices.Contains(d.Allowed, greffe.VerbRefuse) || !slices.Contains(d.Allowed, greffe.VerbDismiss) {
+		t.Errorf("a script may %v", d.Allowed)
+	}
+	s.refused(http.StatusConflict, "state", "POST", "/api/v1/documents/"+at+"/decisions", map[string]any{"decision": "retry", "revision": d.Revision}, "Idempotency-Key", "cle-00001")
+	if len(got) != 0 {
+		t.Errorf("%d decisions too many", len(got))
 	}
 }

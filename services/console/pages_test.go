@@ -236,10 +236,14 @@ func TestDocumentPage(t *testing.T) {
 	}
 
 	masked := content(v.page("/documents/" + string(ids["Lettre masquée"])))
-	for _, want := range []string{"Masqué aux professionnels", "Non visible par le patient", "xdm.masked", "Envoyer au DI"} {
+	for _, want := range []string{"Masqué aux professionnels", "Non visible par le patient", "xdm.masked", "il n’est jamais envoyé au DI", "Refuser, et l’écrire à l’expéditeur…"} {
 		if !strings.Contains(masked, want) {
 			t.Errorf("the masked document does not say %q", want)
 		}
+	}
+	// No rule of the integrator lets it through: nothing offers to send it, and it is not sent.
+	if strings.Contains(masked, "Envoyer au DI") || strings.Contains(masked, "Comparer et choisir le patient") || strings.Contains(masked, "Un envoi ne s’annule pas") {
+		t.Error("to send the masked document is offered")
 	}
 	got := v.get("/documents/" + string(ids["Courrier scanné"]) + "/telechargement")
 	if got.Header.Get("Content-Disposition") != `attachment; filename="courrier de sortie.pdf"` || !strings.HasPrefix(got.body, "%PDF") || !strings.HasPrefix(got.Header.Get("Repr-Digest"), "sha-256=:") {
