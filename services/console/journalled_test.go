@@ -84,7 +84,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"POST /systeme/jetons", "", nil, "-", "", ""}, {"POST /systeme/jetons/{jeton}/revocation", "", nil, "-", "", ""}, // TestTokensPage
 		{"GET /systeme/boites", "/systeme/boites", root, "read", "", "mailboxes"},
 		{"GET /tableau", "/tableau", root, "read", "", "dashboard"},
-		{"POST /systeme/incidents/rejouer", "", nil, "-", "", ""}, // TestReplay…
+		{"POST /systeme/incidents/rejouer", "", nil, "-", "", ""}, // TestAllDeadLetters…
 		{"GET /metrics", "", nil, "-", "", ""},                    // counts only
 		{"GET /systeme/di", "/systeme/di", root, "read", "", "di"},
 		{"POST /systeme/di/{nom}/pause", "/systeme/di/dpi/pause", root, "di-paused", "dpi", ""},
@@ -106,7 +106,7 @@ func TestEveryRouteIsJournalled(t *testing.T) {
 		{"POST /messages/{id}/original", "", nil, "-", "", ""},                             // TestSuspect…
 		{"POST /messages/{id}/parties/{n}", "", nil, "-", "", ""},                          // the same
 		{"POST /documents/{id}/telechargement", "", nil, "-", "", ""},                      // the same
-		{"POST /systeme/incidents/{id}/rejouer", "", nil, "-", "", ""},                     // TestReplay…
+		{"POST /systeme/incidents/{id}/rejouer", "", nil, "-", "", ""},                     // TestDeadLetters…
 		{"POST /recherche", "", nil, "-", "", ""}, {"POST /journal", "", nil, "-", "", ""}, // lead to the GET
 		{"GET /connexion", "", nil, "-", "", ""}, {"GET /session", "", nil, "-", "", ""}, // nobody's data
 		{"GET /{$}", "", nil, "-", "", ""}, {"GET /aide", "", nil, "-", "", ""}, {"GET /aide/secretaire", "", nil, "-", "", ""}, {"GET /aide/professionnel", "", nil, "-", "", ""}, {"GET /aide/auditeur", "", nil, "-", "", ""}, //

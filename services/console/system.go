@@ -42,7 +42,9 @@ type systemPage struct {
 var topicWords = map[string]string{
 	"received": "lecture et conservation d’un message reçu", "parsed": "archivage d’un message lu",
 	"archived": "envoi au DI ou rangement d’un message archivé", "delivered": "suites d’un envoi au DI",
-	"decided": "application d’une décision", "confirmed": "envoi d’un accusé confirmé", "listed": "décompte des messages vus sur le serveur",
+	"decided": "application d’une décision sur un document", "triaged": "application d’une décision sur un message", "placed": "mise à jour des pages après une décision",
+	"confirmed": "envoi d’un accusé confirmé", "settled": "inscription au journal d’un message marqué ou déplacé dans sa boîte",
+	"wanted": "préparation d’un dossier de preuve ou vérification d’un message", "listed": "décompte des messages vus sur le serveur",
 }
 
 // showSystem shows the state of the machine to administrators: no names, no
@@ -82,11 +84,16 @@ func subjectOf(payload []byte) string {
 		Received struct {
 			ID string `json:"id"`
 		} `json:"received"`
+		Message json.RawMessage `json:"message"` // its id, its state or what it says
 	}
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return ""
 	}
-	for _, id := range []string{e.Document, e.Received.ID, e.ID} {
+	message := ""
+	if len(e.Message) > 0 && json.Unmarshal(e.Message, &message) != nil {
+		message = ""
+	}
+	for _, id := range []string{e.Document, e.Received.ID, message, e.ID} {
 		if safeID(id) != "" {
 			return id
 		}
