@@ -535,6 +535,13 @@ func consoleConfig(cfg *Config) (console.Config, error) {
 		}
 		out.Proxies = append(out.Proxies, p)
 	}
+	out.Services = []string{"storage"}
+	if len(cfg.DI) > 0 {
+		out.Services = append(out.Services, "integrator")
+	}
+	if len(notifierConfig(cfg).Mailboxes) > 0 {
+		out.Services = append(out.Services, "notifier")
+	}
 	for _, m := range cfg.Mailboxes {
 		out.Mailboxes = append(out.Mailboxes, m.Address)
 		for _, p := range m.Professionals {

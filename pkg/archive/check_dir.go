@@ -23,7 +23,7 @@ func (d *dirStore) Check(ctx context.Context) []Check {
 	}
 	return []Check{d.checkWrite(), d.checkSpace(), d.checkRights(), {
 		Name: "Protection contre l'effacement",
-		OK:   true,
+		OK:   true, Unlocked: true,
 		Text: "Greffe ne réécrit jamais un fichier de ce dossier et n'en efface aucun avant la fin de sa conservation, mais un administrateur de la machine le peut, " +
 			"et il peut changer les dates de conservation ou l'horloge : une altération serait détectée, pas empêchée. Pour une conservation que personne ne peut abréger, " +
 			"utilisez un stockage S3 avec verrouillage d'objets (archive.s3, mode compliance).",
@@ -58,8 +58,9 @@ func (d *dirStore) checkWrite() Check {
 }
 
 func (d *dirStore) checkRetention() Check {
-	c := Check{Name: "Durée de conservation", OK: true, Text: "Aucune : rien n'est verrouillé (mode none). Réservez ce mode aux essais."}
+	c := Check{Name: "Durée de conservation", OK: true, Unlocked: true, Text: "Aucune : rien n'est verrouillé (mode none). Réservez ce mode aux essais."}
 	if d.retention > 0 {
+		c.Unlocked = false
 		c.Text = "Ce qui arrive aujourd'hui est conservé jusqu'au " + lockEnd(time.Now(), d.retention).Format("02/01/2006") +
 			" au moins ; les dates prolongées sont dans des fichiers .<nom>.lock, à sauvegarder avec l'archive."
 	}

@@ -57,7 +57,7 @@ func (s *s3Store) Check(ctx context.Context) []Check {
 		Check{Name: "Écriture dans le bucket", OK: true, Text: "Objet d'essai écrit, somme SHA-256 relue sur le serveur."},
 		probe.checkOnce(ctx, o), probe.checkChecksum(ctx))
 	if s.mode == "" {
-		return append(checks, Check{Name: "Protection contre l'effacement", OK: true,
+		return append(checks, Check{Name: "Protection contre l'effacement", OK: true, Unlocked: true,
 			Text: "Le verrouillage d'objets n'est pas demandé (mode none) : quiconque a la clé du bucket peut effacer l'archive. Réservez ce mode aux essais ; en production, choisissez le mode compliance."})
 	}
 	if checks = append(checks, probe.checkDelete(ctx, o)); good() {

@@ -186,6 +186,10 @@ type Check struct {
 	// Later: not OK because the store did not answer. The same check may pass later;
 	// it says nothing about what the store promises.
 	Later bool
+
+	// Unlocked: OK, and Text says that nothing but Greffe keeps what is stored from being
+	// removed. Without such a check all of them OK mean that the store proved its lock.
+	Unlocked bool
 }
 
 // Errors of a Store, to be told apart with errors.Is.

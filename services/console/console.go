@@ -58,6 +58,7 @@ type Config struct {
 	IdleTimeout time.Duration    // a session in which nothing is done is locked after it; 0 means 10 minutes
 	Lifetime    time.Duration    // a session ends after it in any case; 0 means 12 hours
 	Mailboxes   []string         // addresses offered in the filter of the queue
+	Services    []string         // that are missed when they say nothing, besides the reading and the mailboxes: "storage", "integrator", "notifier"
 	About       map[string]About // what is known of each mailbox, by address
 
 	OIDC OIDC // who else vouches for persons; without an Issuer only local accounts

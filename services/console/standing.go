@@ -87,10 +87,10 @@ func (s *standings) silent(key string, now time.Time) (since time.Time, silent b
 	return since, ok && now.Sub(since) > bus.StandingAge
 }
 
-// expected are the standings that there must be: of the reading of messages, and of
-// each configured mailbox.
+// expected are the standings that there must be: of the reading of messages, of the other
+// services that are configured, and of each configured mailbox.
 func (c *Console) expected() []string {
-	keys := []string{"parser"}
+	keys := append([]string{"parser"}, c.cfg.Services...)
 	for _, m := range c.cfg.Mailboxes {
 		keys = append(keys, "fetcher "+m)
 	}
@@ -118,8 +118,10 @@ func (c *Console) notices(v *visit) []notice {
 			out[i].Since = since
 		}
 	}
-	if since, ok := s.silent("parser", now); ok {
-		add("La lecture des messages est arrêtée : les nouveaux messages attendent. Rien n’est perdu ; prévenez l’administrateur.", since)
+	for _, x := range stopped {
+		if since, ok := s.silent(x.service, now); ok {
+			add(x.text, since)
+		}
 	}
 	for _, st := range s.all {
 		if st.Waiting != "" && (st.Service != "fetcher" || v.reaches(st.Instance)) {
@@ -132,6 +134,14 @@ func (c *Console) notices(v *visit) []notice {
 		}
 	}
 	return out
+}
+
+// stopped says what waits while a service is silent. The answers to senders keep nothing
+// waiting of whoever works the queue: their silence is on the System page.
+var stopped = []struct{ service, text string }{
+	{"parser", "La lecture des messages est arrêtée : les nouveaux messages attendent. Rien n’est perdu ; prévenez l’administrateur."},
+	{"storage", "L’archivage des messages est arrêté : les nouveaux messages attendent. Rien n’est perdu ; prévenez l’administrateur."},
+	{"integrator", "Les envois au DI sont arrêtés : les documents attendent. Rien n’est perdu ; prévenez l’administrateur."},
 }
 
 // waitReason says why a message that was received is not read yet; "" when it is about
@@ -151,7 +161,7 @@ func (c *Console) waitReason() string {
 	return ""
 }
 
-var standingWords = map[string]string{"parser": "Lecture des messages", "fetcher": "Relève", "integrator": "Dossier informatisé", "storage": "Archive et journal", "notifier": "Réponses aux expéditeurs", "verify": "Vérification de l’archive"}
+var standingWords = map[string]string{"parser": "Lecture des messages", "fetcher": "Relève", "integrator": "Dossier informatisé", "storage": "Archive et journal", "archive": "Stockage de l’archive", "notifier": "Réponses aux expéditeurs", "verify": "Vérification de l’archive"}
 
 // serviceLine is a standing as the System page shows it.
 type serviceLine struct {

@@ -70,18 +70,18 @@ func TestTroubleIsTold(t *testing.T) {
 // and above the queue once it should have spoken.
 func TestSilenceIsTold(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	if page := text(w.as("root").page("/systeme")); strings.Count(page, "signe de vie") != 3 {
-		t.Errorf("parser and two mailboxes are silent, the System page says %q", page)
+	w := newWorldWith(t, func(c *Config) { c.Services = []string{"storage", "integrator", "notifier"} })
+	if page := text(w.as("root").page("/systeme")); strings.Count(page, "signe de vie") != 6 || !strings.Contains(page, "Archive et journal ne donne pas signe de vie") || !strings.Contains(page, "Réponses aux expéditeurs ne donne pas signe de vie") {
+		t.Errorf("four services and two mailboxes are silent, the System page says %q", page)
 	}
-	c := &Console{cfg: Config{Mailboxes: []string{cardio, radio}}}
+	c := &Console{cfg: Config{Mailboxes: []string{cardio, radio}, Services: []string{"storage", "integrator", "notifier"}}}
 	v := &visit{places: []string{cardio}}
 	start := time.Now().Add(-bus.StandingAge - time.Minute)
 	log := slog.New(slog.DiscardHandler)
 	c.standings.set(nil, nil, c.expected(), start, log)
-	c.standings.set([]bus.Standing{{Service: "fetcher", Instance: radio}}, nil, c.expected(), time.Now(), log)
+	c.standings.set([]bus.Standing{{Service: "fetcher", Instance: radio}, {Service: "integrator", Instance: "dpi"}}, nil, c.expected(), time.Now(), log)
 	got := c.notices(v)
-	if len(got) != 2 || !strings.Contains(got[0].Text, "lecture des messages est arrêtée") || !strings.Contains(got[1].Text, cardio) {
+	if len(got) != 3 || !strings.Contains(got[0].Text, "lecture des messages est arrêtée") || !strings.Contains(got[1].Text, "archivage des messages est arrêté") || !strings.Contains(got[2].Text, cardio) {
 		t.Errorf("notices %+v", got)
 	}
 	// A bus that does not answer is the trouble then, not who could not speak on it.

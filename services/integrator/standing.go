@@ -61,10 +61,13 @@ func (i *Integrator) standing(ctx context.Context) []bus.Standing {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	queues, err := i.index.Queues(ctx)
-	if err != nil {
-		return nil // the index speaks for itself
-	}
 	var out []bus.Standing
+	if err != nil { // it is not silent for all that
+		for _, t := range i.targets {
+			out = append(out, bus.Standing{Service: "integrator", Instance: t.Name, Trouble: "L’index ne répond pas : rien n’est envoyé à ce DI, rien n’est perdu. Vérifier la base de données."})
+		}
+		return out
+	}
 	for _, q := range queues {
 		if st, ok := Standing(q); ok {
 			out = append(out, st)

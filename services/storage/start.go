@@ -33,9 +33,14 @@ func (s *Storage) proven(ctx context.Context) error {
 		host = "storage"
 	}
 	for wait := s.pause; ; wait = min(2*wait, 30*time.Second) {
-		later, err := judge(s.store.Check(ctx))
-		if err != nil || later == nil {
+		checks := s.store.Check(ctx)
+		later, err := judge(checks)
+		if err != nil {
 			return err
+		}
+		if later == nil {
+			s.promise.set(checks, time.Now())
+			return nil
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -13,7 +13,8 @@
 // hole. The manifest is the commit point: once a message has one, it is the truth
 // about that message, also when the message is read again later.
 //
-// It seals the journal, too: see Sealer and package evidence.
+// It seals the journal, too: see Sealer and package evidence. And it has the archive prove
+// its lock again each hour, for the System page.
 //
 // Verify compares the archive, its manifests and the index, and says which object
 // is missing or different.
@@ -85,6 +86,9 @@ type Storage struct {
 	pause time.Duration // before an archive that does not answer is asked again at start
 	began atomic.Bool   // Run writes
 
+	every, again time.Duration // between two checks of the archive, and after one that failed
+
+	promise  promise
 	sealing  sealing
 	verified verified
 
@@ -100,7 +104,7 @@ func New(cfg Config, b *bus.Bus, store archive.Store, db *index.DB, log *slog.Lo
 		cfg.Zone = time.UTC
 	}
 	packDefaults(&cfg.Packs)
-	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second}
+	return &Storage{cfg: cfg, bus: b, store: store, index: db, log: log.With(slog.String("service", "storage")), pause: time.Second, every: promiseEvery, again: promiseAgain}
 }
 
 // Began reports whether Run has begun to write, which a start in compliance mode does
@@ -130,6 +134,7 @@ func (s *Storage) Run(ctx context.Context) error {
 	// The spooled copy goes only after "archived" is on the bus: a consumer of
 	// that event is what comes after it in any crash.
 	g.Go(func() error { return bus.Consume(ctx, s.bus, bus.Archived, consumer("storage-drop"), s.onArchived) })
+	g.Go(func() error { s.promises(ctx); return nil })
 	if s.cfg.Sealer != nil {
 		g.Go(func() error { s.seals(ctx); return nil })
 		g.Go(func() error { s.answer(ctx); return nil })
