@@ -278,9 +278,10 @@ func TestNoAntivirusIsTold(t *testing.T) {
 			in.start()
 			defer in.halt()
 			admin := in.login("admin")
-			in.until("the System page says so", func() (bool, string) {
+			in.until("the System page warns of it", func() (bool, string) {
 				_, page := get(t, admin, in.console()+"/systeme")
-				return bytes.Contains(page, []byte("Aucun antivirus n’est configuré")), ""
+				line, _, said := bytes.Cut(page, []byte("Aucun antivirus n’est configuré"))
+				return said && bytes.HasPrefix(line[bytes.LastIndex(line, []byte("<li class=")):], []byte(`<li class="care">`)), ""
 			})
 			if r := checkAntivirus(context.Background(), in.cfg); len(r) != 1 || !r[0].OK || !strings.Contains(r[0].Text, "aucun antivirus n'est configuré") {
 				t.Errorf("check says %+v", r)

@@ -208,7 +208,7 @@ func (g *guard) forget(key string) {
 func (g *guard) standing() bus.Standing {
 	s := bus.Standing{Service: "parser", Instance: hostname()}
 	if g == nil {
-		s.Text = "Aucun antivirus n’est configuré (antivirus.clamd) : les pièces sont lues sans être analysées."
+		s.Warning = "Aucun antivirus n’est configuré : les pièces sont lues sans être analysées. Installer clamd et donner son adresse (antivirus.clamd)."
 		return s
 	}
 	g.mu.Lock()
