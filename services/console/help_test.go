@@ -193,8 +193,10 @@ func TestHelpPictures(t *testing.T) {
 			s.waitPDF()
 		}
 		s.do(chromedp.Sleep(2 * time.Second)) // painted, for the picture
-		quality := int64(25)
-		r, err := chromedp.Call(s.ctx, cdp.CaptureScreenshot, cdp.CaptureScreenshotParams{Format: cdp.CaptureScreenshotFormatWebp, Quality: &quality})
+		quality := int64(18)
+		// As large as the help shows it: the whole page of the help stays light (TestPageWeight).
+		clip := &cdp.Viewport{Width: 1366, Height: 768, Scale: .6}
+		r, err := chromedp.Call(s.ctx, cdp.CaptureScreenshot, cdp.CaptureScreenshotParams{Format: cdp.CaptureScreenshotFormatWebp, Quality: &quality, Clip: clip})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,6 +83,23 @@ function show() {
   list.querySelector("a.open")?.focus();
 }
 
+// What somebody reads stays where it is on the screen: when something above it changes its
+// height, the list scrolls by as much. That is the line with the focus, else the one under
+// the pointer, else the first that is wholly seen.
+function steady(change) {
+  const seen = (e) => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight; };
+  const list = rows();
+  const read = list && ([document.activeElement?.closest("#lignes > *"), list.querySelector(":scope > :hover")].find((e) => e && seen(e)) || [...list.children].find(seen));
+  const before = read?.getBoundingClientRect().top;
+  change();
+  if (!read?.isConnected) return;
+  const by = read.getBoundingClientRect().top - before;
+  if (!by) return;
+  let scroller = read.parentElement;
+  while (scroller && !(scroller.scrollHeight > scroller.clientHeight && /auto|scroll/.test(getComputedStyle(scroller).overflowY))) scroller = scroller.parentElement;
+  (scroller || document.scrollingElement).scrollTop += by;
+}
+
 const handlers = {
   ligne(e) {
     changed(e);
@@ -118,7 +135,8 @@ function start() {
   end?.();
   fresh = new Map();
   stale = false;
-  end = stream ? follow(stream, handlers, wanted) : null;
+  const still = Object.fromEntries(Object.entries(handlers).map(([name, f]) => [name, (e) => steady(() => f(e))]));
+  end = stream ? follow(stream, still, wanted) : null;
   const b = button();
   if (b) b.addEventListener("click", show);
 }
