@@ -33,14 +33,7 @@ func (c *critic) now(s *screen, name string) {
 	if found := s.eval(accessChecks); found != "" {
 		s.t.Errorf("%s:\n%s", name, found)
 	}
-	if c.axe != "" {
-		s.run(c.axe)
-		s.run(`window.found = null; axe.run(document, {iframes: false, resultTypes: ["violations"]}).then((r) => { window.found = r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.target).join(", ")).join("\n"); }, (e) => { window.found = String(e); })`)
-		s.wait("axe", `window.found !== null`)
-		if found := s.eval(`window.found`); found != "" {
-			s.t.Errorf("%s, axe: %s", name, found)
-		}
-	}
+	c.ask(s, name, `{iframes: false, resultTypes: ["violations"]}`)
 	if kind := s.eval(`document.title.replace(/^.*—/, "") + document.querySelector("main").firstElementChild?.className + document.querySelector("h1")?.textContent`); !c.seen[kind] {
 		c.seen[kind] = true
 		c.tab(s, name)
@@ -52,6 +45,37 @@ func (c *critic) now(s *screen, name string) {
 			s.shot("page-" + name + "-" + map[int64]string{1093: "1093", 320: "320"}[size[0]])
 		}
 	}
+	s.size(1366, 768)
+}
+
+// ask asks axe-core, where it is.
+func (c *critic) ask(s *screen, name, options string) {
+	s.t.Helper()
+	if c.axe == "" {
+		return
+	}
+	s.run(c.axe)
+	s.run(`window.found = null; axe.run(document, ` + options + `).then((r) => { window.found = r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.target).join(", ")).join("\n"); }, (e) => { window.found = String(e); })`)
+	s.wait("axe", `window.found !== null`)
+	if found := s.eval(`window.found`); found != "" {
+		s.t.Errorf("%s, axe: %s", name, found)
+	}
+}
+
+// frame looks at a document that is shown inside a page of ours: all rules of WCAG 2.1 AA
+// hold for it; the header, the heading and the menu are those of the page around it.
+func (c *critic) frame(s *screen, name string) {
+	s.t.Helper()
+	c.count++
+	s.shot("page-" + name)
+	c.ask(s, name, `{iframes: false, resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}`)
+	s.size(683, 384)
+	s.narrow(name)
+	s.size(320, 640)
+	s.shot("page-" + name + "-320")
+	// Tables may be wider than a phone (WCAG 1.4.10): a value must not be broken in two.
+	s.run(`document.querySelectorAll("table").forEach((t) => { t.hidden = true; })`)
+	s.narrow(name)
 	s.size(1366, 768)
 }
 

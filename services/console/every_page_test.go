@@ -1,6 +1,9 @@
 package console
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"greffe/pkg/bus"
 	"greffe/pkg/greffe"
 	"greffe/pkg/index"
 )
@@ -42,6 +46,9 @@ type full struct {
 	question greffe.Archived // without documents
 	malware  greffe.Archived
 	masked   greffe.Archived
+	biology  greffe.Archived // a level 3 CDA, shown by its text
+	plain    greffe.Archived // a text
+	picture  greffe.Archived
 	taken    greffe.Archived // a colleague has it open
 	unread   greffe.Archived // an auditor has not been given the right to read it
 	examples map[string][]string
@@ -73,6 +80,12 @@ func newFull(t *testing.T) *full {
 			w.masked = a
 		case "Compte rendu DECOURCY Ruth":
 			w.unread = a
+		case "Résultats DECOURCY Ruth":
+			w.biology = a
+		case "Résultats HPRIM":
+			w.plain = a
+		case "Photo de plaie":
+			w.picture = a
 		}
 	}
 	yesterday := w.console.yesterday(time.Now())
@@ -92,14 +105,19 @@ func newFull(t *testing.T) *full {
 	}
 	w.as("nadia").page("/documents/" + string(w.taken.Documents[0]) + "?etat=a-traiter")
 	paul, jeanne := w.as("paul"), w.as("jeanne")
-	for v, m := range map[*visitor]greffe.Archived{paul: w.malware, jeanne: w.question} {
+	ask := func(v *visitor, m greffe.Archived) {
 		v.post("/messages/"+string(m.ID)+"/accord", url.Values{"motif": {"Réclamation du 20 novembre"}})
 	}
+	ask(paul, w.malware)
+	ask(paul, w.picture)
+	ask(jeanne, w.question)
 	for _, form := range find(jeanne.page("/accords"), "form") {
 		if a := attr(form, "action"); strings.HasSuffix(a, "/accorder") {
 			jeanne.post(a, nil)
 		}
 	}
+	w.machine()
+	w.proofs()
 	w.examples = map[string][]string{
 		"/documents/{id}":            {string(w.compare.Documents[0]) + "?etat=a-traiter", string(w.masked.Documents[0]), string(w.malware.Documents[0])},
 		"/messages/{id}":             {string(w.question.ID) + "?etat=a-traiter", string(w.masked.ID), string(w.malware.ID)},
@@ -108,6 +126,103 @@ func newFull(t *testing.T) *full {
 		"/vues/{key}":                {greffe.MailboxKey("Ma vue")},
 	}
 	return w
+}
+
+// machine gives the pages of administrators something to show: record systems with what
+// waits for them, services that speak, an event that a service gave up on, tokens.
+func (w *full) machine() {
+	w.t.Helper()
+	ctx := w.t.Context()
+	if err := w.db.ConfigureDIs(ctx, []string{"dpi", "ris"}, []string{"essai"}); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.db.PauseDI(ctx, "ris", "root", "192.0.2.7"); err != nil {
+		w.t.Fatal(err)
+	}
+	w.receive(mail{mailbox: radio, subject: "Pour le RIS", ago: 20 * time.Minute, docs: []doc{{facts: cda1("95", 1, "Radiographie", dominique), bytes: []byte("<r/>"), outcomes: []greffe.Outcome{{DI: "ris", State: greffe.StateWaiting, Code: "no answer", Text: "Le DI ne répond pas."}}}}})
+	now := time.Now()
+	w.say(
+		bus.Standing{Service: "fetcher", Instance: cardio, Text: "Relevée ; 2 messages ne sont pas encore archivés.", Success: now, Warning: "Le mot de passe n’est valable que jusqu’au 13/12/2026.",
+			Mailbox: &greffe.MailboxFigures{
+				Folders:  []greffe.FolderFigures{{Name: "INBOX", Server: 40, Waiting: 2, Oldest: now.Add(-2 * time.Hour), Compared: now}, {Name: "INBOX/Dr Martin", Server: 3, Compared: now}},
+				Expiries: []greffe.Expiry{{What: greffe.Password, At: now.Add(20 * 24 * time.Hour)}, {What: greffe.ServerCertificate, At: now.Add(400 * 24 * time.Hour)}},
+			}},
+		bus.Standing{Service: "fetcher", Instance: radio, Trouble: "Le serveur refuse l’identification : vérifier le mot de passe de la boîte.", Since: now.Add(-time.Hour), Waiting: "La boîte de radiologie n’est pas relevée ; ses messages y restent."},
+		bus.Standing{Service: "parser", Instance: "srv-greffe", Success: now},
+		bus.Standing{Service: "storage", Instance: "srv-greffe", Text: "Archive verrouillée jusqu’à la fin de la conservation.", Success: now},
+	)
+	// Two events of which a service says that it can never handle them.
+	gone := make(chan error, 1)
+	run, stop := context.WithCancel(context.Background())
+	go func() {
+		gone <- bus.Consume(run, w.bus, bus.Archived, bus.Consumer{Name: "integrator"}, func(_ context.Context, a greffe.Archived) error {
+			if a.ID == w.question.ID || a.ID == w.masked.ID {
+				return errors.Join(bus.ErrPermanent, errors.New("index: SQLITE_IOERR_WRITE, le disque est plein"))
+			}
+			return nil
+		})
+	}()
+	w.t.Cleanup(func() {
+		stop()
+		if err := <-gone; err != nil {
+			w.t.Error(err)
+		}
+	})
+	for {
+		letters, err := w.bus.DeadLetters(ctx)
+		if err != nil {
+			w.t.Fatal(err) // also when the test is over
+		}
+		if len(letters) == 2 {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	w.script("secretary", cardio)
+	revoked := w.script("auditor", index.Everywhere)
+	if err := w.db.RevokeToken(ctx, revoked.token.ID, "root", func(index.Token) []index.Entry { return nil }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// proofs gives the auditor a pack in each state that it can be in, one of a colleague to
+// decide about, and a verification of each outcome.
+func (w *full) proofs() {
+	w.t.Helper()
+	ctx := w.t.Context()
+	w.pack("pret", "paul", w.picture.ID)
+	for _, p := range []index.Pack{
+		{ID: "defaut", State: index.PackQueued}, {ID: "attend", State: index.PackWaiting}, {ID: "file", State: index.PackQueued},
+		{ID: "encours", State: index.PackBuilding, Done: 3, Problem: "L’archive répond lentement : le dossier se fera quand même."},
+		{ID: "manque", State: index.PackFailed, Problem: "Un contenu n’est plus dans l’archive : prévenez l’administrateur."}, {ID: "refuse", State: index.PackRefused},
+		{ID: "retire", State: index.PackCancelled}, {ID: "echu", State: index.PackExpired}, {ID: "collegue", State: index.PackWaiting, Requester: "jeanne"},
+	} {
+		p.Requester, p.Kind, p.Messages, p.Documents, p.Reason = cmp.Or(p.Requester, "paul"), "selection", 12, 14, "Expertise du 12 octobre"
+		if err := w.db.AskPack(ctx, p, []index.PackItem{{Message: w.malware.ID}}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.finishPack("defaut")
+	if err := w.db.ChangePack(ctx, "defaut", func(p *index.Pack) ([]index.Entry, error) { p.Verdict = "KO"; return nil, nil }); err != nil {
+		w.t.Fatal(err)
+	}
+	checks := `"checks":[{"id":"object.bytes","must":"Chaque contenu a la taille et l’empreinte enregistrées.","status":"%s","looked":2},{"id":"seal.token","must":"Chaque sceau a son jeton d’horodatage.","status":"warning","looked":3},{"id":"object.lock","must":"Chaque contenu est verrouillé.","skipped":"Cette archive n’a pas de verrou."}]`
+	for i, c := range []struct {
+		m      greffe.MessageID
+		report string
+	}{
+		{w.question.ID, `{"ok":true,` + fmt.Sprintf(checks, "ok") + `,"warnings":[{"check":"seal.token","text":"Un sceau attend son jeton.","todo":"Rien : il est demandé de nouveau."}]}`},
+		{w.masked.ID, `{"ok":false,` + fmt.Sprintf(checks, "broken") + `,"holes":[{"check":"object.bytes","text":"Un contenu n’est plus celui qui a été enregistré.","todo":"Restaurez-le depuis une sauvegarde.","key":"content/ab/cd"}]}`},
+		{w.malware.ID, ""}, // still under way
+	} {
+		id, err := w.db.AskCheckup(ctx, index.Checkup{ID: fmt.Sprint("controle", i), Message: c.m, Requester: "paul"})
+		if err == nil && c.report != "" {
+			err = w.db.EndCheckup(ctx, id, "", c.report)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // addresses gives the addresses of a route: what stands for the part in braces. It has
@@ -162,21 +277,35 @@ func TestEveryPage(t *testing.T) {
 	eye := &critic{axe: axeCore(t), seen: map[string]bool{}}
 	began := time.Now()
 	outside := w.screen(t)
-	eye.look(outside, "connexion", "/connexion")
+	for _, rt := range w.console.routes() {
+		if isPage(rt) && rt.who&anyone != 0 {
+			eye.look(outside, "sans-compte"+slug(rt), w.addresses(rt.pattern)[0])
+		}
+	}
+	outside.open("/connexion")
 	outside.do(chromedp.SendKeys("#login", "inconnue"), typeInto("#mot-de-passe", "faux"))
 	outside.there("#erreur")
 	eye.now(outside, "connexion-refusee")
-	outside.quietBut("401")
+	// The second factor is asked for after the password.
+	w.as("radio").enrol("radio")
+	outside.open("/connexion")
+	outside.do(chromedp.SendKeys("#login", "radio\t"), typeInto("#mot-de-passe", password))
+	outside.there("#code")
+	eye.now(outside, "connexion-code")
+	outside.do(typeInto("#code", "00000"))
+	outside.there("#erreur")
+	eye.now(outside, "connexion-code-refuse")
+	outside.quietBut("401", "404")
 	for _, who := range []struct{ login, role string }{{"claire", "secretaire"}, {"martin", "professionnel"}, {"paul", "auditeur"}, {"root", "administrateur"}} {
 		s := w.screen(t)
 		s.login(who.login)
 		role := roles[map[string]string{"claire": "secretary", "martin": "professional", "paul": "auditor", "root": "admin"}[who.login]]
 		for _, rt := range w.console.routes() {
-			if !isPage(rt) || rt.who&role == 0 {
+			if !isPage(rt) || rt.who&(role|anyone) == 0 || strings.Contains(rt.pattern, "/oidc") { // without a provider the latter are one error, seen outside
 				continue
 			}
 			for i, at := range w.addresses(rt.pattern) {
-				eye.look(s, fmt.Sprintf("%s%s-%d", who.role, strings.NewReplacer("/", "-", "{", "", "}", "", "$", "").Replace(strings.TrimPrefix(rt.pattern, "GET ")), i), at)
+				eye.look(s, fmt.Sprintf("%s%s-%d", who.role, slug(rt), i), at)
 			}
 		}
 		w.steps(eye, s, who.role)
@@ -187,6 +316,21 @@ func TestEveryPage(t *testing.T) {
 		s.quietBut("403", "404", "409", "422")
 	}
 	t.Logf("%d pages looked at in %s", eye.count, time.Since(began).Round(time.Second))
+}
+
+// slug names a route in the name of a picture.
+func slug(rt route) string {
+	return strings.NewReplacer("/", "-", "{", "", "}", "", "$", "").Replace(strings.TrimPrefix(rt.pattern, "GET "))
+}
+
+// frame looks at what the frame of a document shows as a page of its own. The browser runs
+// no script there, the critic's neither: it is written into a page of ours.
+func (w *full) frame(eye *critic, s *screen, name string, a greffe.Archived) {
+	s.t.Helper()
+	s.open("/aide")
+	s.run(fmt.Sprintf(`fetch("/documents/%s/file").then((r) => r.text()).then((html) => { document.open(); document.write(html); document.close(); })`, a.Documents[0]))
+	s.wait("the frame", `document.readyState === "complete" && !document.querySelector("main.help, .menu") && document.styleSheets.length === 1`)
+	eye.frame(s, name)
 }
 
 // steps leads to the pages that no address has.
@@ -207,7 +351,21 @@ func (w *full) steps(eye *critic, s *screen, role string) {
 		s.run(`document.querySelector("form.attach").noValidate = true; document.querySelector("form.attach").requestSubmit()`)
 		s.there(".attach .error")
 		eye.now(s, "secretaire-patient-erreur")
+		// A colleague has it: her name is told, and a decision is not taken.
+		if _, err := w.db.Take(s.t.Context(), index.Taking{Message: w.taken.ID, Login: "nadia", Name: "Nadia SECOND", Until: time.Now().Add(time.Hour)}, true); err != nil {
+			s.t.Fatal(err)
+		}
 		eye.look(s, "secretaire-deja-ouvert", "/documents/"+string(w.taken.Documents[0])+"?etat=a-traiter")
+		s.open("/documents/" + string(w.taken.Documents[0]))
+		s.run(`[...document.querySelectorAll("#decision form[action$='/decision']")].find((f) => f.elements.decision.value === "retry").requestSubmit()`)
+		s.heading("Nadia SECOND a ouvert ce message")
+		eye.now(s, "secretaire-pris")
+		for _, a := range []greffe.Archived{w.biology, w.plain, w.picture} {
+			eye.look(s, "secretaire-document-"+string(a.ID), "/documents/"+string(a.Documents[0]))
+		}
+		w.frame(eye, s, "secretaire-cadre-cda", w.biology)
+		w.frame(eye, s, "secretaire-cadre-texte", w.plain)
+		w.frame(eye, s, "secretaire-cadre-suspect", w.malware)
 		s.open("/compte/second-facteur")
 		s.do(typeInto("#code", "123456"))
 		s.there("#erreur")
@@ -220,6 +378,13 @@ func (w *full) steps(eye *critic, s *screen, role string) {
 		w.search(eye, s, role)
 	case "auditeur":
 		eye.look(s, "auditeur-accord", "/messages/"+string(w.unread.ID))
+		s.open("/messages/" + string(w.picture.ID))
+		s.click("form[action='/preuves/choix'] button")
+		s.heading("Demander un dossier de preuve")
+		eye.now(s, "auditeur-demande")
+		s.run(`document.querySelector("form[action='/preuves']").noValidate = true; document.querySelector("form[action='/preuves']").requestSubmit()`)
+		s.there("#erreur")
+		eye.now(s, "auditeur-demande-erreur")
 		eye.look(s, "auditeur-preuve-suspecte", "/documents/"+string(w.malware.Documents[0])+"/telechargement")
 		s.open("/journal")
 		s.do(typeInto("#qui", "claire"))
@@ -235,6 +400,19 @@ func (w *full) steps(eye *critic, s *screen, role string) {
 		s.run(`document.querySelector("main form").noValidate = true; document.querySelector("main form").requestSubmit()`)
 		s.there("[aria-invalid]")
 		eye.now(s, "administrateur-compte-erreur")
+		s.open("/systeme/comptes/nouveau")
+		s.do(typeInto("#identifiant", "lucie"))
+		s.there("code.secret")
+		eye.now(s, "administrateur-compte-mot-de-passe")
+		s.open("/systeme/jetons")
+		s.run(`document.querySelector("form.stack").noValidate = true; document.querySelector("form.stack").requestSubmit()`)
+		s.there("[aria-invalid]")
+		eye.now(s, "administrateur-jeton-erreur")
+		s.open("/systeme/jetons")
+		s.run(`document.querySelector("form.stack input[type=checkbox]").checked = true`)
+		s.do(typeInto("#nom", "Relève de la file"))
+		s.there("code.secret")
+		eye.now(s, "administrateur-jeton-secret")
 	}
 }
 
