@@ -250,7 +250,7 @@ func TestLiveOnScreen(t *testing.T) {
 }
 
 // imported finds the modules that a module loads.
-var imported = regexp.MustCompile(`from "\./([a-z]+\.js)"`)
+var imported = regexp.MustCompile(`from "\./([^"]+)"`)
 
 // weight is what a browser loads for a page the first time, in bytes: the page, its style,
 // its pictures, its scripts and what they import. What is in a frame is not in it.
