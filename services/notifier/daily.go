@@ -200,7 +200,7 @@ func (n *Notifier) dailyDue(ctx context.Context, key string, now time.Time) (boo
 func lastAt(now time.Time, at time.Duration) time.Time {
 	y, m, d := now.Date()
 	on := func(day int) time.Time {
-		return time.Date(y, m, day, int(at/time.Hour), int(at/time.Minute)%60, 0, 0, now.Location())
+		return time.Date(y, m, day, int(at/time.Hour), int(at/time.Minute)%60, int(at/time.Second)%60, int(at%time.Second), now.Location())
 	}
 	if t := on(d); !t.After(now) {
 		return t
