@@ -1,16 +1,11 @@
 package console
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
-
-	"greffe/pkg/bus"
-	"greffe/pkg/greffe"
 )
 
 // follow goes by the Tab key to what is called so and presses Enter on it.
@@ -145,22 +140,7 @@ func TestAdministratorByKeyboard(t *testing.T) {
 	if err := w.db.ConfigureDIs(t.Context(), []string{"dpi"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	fail := make(chan bool, 1)
-	fail <- true
-	handled, consuming := make(chan greffe.MessageID, 1), make(chan error, 1)
-	go func() {
-		consuming <- bus.Consume(ctx, w.bus, bus.Archived, bus.Consumer{Name: "essai"}, func(_ context.Context, a greffe.Archived) error {
-			select {
-			case <-fail:
-				return errors.Join(bus.ErrPermanent, errors.New("le service a échoué"))
-			default:
-				handled <- a.ID
-				return nil
-			}
-		})
-	}()
-	t.Cleanup(func() { stop(); <-consuming })
+	handled := failOnce(w)
 	a := w.receive(mail{subject: "Objet confidentiel"})
 	for v := w.as("root"); len(find(v.page("/systeme"), "td form")) == 0 && t.Context().Err() == nil; { // the letter is there when the bus has written it
 	}
@@ -170,8 +150,8 @@ func TestAdministratorByKeyboard(t *testing.T) {
 	s.follow(".menu a", "Système")
 	s.heading("État du système")
 	s.follow("button", "Rejouer")
-	if id := <-handled; id != a.ID {
-		t.Errorf("replayed %s", id)
+	if got := <-handled; got.ID != a.ID {
+		t.Errorf("replayed %s", got.ID)
 	}
 	s.there(".flash")
 	s.follow("a", "Dossiers informatisés")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,26 +113,21 @@ func TestDecisionComesAfterWhatWasSeen(t *testing.T) {
 	}
 }
 
+// failOnce is a service that gives the first message up, and handles those that follow.
+func failOnce(w *world) <-chan greffe.Archived {
+	var failed atomic.Bool
+	return consume(w, bus.Archived, func(context.Context, greffe.Archived) error {
+		if failed.CompareAndSwap(false, true) {
+			return errors.Join(bus.ErrPermanent, errors.New("le service a échoué"))
+		}
+		return nil
+	})
+}
+
 func TestDeadLettersAreReplayed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ctx, stop := context.WithCancel(t.Context())
-	fail := make(chan bool, 1)
-	fail <- true
-	handled := make(chan greffe.MessageID, 1)
-	consuming := make(chan error, 1)
-	go func() {
-		consuming <- bus.Consume(ctx, w.bus, bus.Archived, bus.Consumer{Name: "essai"}, func(_ context.Context, a greffe.Archived) error {
-			select {
-			case <-fail:
-				return errors.Join(bus.ErrPermanent, errors.New("le service a échoué"))
-			default:
-				handled <- a.ID
-				return nil
-			}
-		})
-	}()
-	t.Cleanup(func() { stop(); <-consuming })
+	handled := failOnce(w)
 	v := w.as("root")
 	a := w.receive(mail{subject: "Objet confidentiel"})
 	form := ""
@@ -147,8 +143,8 @@ func TestDeadLettersAreReplayed(t *testing.T) {
 	if r := v.post(form, nil); r.StatusCode != http.StatusSeeOther {
 		t.Fatalf("replay: status %d", r.StatusCode)
 	}
-	if id := <-handled; id != a.ID {
-		t.Errorf("replayed %s", id)
+	if got := <-handled; got.ID != a.ID {
+		t.Errorf("replayed %s", got.ID)
 	}
 	if !w.journalled("root", "replayed", string(a.ID), "ok") {
 		t.Error("the replay is not in the journal")

@@ -152,21 +152,11 @@ func (w *full) machine() {
 		bus.Standing{Service: "storage", Instance: "srv-greffe", Text: "Archive verrouillée jusqu’à la fin de la conservation.", Success: now},
 	)
 	// Two events of which a service says that it can never handle them.
-	gone := make(chan error, 1)
-	run, stop := context.WithCancel(context.Background())
-	go func() {
-		gone <- bus.Consume(run, w.bus, bus.Archived, bus.Consumer{Name: "integrator"}, func(_ context.Context, a greffe.Archived) error {
-			if a.ID == w.question.ID || a.ID == w.masked.ID {
-				return errors.Join(bus.ErrPermanent, errors.New("index: SQLITE_IOERR_WRITE, le disque est plein"))
-			}
-			return nil
-		})
-	}()
-	w.t.Cleanup(func() {
-		stop()
-		if err := <-gone; err != nil {
-			w.t.Error(err)
+	consume(w.world, bus.Archived, func(_ context.Context, a greffe.Archived) error {
+		if a.ID == w.question.ID || a.ID == w.masked.ID {
+			return errors.Join(bus.ErrPermanent, errors.New("index: SQLITE_IOERR_WRITE, le disque est plein"))
 		}
+		return nil
 	})
 	for {
 		letters, err := w.bus.DeadLetters(ctx)

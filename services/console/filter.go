@@ -131,6 +131,9 @@ func (c *Console) narrowed(r *http.Request, v *visit, f filter, now time.Time) (
 		f.Service = ""
 	}
 	if place := c.place(v, f.Box); place != "" {
+		if mailbox, _ := index.SplitPlace(place); f.Service != "" && !slices.ContainsFunc(m.Places, func(p string) bool { of, _ := index.SplitPlace(p); return of == mailbox }) {
+			place = index.Nowhere // of another service
+		}
 		m.Places = []string{place}
 	} else {
 		f.Box = ""

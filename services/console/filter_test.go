@@ -46,6 +46,8 @@ func TestFiltersByServiceAndType(t *testing.T) {
 		{"paul", url.Values{"service": {cardiology}, "type": {letter}, "etat": {"a-traiter"}}, []string{"Lettre de sortie", "Pour Martin"}},
 		{"paul", url.Values{"service": {cardiology}, "etat": {"integre"}}, nil},
 		{"paul", url.Values{"service": {cardiology}, "bal": {greffe.MailboxKey(rhythm)}}, []string{"Holter"}},
+		{"paul", url.Values{"service": {radiology}, "bal": {greffe.MailboxKey(rhythm)}}, nil},
+		{"martin", url.Values{"service": {cardiology}, "bal": {greffe.MailboxKey(cardio + "/INBOX/Dr Martin")}}, []string{"Pour Martin"}},
 		{"paul", url.Values{"type": {"18748-4"}}, nil},
 		{"deux", url.Values{"service": {cardiology}}, []string{"Lettre de sortie", "Pour Martin", "Échographie"}},
 		{"claire", url.Values{"service": {cardiology}, "type": {report}}, []string{"Échographie"}},

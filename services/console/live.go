@@ -84,30 +84,17 @@ const answersPoll = 700 * time.Millisecond
 
 // watchAnswers looks at what changed of the answers to senders while somebody looks.
 func (h *hub) watchAnswers(ctx context.Context) {
-	t := time.NewTicker(answersPoll)
-	defer t.Stop()
 	// Clocks of several hosts differ a little, and a time is older than its commit.
 	const overlap = 10 * time.Second
 	known := map[greffe.MessageID]time.Time{}
 	from := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		h.mu.Lock()
-		idle := len(h.clients) == 0
-		h.mu.Unlock()
-		if idle {
-			continue
-		}
+	h.whileWatched(ctx, answersPoll, func() {
 		list, err := h.c.db.AnsweredSince(ctx, from.Add(-overlap))
 		if err != nil {
 			if ctx.Err() == nil {
 				h.c.log.Warn("answers not read", slog.Any("error", err))
 			}
-			continue
+			return
 		}
 		for id, at := range list {
 			if !at.Equal(known[id]) {
@@ -118,13 +105,22 @@ func (h *hub) watchAnswers(ctx context.Context) {
 			}
 		}
 		known = list
-	}
+	})
 }
 
 // watchTakings looks every few seconds at who has what open: in another process, or no
 // longer. Nothing is read while nobody looks.
 func (h *hub) watchTakings(ctx context.Context) {
-	t := time.NewTicker(takenPoll)
+	h.whileWatched(ctx, takenPoll, func() {
+		for _, id := range h.readTakings(ctx) {
+			h.changed(id)
+		}
+	})
+}
+
+// whileWatched looks every so often until ctx is done, when somebody has a page open.
+func (h *hub) whileWatched(ctx context.Context, every time.Duration, look func()) {
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
@@ -135,13 +131,28 @@ func (h *hub) watchTakings(ctx context.Context) {
 		h.mu.Lock()
 		idle := len(h.clients) == 0
 		h.mu.Unlock()
-		if idle {
-			continue
-		}
-		for _, id := range h.readTakings(ctx) {
-			h.changed(id)
+		if !idle {
+			look()
 		}
 	}
+}
+
+// openStream begins server-sent events; emit sends, and is false when nobody listens any
+// more, as ok is.
+func openStream(w http.ResponseWriter) (emit func(format string, args ...any) bool, ok bool) {
+	rc := http.NewResponseController(w)
+	emit = func(format string, args ...any) bool {
+		rc.SetWriteDeadline(time.Now().Add(sendLimit))
+		if _, err := fmt.Fprintf(w, format, args...); err != nil {
+			return false
+		}
+		err := rc.Flush()
+		rc.SetWriteDeadline(time.Time{}) // over HTTP/2 a deadline that passes ends the stream, writing or not
+		return err == nil
+	}
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no")
+	return emit, emit("retry: 3000\n: ouvert\n\n")
 }
 
 // readTakings reads who has what open and returns the messages of which that changed.
@@ -439,19 +450,8 @@ func (c *Console) stream(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 	defer c.live.leave(cl)
 
-	rc := http.NewResponseController(w)
-	emit := func(format string, args ...any) bool {
-		rc.SetWriteDeadline(time.Now().Add(sendLimit))
-		if _, err := fmt.Fprintf(w, format, args...); err != nil {
-			return false
-		}
-		err := rc.Flush()
-		rc.SetWriteDeadline(time.Time{}) // over HTTP/2 a deadline that passes ends the stream, writing or not
-		return err == nil
-	}
-	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	w.Header().Set("X-Accel-Buffering", "no")
-	if !emit("retry: 3000\n: ouvert\n\n") {
+	emit, ok := openStream(w)
+	if !ok {
 		return nil
 	}
 	ping := time.NewTicker(pingEvery)

@@ -88,19 +88,8 @@ type packEvent struct {
 // streamProofs sends the packs of the person as they change, as server-sent events. The
 // page works without it, by reading it again.
 func (c *Console) streamProofs(w http.ResponseWriter, r *http.Request, v *visit) error {
-	rc := http.NewResponseController(w)
-	emit := func(format string, args ...any) bool {
-		rc.SetWriteDeadline(time.Now().Add(sendLimit))
-		if _, err := fmt.Fprintf(w, format, args...); err != nil {
-			return false
-		}
-		err := rc.Flush()
-		rc.SetWriteDeadline(time.Time{})
-		return err == nil
-	}
-	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	w.Header().Set("X-Accel-Buffering", "no")
-	if !emit("retry: 3000\n: ouvert\n\n") {
+	emit, ok := openStream(w)
+	if !ok {
 		return nil
 	}
 	shown := map[string]string{}
