@@ -50,15 +50,15 @@ func (s *s3Store) Check(ctx context.Context) []Check {
 	body := key + " " + time.Now().UTC().Format(time.RFC3339)
 	o, err := probe.Put(ctx, key, strings.NewReader(body), int64(len(body)), greffe.DigestOf([]byte(body)))
 	if err != nil {
-		return append(checks, Check{Name: "Écriture dans le bucket", Later: later(err), Text: "L'objet d'essai n'a pas pu être écrit ou relu (" + err.Error() +
-			"). Vérifiez que la clé a les droits s3:PutObject, s3:GetObject et s3:PutObjectRetention, et que l'horloge du serveur est à l'heure."})
+		return append(checks, Check{Name: "Écriture dans le bucket", Later: later(err), Text: "L’objet d’essai n’a pas pu être écrit ou relu (" + err.Error() +
+			"). Vérifiez que la clé a les droits s3:PutObject, s3:GetObject et s3:PutObjectRetention, et que l’horloge du serveur est à l’heure."})
 	}
 	checks = append(checks,
-		Check{Name: "Écriture dans le bucket", OK: true, Text: "Objet d'essai écrit, somme SHA-256 relue sur le serveur."},
+		Check{Name: "Écriture dans le bucket", OK: true, Text: "Objet d’essai écrit, somme SHA-256 relue sur le serveur."},
 		probe.checkOnce(ctx, o), probe.checkChecksum(ctx))
 	if s.mode == "" {
-		return append(checks, Check{Name: "Protection contre l'effacement", OK: true, Unlocked: true,
-			Text: "Le verrouillage d'objets n'est pas demandé (mode none) : quiconque a la clé du bucket peut effacer l'archive. Réservez ce mode aux essais ; en production, choisissez le mode compliance."})
+		return append(checks, Check{Name: "Protection contre l’effacement", OK: true, Unlocked: true,
+			Text: "Le verrouillage d’objets n’est pas demandé (mode none) : quiconque a la clé du bucket peut effacer l’archive. Réservez ce mode aux essais ; en production, choisissez le mode compliance."})
 	}
 	if checks = append(checks, probe.checkDelete(ctx, o)); good() {
 		checks = append(checks, probe.checkShorten(ctx, o))
@@ -92,13 +92,13 @@ func (s *s3Store) checkBucket(ctx context.Context) Check {
 	case err == nil && ok:
 		c.OK, c.Text = true, "Le bucket répond."
 	case err == nil || r.Code == "NoSuchBucket":
-		c.Text = "Le bucket « " + s.bucket + " » n'existe pas : créez-le, avec le verrouillage d'objets (Object Lock), qui ne s'active le plus souvent qu'à la création."
+		c.Text = "Le bucket « " + s.bucket + " » n’existe pas : créez-le, avec le verrouillage d’objets (Object Lock), qui ne s’active le plus souvent qu’à la création."
 	case r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusUnauthorized || r.Code == "InvalidAccessKeyId" || r.Code == "XAdminUserNotFound":
-		c.Text = "Le serveur S3 refuse la clé (" + err.Error() + "). Vérifiez les fichiers de clé, les droits de cette clé sur le bucket et l'heure des deux machines."
+		c.Text = "Le serveur S3 refuse la clé (" + err.Error() + "). Vérifiez les fichiers de clé, les droits de cette clé sur le bucket et l’heure des deux machines."
 	case r.StatusCode != 0:
 		c.Text = fmt.Sprintf("Le serveur S3 répond par une erreur (HTTP %d, %v). Voyez son journal.", r.StatusCode, err)
 	default:
-		c.Text = "Le serveur S3 ne répond pas (" + err.Error() + "). Vérifiez l'adresse, le réseau, le certificat (archive.s3.ca) et les fichiers de clé."
+		c.Text = "Le serveur S3 ne répond pas (" + err.Error() + "). Vérifiez l’adresse, le réseau, le certificat (archive.s3.ca) et les fichiers de clé."
 	}
 	return c
 }
@@ -109,7 +109,7 @@ func (s *s3Store) checkVersioning(ctx context.Context) Check {
 	switch {
 	case err != nil:
 		c.Later = later(err)
-		c.Text = "Le réglage des versions n'a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketVersioning."
+		c.Text = "Le réglage des versions n’a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketVersioning."
 	case !v.Enabled():
 		c.Text = "Le bucket ne garde pas les versions : activez le versioning, sans lequel rien ne peut être verrouillé."
 	default:
@@ -119,16 +119,16 @@ func (s *s3Store) checkVersioning(ctx context.Context) Check {
 }
 
 func (s *s3Store) checkLock(ctx context.Context) Check {
-	c := Check{Name: "Verrouillage d'objets du bucket"}
+	c := Check{Name: "Verrouillage d’objets du bucket"}
 	lock, _, _, _, err := s.c.GetObjectLockConfig(ctx, s.bucket)
 	switch {
 	case err == nil && lock == "Enabled":
 		c.OK, c.Text = true, "Object Lock est actif ; Greffe demande le mode "+strings.ToLower(s.mode.String())+" pour chaque objet."
 	case err == nil || status(err) == http.StatusNotFound:
-		c.Text = "Object Lock n'est pas actif sur ce bucket : créez un bucket avec le verrouillage d'objets et indiquez-le dans archive.s3.bucket."
+		c.Text = "Object Lock n’est pas actif sur ce bucket : créez un bucket avec le verrouillage d’objets et indiquez-le dans archive.s3.bucket."
 	default:
 		c.Later = later(err)
-		c.Text = "Le réglage d'Object Lock n'a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketObjectLockConfiguration."
+		c.Text = "Le réglage d’Object Lock n’a pas pu être lu (" + err.Error() + "). Donnez à la clé le droit s3:GetBucketObjectLockConfiguration."
 	}
 	return c
 }
@@ -141,7 +141,7 @@ func (s *s3Store) checkOnce(ctx context.Context, o greffe.Object) Check {
 	case errors.Is(err, ErrExists):
 		c.OK, c.Text = true, "Un second contenu sous la même clé est refusé."
 	case err == nil:
-		c.Text = "Le serveur a accepté un second contenu sous la même clé : il ignore l'en-tête If-None-Match. Mettez-le à jour ou choisissez-en un autre."
+		c.Text = "Le serveur a accepté un second contenu sous la même clé : il ignore l’en-tête If-None-Match. Mettez-le à jour ou choisissez-en un autre."
 	default:
 		c.Later, c.Text = later(err), unfinished(err)
 	}
@@ -149,7 +149,7 @@ func (s *s3Store) checkOnce(ctx context.Context, o greffe.Object) Check {
 }
 
 func (s *s3Store) checkChecksum(ctx context.Context) Check {
-	c := Check{Name: "Contrôle de l'intégrité à l'écriture"}
+	c := Check{Name: "Contrôle de l’intégrité à l’écriture"}
 	key := checksPrefix + strings.ToLower(rand.Text())
 	opts := minio.PutObjectOptions{
 		DisableMultipart: true,
@@ -174,7 +174,7 @@ func (s *s3Store) checkChecksum(ctx context.Context) Check {
 func (s *s3Store) checkDelete(ctx context.Context, o greffe.Object) Check {
 	c := Check{Name: "Effacement refusé"}
 	if o.Version == "" {
-		c.Text = "Le serveur n'a pas donné de numéro de version à l'objet d'essai : activez le versioning du bucket."
+		c.Text = "Le serveur n’a pas donné de numéro de version à l’objet d’essai : activez le versioning du bucket."
 		return c
 	}
 	// The code of the refusal differs between servers: what counts is that the
@@ -185,11 +185,11 @@ func (s *s3Store) checkDelete(ctx context.Context, o greffe.Object) Check {
 	case there == nil && later(err):
 		c.Later, c.Text = true, unfinished(err)
 	case there == nil && err != nil:
-		c.OK, c.Text = true, "L'effacement d'un objet verrouillé est refusé."
+		c.OK, c.Text = true, "L’effacement d’un objet verrouillé est refusé."
 	case there == nil:
-		c.Text = "Le serveur prétend avoir effacé un objet verrouillé, qui est pourtant toujours là. Son verrouillage n'est pas fiable : choisissez-en un autre."
+		c.Text = "Le serveur prétend avoir effacé un objet verrouillé, qui est pourtant toujours là. Son verrouillage n’est pas fiable : choisissez-en un autre."
 	case errors.Is(there, ErrNotFound):
-		c.Text = "Le serveur a effacé un objet verrouillé : il annonce Object Lock sans l'appliquer. N'y placez pas l'archive."
+		c.Text = "Le serveur a effacé un objet verrouillé : il annonce Object Lock sans l’appliquer. N’y placez pas l’archive."
 	default:
 		c.Later, c.Text = later(there), unfinished(there)
 	}
@@ -211,10 +211,10 @@ func (s *s3Store) checkShorten(ctx context.Context, o greffe.Object) Check {
 				return c
 			}
 			if after.RetainUntil.Before(before.RetainUntil) || after.Mode != before.Mode {
-				c.Text = "Le serveur a raccourci la durée de conservation d'un objet verrouillé. En mode compliance, il ne doit pas : choisissez-en un autre. En mode governance, retirez à la clé le droit s3:BypassGovernanceRetention."
+				c.Text = "Le serveur a raccourci la durée de conservation d’un objet verrouillé. En mode compliance, il ne doit pas : choisissez-en un autre. En mode governance, retirez à la clé le droit s3:BypassGovernanceRetention."
 				return c
 			}
-			c.OK, c.Text = true, "La durée de conservation d'un objet verrouillé ne peut pas être raccourcie."
+			c.OK, c.Text = true, "La durée de conservation d’un objet verrouillé ne peut pas être raccourcie."
 			return c
 		}
 	}
@@ -223,7 +223,7 @@ func (s *s3Store) checkShorten(ctx context.Context, o greffe.Object) Check {
 }
 
 func unfinished(err error) string {
-	return "L'essai n'a pas abouti (" + err.Error() + "). Relancez la vérification."
+	return "L’essai n’a pas abouti (" + err.Error() + "). Relancez la vérification."
 }
 
 // checkExtend extends the lock of the probe by a little and holds it for a moment. An
@@ -236,10 +236,10 @@ func (s *s3Store) checkExtend(ctx context.Context, o greffe.Object) []Check {
 	}
 	if err != nil {
 		c.Later = later(err)
-		c.Text = "La durée de conservation n'a pas pu être prolongée (" + err.Error() + "). Donnez à la clé les droits s3:PutObjectRetention et s3:GetObjectRetention."
+		c.Text = "La durée de conservation n’a pas pu être prolongée (" + err.Error() + "). Donnez à la clé les droits s3:PutObjectRetention et s3:GetObjectRetention."
 		return []Check{c}
 	}
-	c.OK, c.Text = true, "La durée de conservation d'un objet verrouillé peut être prolongée."
+	c.OK, c.Text = true, "La durée de conservation d’un objet verrouillé peut être prolongée."
 	h := Check{Name: "Gel (legal hold)", OK: true, Text: "Un objet peut être gelé et dégelé."}
 	if _, err = s.Hold(ctx, o, true); err == nil {
 		_, err = s.Hold(ctx, o, false)

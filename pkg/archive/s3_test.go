@@ -204,9 +204,9 @@ func TestS3CheckFindsLies(t *testing.T) {
 	t.Parallel()
 	for lie, want := range map[string]string{
 		"no versioning": "Versions du bucket",
-		"no lock":       "Verrouillage d'objets du bucket",
+		"no lock":       "Verrouillage d’objets du bucket",
 		"overwrites":    "Écriture unique",
-		"any checksum":  "Contrôle de l'intégrité à l'écriture",
+		"any checksum":  "Contrôle de l’intégrité à l’écriture",
 		"deletes":       "Effacement refusé",
 		"shortens":      "Raccourcissement refusé",
 		"forgets lock":  "Écriture dans le bucket",

@@ -106,7 +106,7 @@ func Standing(q index.Queue) (bus.Standing, bool) {
 		st.Text = waits
 	}
 	if q.Last.State != "" {
-		st.Text += fmt.Sprintf(" Dernier refus : %s (%s).", q.Last.Code, q.Last.At.Format("02/01/2006 15:04 UTC"))
+		st.Text += fmt.Sprintf(" Dernier refus : %s (%s).", greffe.Reason(q.Last.Code), q.Last.Code)
 	}
 	return st, true
 }

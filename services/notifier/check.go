@@ -88,5 +88,5 @@ func ageOf(n int, good time.Time) string {
 	case age < 48*time.Hour:
 		ago = fmt.Sprintf("il y a %d h", int(age.Hours()))
 	}
-	return fmt.Sprintf("%d domaines, liste du %s, %s", n, good.Format("02/01/2006 15:04"), ago)
+	return fmt.Sprintf("%d domaines, liste d’%s", n, ago)
 }

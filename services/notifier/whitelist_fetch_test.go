@@ -92,7 +92,7 @@ func TestWhiteListFromAnAddress(t *testing.T) {
 	if s.requests != 2 || s.unread != 1 || !w.has("d99.mssante.example") {
 		t.Errorf("%d requests, %d without a list", s.requests, s.unread)
 	}
-	if c := checkWhiteList(w); !c.OK || !strings.Contains(c.Text, "100 domaines, liste du ") || !strings.Contains(c.Text, "il y a 0 min") {
+	if c := checkWhiteList(w); !c.OK || !strings.Contains(c.Text, "100 domaines, liste d’il y a 0 min") {
 		t.Errorf("%+v", c)
 	}
 	again := newWhiteList(cfg)

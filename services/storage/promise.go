@@ -79,7 +79,7 @@ func (p *promise) standing(zone *time.Location) bus.Standing {
 		st.Text = "Première vérification en cours."
 		return st
 	}
-	on := "le " + p.at.In(zone).Format("02/01/2006 à 15 h 04")
+	on := "le " + p.at.In(zone).Format("02/01/2006 15:04")
 	if c := p.broken(); c != nil {
 		st.Trouble, st.Since = "L’essai « "+c.Name+" » échoue. "+c.Text, p.since.UTC()
 		st.Text = "Dernier essai " + on + ", renouvelé de lui-même."

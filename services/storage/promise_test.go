@@ -17,7 +17,7 @@ func TestPromiseIsTold(t *testing.T) {
 	zone := time.FixedZone("", 3600)
 	start := time.Date(2026, 11, 23, 14, 4, 0, 0, time.UTC)
 	good := archive.Check{Name: "Effacement refusé", OK: true, Text: "Refusé."}
-	bare := archive.Check{Name: "Protection contre l'effacement", OK: true, Unlocked: true, Text: "Un administrateur le peut : utilisez S3."}
+	bare := archive.Check{Name: "Protection contre l’effacement", OK: true, Unlocked: true, Text: "Un administrateur le peut : utilisez S3."}
 	away := archive.Check{Name: "Connexion", Text: "Ne répond pas. Vérifiez l’adresse.", Later: true}
 	bad := archive.Check{Name: "Effacement refusé", Text: "Le serveur a effacé. N’y placez pas l’archive."}
 	for name, c := range map[string]struct {
@@ -26,8 +26,8 @@ func TestPromiseIsTold(t *testing.T) {
 		wait          time.Duration
 	}{
 		"not yet":          {nil, "en cours", "", 0},
-		"proved":           {[]archive.Check{good, good}, "Verrou du stockage vérifié le 23/11/2026 à 15 h 04", "", promiseEvery},
-		"a directory":      {[]archive.Check{good, bare}, "sans verrou du stockage. Protection contre l'effacement : Un administrateur le peut : utilisez S3.", "", promiseEvery},
+		"proved":           {[]archive.Check{good, good}, "Verrou du stockage vérifié le 23/11/2026 15:04", "", promiseEvery},
+		"a directory":      {[]archive.Check{good, bare}, "sans verrou du stockage. Protection contre l’effacement : Un administrateur le peut : utilisez S3.", "", promiseEvery},
 		"away":             {[]archive.Check{away}, "Dernier essai le 23/11/2026", "L’essai « Connexion » échoue. Ne répond pas. Vérifiez l’adresse.", promiseAgain},
 		"deletes":          {[]archive.Check{bare, bad}, "Dernier essai", "L’essai « Effacement refusé » échoue. Le serveur a effacé. N’y placez pas l’archive.", promiseAgain},
 		"away and deletes": {[]archive.Check{away, bad}, "Dernier essai", "L’essai « Effacement refusé » échoue. Le serveur a effacé. N’y placez pas l’archive.", promiseAgain},
